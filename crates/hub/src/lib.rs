@@ -1,0 +1,1 @@
+//! Who hears what: topics, subscriptions, outboxes and fan-out on one shard.
