@@ -1,0 +1,251 @@
+//! What clients send.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::code::ErrorCode;
+use crate::ids::{CorrelationId, Epoch, Offset, UserId};
+use crate::measurement::MeasurementInput;
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// One message of a client: what it wants, and what it calls the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientMessage {
+    /// Repeated in the reply.
+    pub correlation_id: Option<CorrelationId>,
+    /// What the client wants.
+    pub command: Command,
+}
+
+/// What a client can ask for.
+#[derive(Clone, PartialEq)]
+pub enum Command {
+    /// `authenticate`, or `authentication`
+    Authenticate(Authenticate),
+    /// `subscribe`
+    Subscribe(Subscribe),
+    /// `unsubscribe`
+    Unsubscribe(Unsubscribe),
+    /// `ping`
+    Ping,
+    /// `health_update`
+    HealthUpdate(HealthUpdate),
+    /// `get_health_data`
+    GetHealthData(GetHealthData),
+}
+
+/// The name and nothing else: commands hold tokens and health data.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Command {
+    /// The `type` on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Authenticate(_) => "authenticate",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Ping => "ping",
+            Self::HealthUpdate(_) => "health_update",
+            Self::GetHealthData(_) => "get_health_data",
+        }
+    }
+}
+
+/// Says who the client is.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Authenticate {
+    /// A signed JWT, at most 8 KiB.
+    pub token: String,
+}
+
+/// Asks for a topic's events, from now on or from where the client stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Subscribe {
+    /// What to hear. `subscription` is understood too.
+    #[serde(alias = "subscription")]
+    pub topic: TopicName,
+    /// The last event the client has. Without it, delivery starts with the next event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<SubscribeSince>,
+}
+
+/// The last event a client has of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscribeSince {
+    /// The epoch its offset belongs to.
+    pub epoch: Epoch,
+    /// Its offset; 0 for "none yet".
+    pub offset: Offset,
+}
+
+/// Ends a subscription.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Unsubscribe {
+    /// What to hear no longer. `subscription` is understood too.
+    #[serde(alias = "subscription")]
+    pub topic: TopicName,
+}
+
+/// Hands over measurements: exactly one of `data` and `batch`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthUpdate {
+    /// Whose they are; one's own, or the device's patient, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<UserId>,
+    /// One measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<MeasurementInput>,
+    /// 1 to 1000 measurements, stored all or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    pub batch: Option<Vec<MeasurementInput>>,
+}
+
+/// Asks for a page of a patient's measurements, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GetHealthData {
+    /// Whose; one's own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<UserId>,
+    /// Only this metric. `data_type` is understood too.
+    #[serde(default, alias = "data_type", skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Only measurements taken at or after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Only measurements taken before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// How many at most: 1 to 1000, 10 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<u32>,
+    /// Where the page before this one ended: its `next_cursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Why a client's text is no [`ClientMessage`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ParseError {
+    /// `malformed_json`, `unknown_type` or `invalid_field`.
+    pub code: ErrorCode,
+    /// What is wrong, for people. It may repeat what the client sent: never log it.
+    pub message: String,
+    /// The path of the field that is wrong, such as `batch[2].value`.
+    pub field: Option<String>,
+    /// What the client calls the request, if that could be read.
+    pub correlation_id: Option<CorrelationId>,
+}
+
+/// What is read first: enough to know what the rest should look like.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    r#type: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    correlation_id: Option<CorrelationId>,
+}
+
+impl ClientMessage {
+    /// Reads one text message.
+    ///
+    /// # Errors
+    /// If it is no JSON object, its `type` is unknown, or a field is missing, of the wrong kind or past its limit.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let Head { r#type, correlation_id } = serde_json::from_str(text).map_err(|_| explain::<Head>(text, None))?;
+        let id = correlation_id.as_ref();
+        let command = match r#type.as_ref() {
+            "authenticate" | "authentication" => Command::Authenticate(fields(text, id)?),
+            "subscribe" => Command::Subscribe(fields(text, id)?),
+            "unsubscribe" => Command::Unsubscribe(fields(text, id)?),
+            "ping" => Command::Ping,
+            "health_update" => Command::HealthUpdate(fields(text, id)?),
+            "get_health_data" => Command::GetHealthData(fields(text, id)?),
+            other => return Err(unknown_type(other, correlation_id)),
+        };
+        Ok(Self { correlation_id, command })
+    }
+
+    /// Writes the message as a client sends it.
+    pub fn to_text(&self) -> String {
+        #[derive(Serialize)]
+        struct Flat<'a, T: Serialize> {
+            r#type: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            correlation_id: Option<&'a CorrelationId>,
+            #[serde(flatten)]
+            fields: T,
+        }
+        fn write(name: &str, id: Option<&CorrelationId>, fields: impl Serialize) -> String {
+            // Only maps with non-text keys fail to serialize, and there are none here.
+            serde_json::to_string(&Flat { r#type: name, correlation_id: id, fields }).unwrap_or_default()
+        }
+        let (name, id) = (self.command.name(), self.correlation_id.as_ref());
+        match &self.command {
+            Command::Authenticate(fields) => write(name, id, fields),
+            Command::Subscribe(fields) => write(name, id, fields),
+            Command::Unsubscribe(fields) => write(name, id, fields),
+            Command::Ping => write(name, id, serde_json::Map::new()),
+            Command::HealthUpdate(fields) => write(name, id, fields),
+            Command::GetHealthData(fields) => write(name, id, fields),
+        }
+    }
+}
+
+fn fields<'a, T: Deserialize<'a>>(text: &'a str, id: Option<&CorrelationId>) -> Result<T, ParseError> {
+    serde_json::from_str(text).map_err(|_| explain::<T>(text, id.cloned()))
+}
+
+/// Reads again, slower, to learn which field was wrong: the fast path keeps no paths.
+fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<CorrelationId>) -> ParseError {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let refused = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
+    let Some(refused) = refused.filter(|error| error.inner().is_data()) else {
+        let message = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Err(error) => format!("not valid JSON: {error}"),
+            Ok(_) => "not a JSON object".to_owned(),
+        };
+        return ParseError { code: ErrorCode::MalformedJson, message, field: None, correlation_id };
+    };
+    let problem = refused.inner().to_string();
+    // serde ends its sentence with a place in the text, which the field's name tells better.
+    let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(sentence, _)| sentence);
+    let path = refused.path().to_string();
+    let named = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| problem.strip_prefix(start)?.split('`').next());
+    let field = match (path.as_str(), named) {
+        (".", Some(name)) => Some(name.to_owned()),
+        (".", None) => None,
+        (path, Some(name)) if !path.ends_with(name) => Some(format!("{path}.{name}")),
+        (path, _) => Some(path.to_owned()),
+    };
+    if field.is_none() {
+        let message = format!("not a JSON object with a `type`: {problem}");
+        return ParseError { code: ErrorCode::MalformedJson, message, field, correlation_id };
+    }
+    ParseError { code: ErrorCode::InvalidField, message: problem.to_owned(), field, correlation_id }
+}
+
+fn unknown_type(name: &str, correlation_id: Option<CorrelationId>) -> ParseError {
+    let shown: String = name.chars().take(64).collect();
+    ParseError {
+        code: ErrorCode::UnknownType,
+        message: format!(
+            "no message has the type {shown:?}; known: authenticate, subscribe, unsubscribe, ping, health_update, \
+             get_health_data"
+        ),
+        field: Some("type".to_owned()),
+        correlation_id,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The registries of error codes and close codes. `docs/protocol.md` holds the same tables, written from here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! error_codes {
+    ($($variant:ident, $code:literal, $retry:literal, $meaning:literal, $remedy:literal;)*) => {
+        /// Why something was refused: stable words for programs; the message beside them is for people.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] #[serde(rename = $code)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the table in the docs.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// Whether the same request can succeed later without being changed.
+            pub fn retry(self) -> bool {
+                match self { $(Self::$variant => $retry,)* }
+            }
+
+            /// What happened, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// What the client should do about it, in a sentence.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    MalformedJson, "malformed_json", false, "The message is not one JSON object.", "Mend the client.";
+    UnknownType, "unknown_type", false, "The server knows no message of this `type`.", "Compare it with the list of messages.";
+    InvalidField, "invalid_field", false, "A field is missing, of the wrong kind, or past its limit; `field` names it.", "Mend the field.";
+    NotAuthenticated, "not_authenticated", false, "The connection or request has no valid token yet.", "Send `authenticate` first.";
+    AlreadyAuthenticated, "already_authenticated", false, "The connection already belongs to another user.", "Open a second connection for a second user.";
+    AccessDenied, "access_denied", false, "This user may not do this.", "Ask the patient, or an administrator, for access.";
+    UnknownMetric, "unknown_metric", false, "No metric has this name.", "Use a name from the table of metrics.";
+    UnknownUnit, "unknown_unit", false, "The metric cannot be given in this unit.", "Use a unit from the table of metrics.";
+    ImplausibleValue, "implausible_value", false, "No living person has this value.", "Check the sensor and the unit; do not send it again.";
+    TimeInFuture, "time_in_future", false, "`taken_at` lies more than five minutes ahead of the server.", "Set the device's clock.";
+    TooManyTopics, "too_many_topics", false, "The connection holds as many subscriptions as it may.", "Unsubscribe from one, or open a second connection.";
+    NotSubscribed, "not_subscribed", false, "The connection has no such subscription.", "Nothing to undo.";
+    TopicNotServed, "topic_not_served", false, "This endpoint does not carry topics of this kind.", "Use the endpoint that does.";
+    TooManyRequests, "too_many_requests", true, "Too many requests of this connection wait for an answer.", "Wait for answers, then send again.";
+    IdempotencyConflict, "idempotency_conflict", false, "The `Idempotency-Key` was used for a different request.", "Use a new key for a new request.";
+    NotFound, "not_found", false, "There is no such thing here.", "Check the address.";
+    MethodNotAllowed, "method_not_allowed", false, "The resource has no such method.", "Compare it with the OpenAPI document.";
+    StorageUnavailable, "storage_unavailable", true, "The store cannot be written or read now; nothing was stored.", "Send the same request again, after a pause that grows.";
+    StorageFull, "storage_full", true, "The disk is full; nothing was stored.", "Send the same request again later; an operator must make room.";
+    Internal, "internal", true, "The server made a mistake; it is in its log under this time.", "Send the same request again once; then report it.";
+    TokenMissing, "token_missing", false, "The request carries no token.", "Send `Authorization: Bearer …`.";
+    TokenMalformed, "token_malformed", false, "The token is not a signed JWT.", "Ask your identity system for a token.";
+    TokenTooLarge, "token_too_large", false, "The token is longer than 8 KiB.", "Put less into the token.";
+    TokenAlgorithm, "token_algorithm", false, "The token is signed with an algorithm that is not allowed here.", "Sign with an allowed algorithm.";
+    TokenSignature, "token_signature", false, "The token's signature does not match.", "Sign with the key the server knows.";
+    TokenExpired, "token_expired", false, "The token's `exp` has passed.", "Get a fresh token.";
+    TokenNotYetValid, "token_not_yet_valid", true, "The token's `nbf` lies ahead.", "Wait, or set the issuer's clock.";
+    TokenIssuer, "token_issuer", false, "The token's `iss` is not the configured one.", "Use a token of the right issuer.";
+    TokenAudience, "token_audience", false, "The token's `aud` does not name this server.", "Use a token made for this server.";
+    UserUnknown, "user_unknown", false, "No user has the token's `sub`.", "Add the user first.";
+    UserInactive, "user_inactive", false, "The user is disabled.", "Ask an administrator.";
+}
+
+macro_rules! close_codes {
+    ($($variant:ident, $code:literal, $meaning:literal;)*) => {
+        /// Why the server ends a connection. 4000 to 4499: come back; 4500 to 4999: do not.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum CloseCode {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl CloseCode {
+            /// Every code, in the order of the table in the docs.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The number in the close frame.
+            pub fn as_u16(self) -> u16 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What happened, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// Whether the client should connect again.
+            pub fn come_back(self) -> bool {
+                !matches!(self.as_u16(), 4500..=4999)
+            }
+        }
+    };
+}
+
+close_codes! {
+    Normal, 1000, "The client closed, and the server answered.";
+    GoingAway, 1001, "The server stops.";
+    ProtocolError, 1002, "The client broke RFC 6455.";
+    Unsupported, 1003, "A binary message came where only text is understood.";
+    InvalidText, 1007, "A text message is not UTF-8.";
+    MessageTooBig, 1009, "A frame or message is larger than the limit.";
+    ServerRestart, 4000, "The server restarts; come back after a moment.";
+    IdleTimeout, 4001, "Nothing came from the client for longer than the idle limit.";
+    AuthenticationFailed, 4500, "The token was refused; get another one before coming back.";
+    AuthenticationTimeout, 4501, "No token came within the time to authenticate.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_its_own_word_and_number() {
+        let mut words: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
+        let mut numbers: Vec<_> = CloseCode::ALL.iter().map(|code| code.as_u16()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), CloseCode::ALL.len());
+    }
+
+    #[test]
+    fn refused_clients_do_not_come_back_and_restarted_ones_do() {
+        assert!(CloseCode::ServerRestart.come_back());
+        assert!(!CloseCode::AuthenticationFailed.come_back());
+    }
+}

@@ -1,0 +1,363 @@
+//! What the server sends.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::code::ErrorCode;
+use crate::ids::{ClientId, ConnectionId, CorrelationId, Epoch, Offset, SessionId, UserId};
+use crate::measurement::MeasurementData;
+use crate::timestamp::Timestamp;
+use crate::topic::Topic;
+
+/// A server message with what surrounds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// When the server wrote it; for an event, when it was stored.
+    pub timestamp: Timestamp,
+    /// What the client called the request that this answers.
+    pub correlation_id: Option<CorrelationId>,
+    /// For a durable event: the topic that carries it, and its place there.
+    pub position: Option<(Topic, Offset)>,
+    /// The message itself.
+    pub message: ServerMessage,
+}
+
+/// The JSON of every server message, in the order of its fields.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Wire<D> {
+    pub(crate) r#type: String,
+    pub(crate) timestamp: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation_id: Option<CorrelationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) topic: Option<Topic>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offset: Option<Offset>,
+    pub(crate) data: D,
+}
+
+/// The same, borrowed, for writing.
+#[derive(Serialize)]
+struct WireRef<'a, D: ?Sized> {
+    r#type: &'a str,
+    timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a CorrelationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a Topic>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<Offset>,
+    data: &'a D,
+}
+
+impl<D: Serialize + ?Sized> WireRef<'_, D> {
+    fn to_text(&self) -> String {
+        // Only maps with non-text keys fail to serialize, and no message has one.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+macro_rules! server_messages {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// What the server can say.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum ServerMessage {
+            $($(#[$doc])* $variant($variant),)*
+        }
+
+        impl ServerMessage {
+            /// The `type` on the wire of every message, in the order of the docs.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            /// The `type` on the wire.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+
+            fn write(&self, timestamp: Timestamp, correlation_id: Option<&CorrelationId>,
+                     topic: Option<&Topic>, offset: Option<Offset>) -> String {
+                match self {
+                    $(Self::$variant(data) => WireRef {
+                        r#type: $name, timestamp, correlation_id, topic, offset, data,
+                    }.to_text(),)*
+                }
+            }
+        }
+
+        impl Envelope {
+            /// Reads a server message, as a client does.
+            ///
+            /// # Errors
+            /// If it is no JSON object of a known `type` with that type's fields.
+            pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+                #[derive(Deserialize)]
+                struct Head<'a> { #[serde(borrow)] r#type: std::borrow::Cow<'a, str> }
+                let head: Head = serde_json::from_str(text)?;
+                match head.r#type.as_ref() {
+                    $($name => Self::read(text, ServerMessage::$variant),)*
+                    other => Err(serde::de::Error::custom(format!("unknown message type {other:?}"))),
+                }
+            }
+        }
+
+        /// The JSON Schema of every server message, by its `type`.
+        pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+            vec![$(($name, generator.subschema_for::<Wire<$variant>>()),)*]
+        }
+    };
+}
+
+server_messages! {
+    /// The first message on every connection.
+    ConnectionEstablished = "connection_established";
+    /// The token was good.
+    AuthenticationSuccess = "authentication_success";
+    /// The token was refused; the connection is closed next.
+    AuthenticationFailed = "authentication_failed";
+    /// The subscription stands; missed events follow, then live ones.
+    SubscriptionSuccess = "subscription_success";
+    /// The subscription was refused, or ended because access did.
+    SubscriptionDenied = "subscription_denied";
+    /// The subscription ended, as asked.
+    UnsubscriptionSuccess = "unsubscription_success";
+    /// The answer to `ping`.
+    Pong = "pong";
+    /// The server is alive, and this is how far the connection's topics have come.
+    Heartbeat = "heartbeat";
+    /// The measurements are on disk.
+    Acknowledgment = "acknowledgment";
+    /// A measurement: a durable event.
+    HealthUpdate = "health_update";
+    /// A page of measurements.
+    HealthDataResponse = "health_data_response";
+    /// A request was refused.
+    Error = "error";
+}
+
+impl Envelope {
+    /// A message that answers no request and belongs to no topic.
+    pub fn new(timestamp: Timestamp, message: ServerMessage) -> Self {
+        Self { timestamp, correlation_id: None, position: None, message }
+    }
+
+    /// Writes the message as it goes over the wire.
+    pub fn to_text(&self) -> String {
+        let topic = self.position.as_ref().map(|(topic, _)| topic);
+        let offset = self.position.as_ref().map(|(_, offset)| *offset);
+        self.message.write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
+    }
+
+    fn read<D: DeserializeOwned>(text: &str, make: fn(D) -> ServerMessage) -> Result<Self, serde_json::Error> {
+        let wire: Wire<D> = serde_json::from_str(text)?;
+        Ok(Self {
+            timestamp: wire.timestamp,
+            correlation_id: wire.correlation_id,
+            position: wire.topic.zip(wire.offset),
+            message: make(wire.data),
+        })
+    }
+}
+
+/// Writes a durable event from its stored payload, the JSON of its `data`. Live and replayed events are the same
+/// bytes, because both are written here.
+pub fn event_text(kind: &str, recorded_at: Timestamp, topic: &Topic, offset: Offset, payload: &RawValue) -> String {
+    WireRef {
+        r#type: kind,
+        timestamp: recorded_at,
+        correlation_id: None,
+        topic: Some(topic),
+        offset: Some(offset),
+        data: payload,
+    }
+    .to_text()
+}
+
+/// What a client should know from the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionEstablished {
+    /// This connection's id.
+    pub connection_id: ConnectionId,
+    /// `healthmate.v1`
+    pub protocol: String,
+    /// How often a `heartbeat` comes, in seconds.
+    pub heartbeat_interval_s: u32,
+    /// How soon a token must come, in seconds.
+    pub authenticate_within_s: u32,
+    /// The largest message the server takes, in bytes.
+    pub max_message_bytes: u32,
+}
+
+/// Who the client is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthenticationSuccess {
+    /// The user.
+    pub user_id: UserId,
+    /// The user's role: patient, caregiver, nurse, doctor, admin or device.
+    pub role: String,
+    /// The patient whose measurements this user writes: a patient's own id, or a device's patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<UserId>,
+    /// What outlives this connection.
+    pub session_id: SessionId,
+    /// The incarnation of the store, to which all offsets belong.
+    pub epoch: Epoch,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Why the token was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthenticationFailed {
+    /// A `token_…` or `user_…` code.
+    pub code: ErrorCode,
+    /// What is wrong, for people.
+    pub message: String,
+    /// Whether the same token can be good later.
+    pub retry: bool,
+}
+
+/// What a subscription starts with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionSuccess {
+    /// The topic in full.
+    pub topic: Topic,
+    /// The incarnation of the store.
+    pub epoch: Epoch,
+    /// The newest offset when the subscription began; 0 if there is none yet.
+    pub head: Offset,
+    /// Whether all that was missed since `since` follows. Only where `since` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+    /// The first offset that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Offset>,
+    /// The last offset that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Offset>,
+    /// Why they are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<GapReason>,
+}
+
+/// Whether a resumed subscription is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Resumed {
+    /// All that was missed follows.
+    Complete,
+    /// Some of it is gone: see `from`, `to` and `reason`.
+    Gap,
+}
+
+/// Why events are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The log no longer keeps them. Delivery goes on at the oldest event kept; fetch the rest as history.
+    Retention,
+    /// The client's offset belongs to another incarnation of the store. Forget what you hold of this topic.
+    NewEpoch,
+    /// The client's offset lies beyond the log. Forget what you hold of this topic.
+    AheadOfLog,
+}
+
+/// Why there is no subscription.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionDenied {
+    /// The topic as the client named it.
+    pub topic: String,
+    /// `access_denied`, `topic_not_served` or `too_many_topics`.
+    pub code: ErrorCode,
+    /// What is wrong, for people.
+    pub message: String,
+    /// Whether the same request can succeed later.
+    pub retry: bool,
+}
+
+/// The topic that is heard no longer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnsubscriptionSuccess {
+    /// The topic in full.
+    pub topic: Topic,
+}
+
+/// Nothing: the `timestamp` beside it is the server's time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pong {}
+
+/// How far this connection's topics have come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Heartbeat {
+    /// The incarnation of the store.
+    pub epoch: Epoch,
+    /// The newest offset of each topic: a client whose own is lower has lost an event.
+    pub heads: BTreeMap<String, Offset>,
+}
+
+/// What became of measurements: they are on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Acknowledgment {
+    /// Whose they are.
+    pub patient: UserId,
+    /// One for each measurement, in the order they were sent.
+    pub results: Vec<MeasurementReceipt>,
+}
+
+/// What became of one measurement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasurementReceipt {
+    /// Its place in the patient's topic.
+    pub offset: Offset,
+    /// The device's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+    /// True if it was stored before, under the same `client_id`: this is the first answer again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// What was noted about it: `converted`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// A measurement, live or replayed.
+pub type HealthUpdate = MeasurementData;
+
+/// A page of measurements, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthDataResponse {
+    /// Whose they are.
+    pub patient: UserId,
+    /// The page.
+    pub measurements: Vec<RecordedMeasurement>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A measurement of the history, with its place in the patient's topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedMeasurement {
+    /// Its place in the patient's topic.
+    pub offset: Offset,
+    /// The measurement.
+    #[serde(flatten)]
+    pub data: MeasurementData,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Error {
+    /// The stable word for programs.
+    pub code: ErrorCode,
+    /// What is wrong, for people.
+    pub message: String,
+    /// The field that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Whether the same request can succeed later.
+    pub retry: bool,
+}

@@ -1,0 +1,124 @@
+//! Points in time, as the wire writes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A point in time, in microseconds since 1970-01-01T00:00:00Z.
+///
+/// On the wire it is RFC 3339 in UTC with six decimals, `2026-11-23T07:00:00.000000Z`; any offset is accepted
+/// from outside. Storage keeps the integer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// Years 1900 to 2200: what a health record can plausibly hold, and far inside every conversion's range.
+const MIN_MICROS: i64 = -2_208_988_800_000_000;
+const MAX_MICROS: i64 = 7_258_118_400_000_000;
+
+impl Timestamp {
+    /// The point `micros` microseconds after the Unix epoch, held to the years 1900 to 2200.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(MIN_MICROS, MAX_MICROS))
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// This point moved by `millis` milliseconds, back if negative.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self::from_micros(self.0.saturating_add(millis.saturating_mul(1000)))
+    }
+
+    /// Milliseconds from `earlier` to this point; negative if `earlier` is later.
+    pub fn millis_since(self, earlier: Self) -> i64 {
+        (self.0 - earlier.0) / 1000
+    }
+}
+
+/// Why a text is no timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    /// Not RFC 3339.
+    #[error("not an RFC 3339 time with an offset, such as 2026-11-23T07:00:00Z")]
+    Malformed,
+    /// Before 1900 or after 2200.
+    #[error("outside the years 1900 to 2200")]
+    OutOfRange,
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let parsed: jiff::Timestamp = text.parse().map_err(|_| TimestampError::Malformed)?;
+        let micros = parsed.as_microsecond();
+        if !(MIN_MICROS..=MAX_MICROS).contains(&micros) {
+            return Err(TimestampError::OutOfRange);
+        }
+        Ok(Self(micros))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{time:.6}")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339; written in UTC with microseconds, any offset accepted."
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_utc_with_six_decimals() {
+        let time: Timestamp = "2026-11-23T08:00:00+01:00".parse().expect("valid");
+        assert_eq!(time.to_string(), "2026-11-23T07:00:00.000000Z");
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(TimestampError::Malformed));
+        assert_eq!("2026-11-23T08:00:00".parse::<Timestamp>(), Err(TimestampError::Malformed));
+        assert_eq!("1776-07-04T00:00:00Z".parse::<Timestamp>(), Err(TimestampError::OutOfRange));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn printed_and_parsed_is_the_same(micros in MIN_MICROS..MAX_MICROS) {
+            let time = Timestamp::from_micros(micros);
+            proptest::prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+        }
+    }
+}
