@@ -1,0 +1,198 @@
+import { backoffDelay } from "./backoff.js";
+import { decode } from "./decode.js";
+import type { Environment, WebSocketLike } from "./environment.js";
+import { Observers } from "./observers.js";
+import { type ClientCommand, mayReconnect, type Refusal, type ServerMessage, SUBPROTOCOL } from "./protocol.js";
+import { Watchdog } from "./watchdog.js";
+
+/** How long a new socket may take until it is authenticated. */
+const AUTHENTICATED_WITHIN_MS = 15_000;
+/** How long silence may exceed two heartbeat intervals. */
+const SILENCE_GRACE_MS = 5_000;
+/** A connection that lasted this long counts as good: the next loss starts the backoff from its beginning. */
+const STABLE_AFTER_MS = 5_000;
+
+/**
+ * `connected` is a socket not signed in yet. After a loss the state is `reconnecting` until the next socket is
+ * `authenticated`.
+ */
+export type ConnectionState = "connecting" | "connected" | "authenticated" | "reconnecting" | "closed";
+
+export interface ConnectionStatus {
+  state: ConnectionState;
+  /** While reconnecting: when the next attempt starts, by the client's clock; absent while an attempt runs. */
+  retryAt?: number;
+  /** Once closed by the server for good, or by a refused sign-in: why. */
+  ended?: { code: string; message: string };
+}
+
+export type Token = string | (() => Promise<string>);
+
+interface CloseEventLike {
+  code: number;
+  reason: string;
+}
+
+/**
+ * Keeps one authenticated socket to the server: opens it, signs in, notices when it is dead, and opens the next one
+ * after a jittered pause, until the server says not to come back or `close` is called.
+ */
+export class Connection {
+  readonly statusObservers = new Observers<ConnectionStatus>();
+  readonly messageObservers = new Observers<ServerMessage>();
+  /** Messages that break the contract; the client skips them and resumes if one leaves a hole. */
+  readonly problemObservers = new Observers<unknown>();
+
+  /** The server's limit for one message. */
+  maxMessageBytes = 65_536;
+
+  readonly #url: string;
+  readonly #token: Token;
+  readonly #env: Environment;
+  readonly #watchdog: Watchdog;
+  #status: ConnectionStatus = { state: "closed" };
+  #socket: WebSocketLike | undefined;
+  /** Tells an outdated attempt, still waiting for its token, that it is outdated. */
+  #generation = 0;
+  #failures = 0;
+  #heartbeatMs = 30_000;
+  #authenticatedAt: number | undefined;
+  #refusal: Refusal | undefined;
+  #cancelRetry: (() => void) | undefined;
+
+  constructor(url: string, token: Token, env: Environment) {
+    this.#url = url;
+    this.#token = token;
+    this.#env = env;
+    this.#watchdog = new Watchdog(env, () => this.#lost());
+  }
+
+  get status(): ConnectionStatus {
+    return this.#status;
+  }
+
+  get authenticated(): boolean {
+    return this.#status.state === "authenticated";
+  }
+
+  /** Starts to connect; does nothing when already started. */
+  open(): void {
+    if (this.#status.state !== "closed") return;
+    this.#failures = 0;
+    this.#report({ state: "connecting" });
+    void this.#attempt();
+  }
+
+  /** While waiting to reconnect: tries now, as when the network is known to be back. */
+  retryNow(): void {
+    if (this.#status.retryAt === undefined) return;
+    this.#cancelRetry?.();
+    this.#retry();
+  }
+
+  close(): void {
+    this.#end({ state: "closed" });
+  }
+
+  send(command: ClientCommand): void {
+    this.#socket?.send(JSON.stringify(command));
+  }
+
+  async #attempt(): Promise<void> {
+    const generation = ++this.#generation;
+    this.#refusal = undefined;
+    this.#watchdog.start(AUTHENTICATED_WITHIN_MS);
+    try {
+      const token = typeof this.#token === "string" ? this.#token : await this.#token();
+      if (generation === this.#generation) this.#openSocket(token);
+    } catch (problem) {
+      if (generation !== this.#generation) return;
+      this.problemObservers.notify(problem);
+      this.#lost();
+    }
+  }
+
+  #openSocket(token: string): void {
+    const socket = new this.#env.WebSocket(this.#url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    socket.onopen = () => this.send({ type: "authenticate", token });
+    socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
+    socket.onclose = (event: CloseEventLike) => this.#closed(event);
+  }
+
+  #received(payload: unknown): void {
+    this.#watchdog.heard();
+    let message: ServerMessage | undefined;
+    try {
+      message = decode(String(payload));
+    } catch (problem) {
+      this.problemObservers.notify(problem);
+      return;
+    }
+    if (message === undefined) return;
+    this.#follow(message);
+    this.messageObservers.notify(message);
+  }
+
+  #follow(message: ServerMessage): void {
+    if (message.type === "connection_established") {
+      this.#heartbeatMs = message.data.heartbeat_interval_s * 1000;
+      this.maxMessageBytes = message.data.max_message_bytes;
+      if (this.#status.state === "connecting") this.#report({ state: "connected" });
+    } else if (message.type === "authentication_success") {
+      this.#authenticatedAt = this.#env.now();
+      this.#watchdog.start(2 * this.#heartbeatMs + SILENCE_GRACE_MS);
+      this.#report({ state: "authenticated" });
+    } else if (message.type === "authentication_failed") {
+      this.#refusal = message.data;
+    }
+  }
+
+  #closed({ code, reason }: CloseEventLike): void {
+    if (mayReconnect(code)) return this.#lost();
+    const ended = this.#refusal ?? { code: String(code), message: reason || `the server closed with code ${code}` };
+    this.#end({ state: "closed", ended: { code: ended.code, message: ended.message } });
+  }
+
+  #lost(): void {
+    this.#drop();
+    const lasted = this.#authenticatedAt === undefined ? 0 : this.#env.now() - this.#authenticatedAt;
+    this.#authenticatedAt = undefined;
+    if (lasted >= STABLE_AFTER_MS) this.#failures = 0;
+    const delay = backoffDelay(this.#failures++, this.#env.random);
+    this.#cancelRetry = this.#env.setTimer(() => this.#retry(), delay);
+    this.#report({ state: "reconnecting", retryAt: this.#env.now() + delay });
+  }
+
+  #retry(): void {
+    this.#cancelRetry = undefined;
+    this.#report({ state: "reconnecting" });
+    void this.#attempt();
+  }
+
+  #end(status: ConnectionStatus): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    this.#authenticatedAt = undefined;
+    this.#drop();
+    this.#report(status);
+  }
+
+  /** Lets go of the socket at once: a dead one may take minutes to report its own close. */
+  #drop(): void {
+    this.#generation++;
+    this.#watchdog.stop();
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket === undefined) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    // An error event without a listener is thrown by some implementations.
+    socket.onerror = () => {};
+    socket.close(1000);
+  }
+
+  #report(status: ConnectionStatus): void {
+    this.#status = status;
+    this.statusObservers.notify(status);
+  }
+}

@@ -1,0 +1,214 @@
+/** What goes over the wire, as types: one JSON object per WebSocket text message. */
+
+export const SUBPROTOCOL = "healthmate.v1";
+
+/** The most measurements that one command may carry. */
+export const MAX_BATCH = 1000;
+
+export const METRICS = [
+  "heart_rate",
+  "respiratory_rate",
+  "oxygen_saturation",
+  "body_temperature",
+  "systolic_blood_pressure",
+  "diastolic_blood_pressure",
+  "glucose",
+  "body_weight",
+  "body_height",
+  "steps",
+] as const;
+
+export type Metric = (typeof METRICS)[number];
+
+/** Where a reader of a topic stands: offsets mean something within one epoch only. */
+export interface Position {
+  epoch: string;
+  /** The newest offset that was delivered; 0 when none was. */
+  offset: number;
+}
+
+/** One measurement as a device sends it. */
+export interface Measurement {
+  metric: string;
+  value: number;
+  unit: string;
+  /** RFC 3339. */
+  taken_at: string;
+  /** Names this measurement, so that sending it again stores nothing twice. */
+  client_id?: string;
+  device?: string;
+}
+
+/** One measurement as HealthMate keeps it: canonical unit, time of arrival, author. */
+export interface RecordedMeasurement extends Measurement {
+  patient: string;
+  recorded_at: string;
+  author: string;
+  /** What was sent, when it was converted. */
+  original?: { value: number; unit: string };
+  flags?: string[];
+}
+
+export interface StoredMeasurement extends RecordedMeasurement {
+  offset: number;
+}
+
+// Client to server
+
+interface Command {
+  correlation_id?: string;
+}
+
+export interface Authenticate extends Command {
+  type: "authenticate";
+  token: string;
+}
+
+export interface Subscribe extends Command {
+  type: "subscribe";
+  topic: string;
+  since?: Position;
+}
+
+export interface Unsubscribe extends Command {
+  type: "unsubscribe";
+  topic: string;
+}
+
+export interface Ping extends Command {
+  type: "ping";
+}
+
+export interface SendMeasurements extends Command {
+  type: "health_update";
+  patient?: string;
+  batch: Measurement[];
+}
+
+export interface HealthDataQuery {
+  /** Absent: the caller's own patient. */
+  patient?: string;
+  metric?: string;
+  from?: string;
+  to?: string;
+  /** 1 to 1000; the server's default is 10. */
+  limit?: number;
+  cursor?: string;
+}
+
+export interface GetHealthData extends Command, HealthDataQuery {
+  type: "get_health_data";
+}
+
+export type ClientCommand = Authenticate | Subscribe | Unsubscribe | Ping | SendMeasurements | GetHealthData;
+
+// Server to client
+
+interface Envelope<Type extends string, Data> {
+  type: Type;
+  /** RFC 3339, UTC, microseconds. */
+  timestamp: string;
+  correlation_id?: string;
+  data: Data;
+}
+
+export interface ConnectionEstablishedData {
+  connection_id: string;
+  protocol: string;
+  heartbeat_interval_s: number;
+  authenticate_within_s: number;
+  max_message_bytes: number;
+}
+
+export interface AuthenticationData {
+  user_id: string;
+  role: string;
+  /** The patient whose data this user writes, for patients and devices. */
+  patient?: string;
+  session_id: string;
+  epoch: string;
+  expires_at: string;
+}
+
+/** Why something was refused. */
+export interface Refusal {
+  /** Stable; see the table of codes in the protocol documentation. */
+  code: string;
+  message: string;
+  /** Whether the same request can work later. */
+  retry: boolean;
+}
+
+export interface RefusedSubscription extends Refusal {
+  topic: string;
+}
+
+export interface ErrorData extends Refusal {
+  /** The field that is wrong. */
+  field?: string;
+}
+
+export type GapReason = "retention" | "new_epoch" | "ahead_of_log";
+
+export interface SubscriptionData {
+  topic: string;
+  epoch: string;
+  /** The newest offset at this moment; 0 when there is none yet. */
+  head: number;
+  /** Present when the subscription gave a position. */
+  resumed?: "complete" | "gap";
+  from?: number;
+  to?: number;
+  reason?: GapReason;
+}
+
+export interface HeartbeatData {
+  epoch: string;
+  /** Newest offset of each topic this connection subscribes to. */
+  heads: Record<string, number>;
+}
+
+export interface AcknowledgmentResult {
+  offset: number;
+  client_id?: string;
+  /** This measurement was stored before, under this offset. */
+  duplicate?: true;
+  flags?: string[];
+}
+
+export interface AcknowledgmentData {
+  patient: string;
+  /** One per measurement, in the order sent. */
+  results: AcknowledgmentResult[];
+}
+
+export interface HealthData {
+  patient: string;
+  /** Newest first. */
+  measurements: StoredMeasurement[];
+  next_cursor?: string;
+}
+
+export interface HealthUpdate extends Envelope<"health_update", RecordedMeasurement> {
+  topic: string;
+  offset: number;
+}
+
+export type ServerMessage =
+  | Envelope<"connection_established", ConnectionEstablishedData>
+  | Envelope<"authentication_success", AuthenticationData>
+  | Envelope<"authentication_failed", Refusal>
+  | Envelope<"subscription_success", SubscriptionData>
+  | Envelope<"subscription_denied", RefusedSubscription>
+  | Envelope<"unsubscription_success", { topic: string }>
+  | Envelope<"pong", Record<string, never>>
+  | Envelope<"heartbeat", HeartbeatData>
+  | Envelope<"acknowledgment", AcknowledgmentData>
+  | Envelope<"health_data_response", HealthData>
+  | Envelope<"error", ErrorData>
+  | HealthUpdate;
+
+/** Whether a client may come back after this WebSocket close code. */
+export function mayReconnect(closeCode: number): boolean {
+  return closeCode < 4500 || closeCode > 4999;
+}
