@@ -1,1 +1,298 @@
-//! What storage must do, an in-memory store, and the conformance suite every store passes.
+//! What storage must do.
+//!
+//! Four traits by use case, implemented by every store and held together by [`Store`]: the event log, the
+//! measurements, the directory of users and care teams, and the probe for readiness. The in-memory store is in
+//! [`memory`]; the list of checks that every store passes is in [`conformance`].
+//!
+//! To add a method: add it to its trait, to every store, and to the conformance suite; a test counts the methods
+//! and fails for one that the suite does not name.
+//!
+//! Rows and log events of one change are one transaction. A method that returned `Ok` has reached the disk.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use healthmate_care::{CareRelation, Measurement, Metric, User};
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
+use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
+use serde_json::value::RawValue;
+
+/// A durable event as the log keeps it.
+#[derive(Clone)]
+pub struct Event {
+    /// What carries it.
+    pub topic: Topic,
+    /// Its place there.
+    pub offset: Offset,
+    /// Its `type` on the wire.
+    pub kind: EventKind,
+    /// When it was stored.
+    pub recorded_at: Timestamp,
+    /// The JSON of its `data`.
+    pub payload: Arc<RawValue>,
+}
+
+/// An event holds health data: `Debug` shows its place only.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({} {})", self.topic, self.offset)
+    }
+}
+
+/// The kinds of durable event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A measurement was stored.
+    HealthUpdate,
+}
+
+impl EventKind {
+    /// The `type` on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HealthUpdate => "health_update",
+        }
+    }
+}
+
+/// Measurements to store, all or none.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Whose they are: a user with the role `patient`.
+    pub patient: UserId,
+    /// Who sent them.
+    pub author: UserId,
+    /// 1 to [`healthmate_protocol::MAX_BATCH`] of them.
+    pub measurements: Vec<Measurement>,
+    /// Names the request, so that a repetition gets the first answer.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Names a request of an author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// What the client calls the request; unique for an author.
+    pub key: String,
+    /// A digest of the request, so that a different request under the same key is refused.
+    pub digest: [u8; 32],
+}
+
+/// Which measurements to read.
+#[derive(Clone, Debug)]
+pub struct MeasurementQuery {
+    /// Whose.
+    pub patient: UserId,
+    /// Only this metric.
+    pub metric: Option<Metric>,
+    /// Only those taken at or after this.
+    pub from: Option<Timestamp>,
+    /// Only those taken before this.
+    pub to: Option<Timestamp>,
+    /// How many at most, 1 to [`healthmate_protocol::MAX_PAGE`].
+    pub limit: u32,
+    /// Go on after this place.
+    pub after: Option<Cursor>,
+}
+
+/// A page of measurements, newest `taken_at` first, then highest offset first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasurementPage {
+    /// The page.
+    pub measurements: Vec<RecordedMeasurement>,
+    /// Where the next page starts; `None` on the last one.
+    pub next: Option<Cursor>,
+}
+
+/// A place in the history of measurements: the last one of a page. Its text is what clients send back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When the last one was taken.
+    pub taken_at: Timestamp,
+    /// Its offset.
+    pub offset: Offset,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.taken_at.as_micros(), self.offset)
+    }
+}
+
+/// The text is no cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor: send the next_cursor of the page before, unchanged")]
+pub struct CursorError;
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (micros, offset) = text.split_once('.').ok_or(CursorError)?;
+        Ok(Self {
+            taken_at: Timestamp::from_micros(micros.parse().map_err(|_| CursorError)?),
+            offset: Offset(offset.parse().map_err(|_| CursorError)?),
+        })
+    }
+}
+
+/// How far a topic's log reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRange {
+    /// The oldest offset kept; `head + 1` if none is.
+    pub oldest: Offset,
+    /// The newest offset ever given; 0 if there was none.
+    pub head: Offset,
+}
+
+/// Why storage did not do as asked. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be written or read now; later it may.
+    #[error("storage is unavailable: {0}")]
+    Unavailable(String),
+    /// There is no room left on the disk.
+    #[error("storage is full")]
+    Full,
+    /// It exists already.
+    #[error("{0} exists already")]
+    Exists(&'static str),
+    /// It does not exist.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The idempotency key was used for a different request.
+    #[error("the idempotency key was used for a different request")]
+    IdempotencyConflict,
+}
+
+/// What hears of committed events: called on the writer's thread, so it must be quick and must not wait.
+pub type CommitListener = Arc<dyn Fn(&[Event]) + Send + Sync>;
+
+/// The log of durable events.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// The incarnation of the store. It stays the same when the store is opened again.
+    fn epoch(&self) -> Epoch;
+
+    /// Calls `listener` with the events of each commit, after it reached the disk; over all calls, each topic's
+    /// events come in offset order without a hole. A later listener replaces an earlier one.
+    fn set_commit_listener(&self, listener: CommitListener);
+
+    /// How far the topic's log reaches. A topic that never had an event has `oldest` 1 and `head` 0.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn range(&self, topic: &Topic) -> Result<LogRange, Error>;
+
+    /// The events after `after`, in order, at most `limit`. Where the log no longer reaches back that far, it starts
+    /// with the oldest event kept.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Result<Vec<Event>, Error>;
+
+    /// Forgets at most `limit` events stored before `before`, the oldest of each topic first, and says how many.
+    /// Heads and measurements stay.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn trim(&self, before: Timestamp, limit: u32) -> Result<u64, Error>;
+
+    /// Gives the store a new epoch, as must be done after a backup was restored.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn renew_epoch(&self) -> Result<Epoch, Error>;
+}
+
+/// Patients' measurements.
+#[async_trait]
+pub trait Measurements: Send + Sync {
+    /// Stores measurements, their events, and the answer to their idempotency key, in one transaction; one receipt
+    /// for each, in order. A measurement whose `client_id` its author used before is not stored again: its receipt
+    /// is the first one, marked as a duplicate.
+    ///
+    /// # Errors
+    /// If the patient or author is unknown, the idempotency key was used for another request, or the store cannot be written.
+    async fn record(&self, recording: Recording) -> Result<Vec<MeasurementReceipt>, Error>;
+
+    /// A page of the history.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error>;
+
+    /// Forgets at most `limit` idempotency keys used before `before`, and says how many.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error>;
+}
+
+/// Users and care teams.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// If the id is taken, a device's patient is unknown or no patient, or the store cannot be written.
+    async fn add_user(&self, user: User) -> Result<(), Error>;
+
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn user(&self, id: &UserId) -> Result<Option<User>, Error>;
+
+    /// All users, by id.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn users(&self) -> Result<Vec<User>, Error>;
+
+    /// Enables or disables a user.
+    ///
+    /// # Errors
+    /// If there is no such user, or the store cannot be written.
+    async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error>;
+
+    /// Lets a member into a patient's care team, or changes when the relation holds.
+    ///
+    /// # Errors
+    /// If the patient is unknown or no patient, the member is unknown, or the store cannot be written.
+    async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error>;
+
+    /// The member's place in the patient's care team.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error>;
+
+    /// The relations of a patient's care team, by member.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error>;
+
+    /// The relations in which this user is the member, by patient.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error>;
+}
+
+/// Whether the store works.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// Commits something of no consequence.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn check_writable(&self) -> Result<(), Error>;
+}
+
+/// Everything a store does.
+pub trait Store: EventLog + Measurements + Directory + Probe {}
+
+impl<T: EventLog + Measurements + Directory + Probe> Store for T {}
