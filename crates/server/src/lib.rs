@@ -1,0 +1,1 @@
+//! The only performer: listener, connections, HTTP routes, authentication, configuration, telemetry, lifecycle.
