@@ -75,11 +75,11 @@ pub fn client_frame(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => frame.push(0x80 | length as u8),
         length @ 126..=0xFFFF => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7E);
             frame.extend((length as u16).to_be_bytes());
         }
         length => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 | 0x7F);
             frame.extend((length as u64).to_be_bytes());
         }
     }
@@ -106,10 +106,10 @@ pub fn ws_inbound(data: &[u8]) {
     let Some((&[modes, count], data)) = data.split_first_chunk() else {
         return;
     };
-    let (lengths, body) = data.split_at(usize::from(count % 16).min(data.len()));
-    let framed = modes & 1 != 0;
+    let (lengths, body) = data.split_at(usize::from(count & 0x0F).min(data.len()));
+    let framed = modes & 0b1 != 0;
     let stream = if framed { encode(body) } else { body.to_vec() };
-    let bytes = [64 * 1024, 1000, 125, 16][usize::from(modes >> 1 & 3)];
+    let bytes = [64 * 1024, 1000, 125, 16][usize::from((modes >> 1) & 0b11)];
     let limits = Limits {
         max_frame_bytes: bytes,
         max_message_bytes: 2 * bytes,

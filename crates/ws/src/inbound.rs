@@ -200,7 +200,7 @@ impl fmt::Debug for Inbound {
             .field("limits", &self.limits)
             .field("finished", &self.finished)
             .field("held_bytes", &self.held_bytes())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

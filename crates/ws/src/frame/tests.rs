@@ -110,12 +110,13 @@ fn a_payload_that_fits_its_capacity_is_never_moved() {
     let before = builder.payload().as_ptr();
     builder.write_str(&"x".repeat(200)).unwrap();
     let frame = builder.finish().unwrap();
-    assert_eq!(frame.as_bytes()[4..].as_ptr(), before);
-    assert_eq!(
-        frame.clone().into_bytes()[4..].as_ptr(),
-        before,
-        "a clone shares the bytes"
-    );
+    for frame in [frame.clone(), frame] {
+        assert_eq!(
+            frame.into_bytes()[4..].as_ptr(),
+            before,
+            "a clone shares the bytes"
+        );
+    }
 }
 
 #[test]

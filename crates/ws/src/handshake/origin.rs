@@ -112,11 +112,11 @@ impl<'a> Origin<'a> {
     }
 
     fn normal(&self) -> String {
-        let mut normal = format!("{}://{}", self.scheme, self.host).to_ascii_lowercase();
-        if let Some(port) = self.port.filter(|port| Some(*port) != self.web_port()) {
-            normal.push_str(&format!(":{port}"));
+        let base = format!("{}://{}", self.scheme, self.host).to_ascii_lowercase();
+        match self.port.filter(|port| Some(*port) != self.web_port()) {
+            Some(port) => format!("{base}:{port}"),
+            None => base,
         }
-        normal
     }
 }
 
