@@ -1,0 +1,1 @@
+//! What every connection, route and task of one server shares.

@@ -1,0 +1,1 @@
+//! The files of the web app: inside the binary, or from a folder.

@@ -1,0 +1,1 @@
+//! Settings: their defaults, limits and sources.

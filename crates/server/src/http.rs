@@ -1,0 +1,1 @@
+//! HTTP: everything a server answers besides WebSockets.
