@@ -1,0 +1,71 @@
+import type { HealthData } from "@healthmate/client";
+
+export interface Patient {
+  id: string;
+  name: string;
+}
+
+/** One way to sign in to a demo. */
+export interface DemoSignIn {
+  user: string;
+  name: string;
+  role: string;
+  token: string;
+}
+
+/** A refusal of the REST interface (RFC 9457 problem details); `message` is its `detail`. */
+export class Problem extends Error {
+  override name = "Problem";
+
+  constructor(
+    readonly status: number,
+    detail: string,
+  ) {
+    super(detail);
+  }
+
+  /** The token is not, or no longer, good. */
+  get signedOut(): boolean {
+    return this.status === 401;
+  }
+}
+
+type Fetch = typeof fetch;
+
+async function read(response: Response): Promise<any> {
+  const body = await response.json().catch(() => undefined);
+  if (response.ok && body !== undefined) return body;
+  throw new Problem(response.status, body?.detail ?? body?.title ?? `the server answered with status ${response.status}`);
+}
+
+/** The REST interface beside the socket, on the server that served this page. */
+export class Api {
+  readonly #token: string;
+  readonly #fetch: Fetch;
+
+  constructor(token: string, fetcher: Fetch = (...args) => fetch(...args)) {
+    this.#token = token;
+    this.#fetch = fetcher;
+  }
+
+  /** Those whom the signed-in user may read. */
+  async patients(): Promise<Patient[]> {
+    return (await this.#get("/v1/patients")).patients;
+  }
+
+  /** A page of measurements, newest first. */
+  measurements(patient: string, limit: number, cursor?: string): Promise<Omit<HealthData, "patient">> {
+    const query = new URLSearchParams({ limit: String(limit), ...(cursor !== undefined && { cursor }) });
+    return this.#get(`/v1/patients/${encodeURIComponent(patient)}/measurements?${query}`);
+  }
+
+  async #get(path: string): Promise<any> {
+    return read(await this.#fetch(path, { headers: { Authorization: `Bearer ${this.#token}` } }));
+  }
+}
+
+/** The sign-ins of a demo; none when the server is no demo. */
+export async function demoSignIns(fetcher: Fetch = fetch): Promise<DemoSignIn[]> {
+  const response = await fetcher("/demo/sign-ins");
+  return response.status === 404 ? [] : (await read(response)).sign_ins;
+}

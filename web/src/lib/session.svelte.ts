@@ -1,0 +1,71 @@
+import { type ConnectionStatus, HealthMateClient } from "@healthmate/client";
+import { Api, Problem } from "./api.js";
+import { LivePatient } from "./patient.svelte.js";
+
+/** The signed-in user's connection and the patients that they may read. */
+export class Session {
+  status: ConnectionStatus = $state.raw({ state: "connecting" });
+  user: { id: string; role: string } | undefined = $state.raw();
+  /** Absent until the server has told. */
+  patients: LivePatient[] | undefined = $state.raw();
+  /** Why the patients cannot be shown. */
+  problem: string | undefined = $state();
+  readonly chosen: LivePatient | undefined = $derived.by(() => this.#find(this.#chosenId) ?? this.patients?.[0]);
+
+  readonly #client: HealthMateClient;
+  readonly #api: Api;
+  readonly #onSignedOut: (message: string) => void;
+  #chosenId: string | undefined = $state();
+
+  /** @param onSignedOut called when the server refuses the token, with its reason */
+  constructor(token: string, onSignedOut: (message: string) => void) {
+    this.#api = new Api(token);
+    this.#client = new HealthMateClient({ url: location.origin, token });
+    this.#onSignedOut = onSignedOut;
+    this.#client.onStatus((status) => this.#moved(status));
+    this.#client.connect();
+  }
+
+  choose(id: string): void {
+    this.#chosenId = id;
+    this.chosen?.choose();
+  }
+
+  retryNow(): void {
+    this.#client.retryNow();
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #moved(status: ConnectionStatus): void {
+    this.status = status;
+    if (status.ended !== undefined) return this.#onSignedOut(status.ended.message);
+    if (status.state !== "authenticated") return;
+    const user = this.#client.user;
+    this.user = user && { id: user.user_id, role: user.role };
+    void this.#loadPatients();
+  }
+
+  /** Asks again after each reconnect: people may have joined or left. */
+  async #loadPatients(): Promise<void> {
+    try {
+      const listed = await this.#api.patients();
+      for (const gone of this.patients ?? []) if (!listed.some(({ id }) => id === gone.id)) gone.leave();
+      this.patients = listed.map((patient) => this.#find(patient.id) ?? new LivePatient(patient, this.#client, this.#api));
+      this.problem = undefined;
+      this.chosen?.choose();
+    } catch (problem) {
+      if (problem instanceof Problem && problem.signedOut) {
+        this.close();
+        return this.#onSignedOut(problem.message);
+      }
+      this.problem = problem instanceof Error ? problem.message : String(problem);
+    }
+  }
+
+  #find(id: string | undefined): LivePatient | undefined {
+    return this.patients?.find((patient) => patient.id === id);
+  }
+}
