@@ -1,0 +1,76 @@
+//! What the server must do.
+
+use healthmate_care::{Measurement, Metric};
+use healthmate_protocol::{CloseCode, Envelope, Offset, SubscribeSince, Timestamp, Topic, UserId};
+
+/// Names a request that waits for the server, within its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u32);
+
+/// Something to do. Requests are answered by one [`Input`](crate::Input) with the same id, in any order.
+pub enum Action {
+    /// Send this message.
+    Send(Box<Envelope>),
+    /// Check the token and load its user.
+    Authenticate(RequestId, String),
+    /// Check that the user may hear the topic, and say how far its log reaches.
+    OpenTopic(RequestId, Topic),
+    /// Deliver the topic's events from the one after this offset on.
+    StartDelivery(Topic, Offset),
+    /// Deliver the topic no longer.
+    StopDelivery(Topic),
+    /// Store measurements, all or none.
+    Record {
+        /// Names the answer.
+        request: RequestId,
+        /// Whose they are.
+        patient: UserId,
+        /// Who sent them.
+        author: UserId,
+        /// What to store.
+        measurements: Vec<Measurement>,
+    },
+    /// Check that the user may read the patient, and load a page.
+    LoadHistory(RequestId, HistoryQuery),
+    /// Send a heartbeat with the heads of the connection's topics.
+    SendHeartbeat,
+    /// Send what waits, then a close frame, and end the connection. Nothing follows.
+    Close(CloseCode, &'static str),
+}
+
+/// Tokens and measurements stay out of logs: the name only.
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send(envelope) => write!(f, "Send({})", envelope.message.name()),
+            Self::Authenticate(request, _) => write!(f, "Authenticate({request:?})"),
+            Self::OpenTopic(request, topic) => write!(f, "OpenTopic({request:?}, {topic})"),
+            Self::StartDelivery(topic, after) => write!(f, "StartDelivery({topic}, {after})"),
+            Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
+            Self::Record { request, .. } => write!(f, "Record({request:?})"),
+            Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),
+            Self::SendHeartbeat => f.write_str("SendHeartbeat"),
+            Self::Close(code, _) => write!(f, "Close({})", code.as_u16()),
+        }
+    }
+}
+
+/// Which page of whose measurements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryQuery {
+    /// Whose.
+    pub patient: UserId,
+    /// Only this metric.
+    pub metric: Option<Metric>,
+    /// Only those taken at or after this.
+    pub from: Option<Timestamp>,
+    /// Only those taken before this.
+    pub to: Option<Timestamp>,
+    /// How many at most, 1 to 1000.
+    pub limit: u32,
+    /// Where the page before ended, as the client sent it.
+    pub cursor: Option<String>,
+}
+
+/// A resume position, under a shorter name.
+pub(crate) type Since = SubscribeSince;

@@ -1,0 +1,136 @@
+//! With a known user.
+
+mod on_command;
+mod on_result;
+mod on_tick;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use healthmate_care::User;
+use healthmate_protocol::{CorrelationId, ErrorCode, Timestamp, Topic, UserId};
+
+use crate::action::{Action, RequestId, Since};
+use crate::input::{Identity, Input, Now, Refused};
+use crate::options::Options;
+use crate::reply::error;
+use crate::session::Context;
+
+/// A connection whose user is known.
+#[derive(Debug)]
+pub(crate) struct Active {
+    user: Arc<User>,
+    expires_at: Timestamp,
+    topics: Vec<Topic>,
+    pending: Vec<Pending>,
+    last_received: Instant,
+    next_heartbeat: Instant,
+    /// When the next tick is due, the soonest of heartbeat, idle limit and the token's end.
+    deadline: Instant,
+}
+
+/// A request that waits for the server.
+#[derive(Debug)]
+struct Pending {
+    request: RequestId,
+    correlation_id: Option<CorrelationId>,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Identity,
+    Topic { topic: Topic, since: Option<Since> },
+    Receipts { patient: UserId },
+    History { patient: UserId },
+}
+
+impl Active {
+    pub(crate) fn new(identity: Identity, options: &Options, now: Now) -> Self {
+        let mut active = Self {
+            user: identity.user,
+            expires_at: identity.expires_at,
+            topics: Vec::new(),
+            pending: Vec::new(),
+            last_received: now.instant,
+            next_heartbeat: now.instant + options.heartbeat_interval,
+            deadline: now.instant,
+        };
+        active.set_deadline(options, now);
+        active
+    }
+
+    pub(crate) fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    pub(crate) fn topics(&self) -> std::slice::Iter<'_, Topic> {
+        self.topics.iter()
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        input: Input<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        match input {
+            Input::Text(text) => {
+                self.last_received = now.instant;
+                self.on_text(context, now, text, actions);
+            }
+            Input::Received => self.last_received = now.instant,
+            Input::Tick => self.on_tick(context, now, actions),
+            Input::Identified(request, result) => self.on_identified(context, now, request, result, actions),
+            Input::TopicOpened(request, result) => self.on_topic_opened(now, request, result, actions),
+            Input::Recorded(request, result) => self.on_recorded(now, request, result, actions),
+            Input::HistoryLoaded(request, result) => self.on_history(now, request, result, actions),
+            Input::Token(_) | Input::Disconnected => {}
+        }
+    }
+
+    /// Makes a request wait, or refuses it where too many wait already.
+    fn wait_for(
+        &mut self,
+        context: &mut Context,
+        correlation_id: Option<CorrelationId>,
+        wanted: Wanted,
+    ) -> Result<RequestId, (Option<CorrelationId>, Refused)> {
+        let limit = context.options.pending_requests;
+        if self.pending.len() >= limit {
+            let message = format!("{limit} requests of this connection wait for an answer already");
+            return Err((correlation_id, Refused::new(ErrorCode::TooManyRequests, message)));
+        }
+        let request = context.next_request();
+        self.pending.push(Pending {
+            request,
+            correlation_id,
+            wanted,
+        });
+        Ok(request)
+    }
+
+    /// Takes the request that an answer belongs to. An answer nobody waits for is ignored.
+    fn answered(&mut self, request: RequestId) -> Option<Pending> {
+        let index = self
+            .pending
+            .iter()
+            .position(|pending| pending.request == request)?;
+        let pending = self.pending.remove(index);
+        if self.pending.is_empty() {
+            // An idle connection keeps no room for requests.
+            self.pending = Vec::new();
+        }
+        Some(pending)
+    }
+}
+
+/// Sends the refusal of a request.
+fn refuse(now: Now, (correlation_id, refused): (Option<CorrelationId>, Refused), actions: &mut Vec<Action>) {
+    actions.push(error(now, correlation_id, refused));
+}

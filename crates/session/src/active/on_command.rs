@@ -1,0 +1,294 @@
+//! What the client says.
+
+use healthmate_care::{Action as Act, Measurement, Metric, Refusal, decide};
+use healthmate_protocol::client::{Authenticate, GetHealthData, HealthUpdate, Subscribe};
+use healthmate_protocol::{
+    ClientMessage, Command, CorrelationId, ErrorCode, MAX_BATCH, MAX_PAGE, MeasurementInput, ServerMessage,
+    Topic, TopicKind, TopicName, UserId, server,
+};
+
+use super::{Active, Wanted, refuse};
+use crate::action::{Action, HistoryQuery};
+use crate::input::{Now, Refused};
+use crate::reply::{error, reply};
+use crate::session::Context;
+
+/// How many measurements `get_health_data` brings where it does not say.
+const DEFAULT_PAGE: u32 = 10;
+
+impl Active {
+    pub(super) fn on_text(&mut self, context: &mut Context, now: Now, text: &str, actions: &mut Vec<Action>) {
+        let ClientMessage {
+            correlation_id,
+            command,
+        } = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            Err(refusal) => {
+                let refused = Refused {
+                    code: refusal.code,
+                    message: refusal.message,
+                    field: refusal.field,
+                };
+                return actions.push(error(now, refusal.correlation_id, refused));
+            }
+        };
+        match command {
+            Command::Ping => actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {}))),
+            Command::Authenticate(command) => {
+                self.on_authenticate(context, now, correlation_id, command, actions)
+            }
+            Command::Subscribe(command) => self.on_subscribe(context, now, correlation_id, command, actions),
+            Command::Unsubscribe(command) => {
+                self.on_unsubscribe(now, correlation_id, &command.topic, actions)
+            }
+            Command::HealthUpdate(command) => {
+                self.on_health_update(context, now, correlation_id, command, actions)
+            }
+            Command::GetHealthData(command) => {
+                self.on_get_health_data(context, now, correlation_id, command, actions)
+            }
+        }
+    }
+
+    /// A fresh token for the same user.
+    fn on_authenticate(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: Authenticate,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.wait_for(context, correlation_id, Wanted::Identity) {
+            Ok(request) => actions.push(Action::Authenticate(request, command.token)),
+            Err(refusal) => refuse(now, refusal, actions),
+        }
+    }
+
+    fn on_subscribe(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: Subscribe,
+        actions: &mut Vec<Action>,
+    ) {
+        let named = command.topic.to_string();
+        let topic = match self.servable_topic(context, &command.topic) {
+            Ok(topic) => topic,
+            Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
+        };
+        let wanted = Wanted::Topic {
+            topic: topic.clone(),
+            since: command.since,
+        };
+        match self.wait_for(context, correlation_id, wanted) {
+            Ok(request) => actions.push(Action::OpenTopic(request, topic)),
+            Err(refusal) => refuse(now, refusal, actions),
+        }
+    }
+
+    /// The topic in full, if this endpoint carries it and the connection has room for it.
+    fn servable_topic(&self, context: &Context, name: &TopicName) -> Result<Topic, Refused> {
+        let kind = match name {
+            TopicName::Full(topic) => topic.kind(),
+            TopicName::Own(kind) => *kind,
+        };
+        if !context.endpoint.carries(kind) {
+            let message = format!("this endpoint does not carry {} topics", kind.as_str());
+            return Err(Refused::field(ErrorCode::TopicNotServed, "topic", message));
+        }
+        let topic = self.full_topic(name).ok_or_else(|| {
+            let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
+            Refused::field(ErrorCode::AccessDenied, "topic", message)
+        })?;
+        let opening = self
+            .pending
+            .iter()
+            .filter(|pending| matches!(pending.wanted, Wanted::Topic { .. }))
+            .count();
+        let limit = context.options.topics;
+        if !self.topics.contains(&topic) && self.topics.len() + opening >= limit {
+            let message = format!("a connection may hear {limit} topics, and this one does");
+            return Err(Refused::new(ErrorCode::TooManyTopics, message));
+        }
+        Ok(topic)
+    }
+
+    fn full_topic(&self, name: &TopicName) -> Option<Topic> {
+        match name {
+            TopicName::Full(topic) => Some(topic.clone()),
+            TopicName::Own(TopicKind::Health) => self.user.own_patient().cloned().map(Topic::health),
+            TopicName::Own(kind) => Some(Topic::new(*kind, self.user.id.clone())),
+        }
+    }
+
+    fn on_unsubscribe(
+        &mut self,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        name: &TopicName,
+        actions: &mut Vec<Action>,
+    ) {
+        let index = self
+            .full_topic(name)
+            .and_then(|topic| self.topics.iter().position(|held| *held == topic));
+        let Some(index) = index else {
+            let message = format!("there is no subscription to {name} on this connection");
+            let refused = Refused::field(ErrorCode::NotSubscribed, "topic", message);
+            return actions.push(error(now, correlation_id, refused));
+        };
+        let topic = self.topics.remove(index);
+        actions.push(Action::StopDelivery(topic.clone()));
+        let done = ServerMessage::UnsubscriptionSuccess(server::UnsubscriptionSuccess { topic });
+        actions.push(reply(now, correlation_id, done));
+    }
+
+    fn on_health_update(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: HealthUpdate,
+        actions: &mut Vec<Action>,
+    ) {
+        let accepted = self
+            .patient_of(command.patient.clone())
+            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| Ok((patient, accept(command, now)?)));
+        let (patient, measurements) = match accepted {
+            Ok(accepted) => accepted,
+            Err(refused) => return actions.push(error(now, correlation_id, refused)),
+        };
+        match self.wait_for(
+            context,
+            correlation_id,
+            Wanted::Receipts {
+                patient: patient.clone(),
+            },
+        ) {
+            Ok(request) => {
+                let author = self.user.id.clone();
+                actions.push(Action::Record {
+                    request,
+                    patient,
+                    author,
+                    measurements,
+                });
+            }
+            Err(refusal) => refuse(now, refusal, actions),
+        }
+    }
+
+    fn patient_of(&self, named: Option<UserId>) -> Result<UserId, Refused> {
+        named.or_else(|| self.user.own_patient().cloned()).ok_or_else(|| {
+            let message = "a user of this role has no measurements: name the patient";
+            Refused::field(ErrorCode::AccessDenied, "patient", message)
+        })
+    }
+
+    fn may_write(&self, patient: &UserId, now: Now) -> Result<(), Refused> {
+        let decision = decide(&self.user, Act::WriteMeasurements, patient, None, now.time);
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        Err(Refused::field(
+            ErrorCode::AccessDenied,
+            "patient",
+            decision.message(),
+        ))
+    }
+
+    fn on_get_health_data(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: GetHealthData,
+        actions: &mut Vec<Action>,
+    ) {
+        let query = match self
+            .patient_of(command.patient.clone())
+            .and_then(|patient| query(patient, command))
+        {
+            Ok(query) => query,
+            Err(refused) => return actions.push(error(now, correlation_id, refused)),
+        };
+        match self.wait_for(
+            context,
+            correlation_id,
+            Wanted::History {
+                patient: query.patient.clone(),
+            },
+        ) {
+            Ok(request) => actions.push(Action::LoadHistory(request, query)),
+            Err(refusal) => refuse(now, refusal, actions),
+        }
+    }
+}
+
+/// Refuses a subscription.
+pub(super) fn denied(
+    now: Now,
+    correlation_id: Option<CorrelationId>,
+    topic: String,
+    refused: Refused,
+) -> Action {
+    let Refused { code, message, .. } = refused;
+    let denied = server::SubscriptionDenied {
+        topic,
+        code,
+        message,
+        retry: code.retry(),
+    };
+    reply(now, correlation_id, ServerMessage::SubscriptionDenied(denied))
+}
+
+/// Checks every measurement of a command, and names the one that is wrong.
+fn accept(command: HealthUpdate, now: Now) -> Result<Vec<Measurement>, Refused> {
+    let check = |input: MeasurementInput, place: &dyn Fn() -> String| {
+        Measurement::accept(input, now.time).map_err(|Refusal { code, field, message }| {
+            Refused::field(code, format!("{}.{field}", place()), message)
+        })
+    };
+    match (command.data, command.batch) {
+        (Some(data), None) => Ok(vec![check(data, &|| "data".to_owned())?]),
+        (None, Some(batch)) if (1..=MAX_BATCH).contains(&batch.len()) => batch
+            .into_iter()
+            .enumerate()
+            .map(|(index, input)| check(input, &|| format!("batch[{index}]")))
+            .collect(),
+        (None, Some(batch)) => {
+            let message = format!(
+                "must hold 1 to {MAX_BATCH} measurements, and this holds {}",
+                batch.len()
+            );
+            Err(Refused::field(ErrorCode::InvalidField, "batch", message))
+        }
+        _ => Err(Refused::field(
+            ErrorCode::InvalidField,
+            "data",
+            "send exactly one of data and batch",
+        )),
+    }
+}
+
+fn query(patient: UserId, command: GetHealthData) -> Result<HistoryQuery, Refused> {
+    let metric = command.metric.as_deref().map(str::parse::<Metric>).transpose();
+    let metric =
+        metric.map_err(|error| Refused::field(ErrorCode::UnknownMetric, "metric", error.to_string()))?;
+    let limit = command.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let message = format!("must be 1 to {MAX_PAGE}, and this is {limit}");
+        return Err(Refused::field(ErrorCode::InvalidField, "limit", message));
+    }
+    let GetHealthData { from, to, cursor, .. } = command;
+    Ok(HistoryQuery {
+        patient,
+        metric,
+        from,
+        to,
+        limit,
+        cursor,
+    })
+}

@@ -1,0 +1,131 @@
+//! What the server answers.
+
+use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, MeasurementReceipt};
+use healthmate_protocol::{ErrorCode, ServerMessage};
+
+use super::on_command::denied;
+use super::{Active, Pending, Wanted};
+use crate::action::{Action, RequestId};
+use crate::door::welcome;
+use crate::input::{Found, Identity, Now, OpenedTopic, Refused};
+use crate::reply::{error, reply};
+use crate::resume::resume;
+use crate::session::Context;
+
+impl Active {
+    pub(super) fn on_identified(
+        &mut self,
+        context: &Context,
+        now: Now,
+        request: RequestId,
+        result: Result<Identity, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Pending { correlation_id, .. }) = self.answered(request) else {
+            return;
+        };
+        match result {
+            Ok(identity) if identity.user.id == self.user.id => {
+                actions.push(reply(now, correlation_id, welcome(context, &identity)));
+                self.user = identity.user;
+                self.expires_at = identity.expires_at;
+                self.set_deadline(&context.options, now);
+            }
+            Ok(_) => {
+                let refused = Refused::new(
+                    ErrorCode::AlreadyAuthenticated,
+                    "this connection belongs to another user",
+                );
+                actions.push(error(now, correlation_id, refused));
+            }
+            Err(refused) => actions.push(error(now, correlation_id, refused)),
+        }
+    }
+
+    pub(super) fn on_topic_opened(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        result: Result<OpenedTopic, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Pending {
+            correlation_id,
+            wanted: Wanted::Topic { topic, since },
+            ..
+        }) = self.answered(request)
+        else {
+            return;
+        };
+        match result {
+            Ok(log) => {
+                let started = resume(&topic, &log, since.as_ref());
+                if !self.topics.contains(&topic) {
+                    self.topics.push(topic.clone());
+                }
+                actions.push(reply(
+                    now,
+                    correlation_id,
+                    ServerMessage::SubscriptionSuccess(started.reply),
+                ));
+                actions.push(Action::StartDelivery(topic, started.after));
+            }
+            Err(refused) => actions.push(denied(now, correlation_id, topic.to_string(), refused)),
+        }
+    }
+
+    pub(super) fn on_recorded(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        result: Result<Vec<MeasurementReceipt>, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Pending {
+            correlation_id,
+            wanted: Wanted::Receipts { patient },
+            ..
+        }) = self.answered(request)
+        else {
+            return;
+        };
+        actions.push(match result {
+            Ok(results) => {
+                let stored = ServerMessage::Acknowledgment(Acknowledgment { patient, results });
+                reply(now, correlation_id, stored)
+            }
+            Err(refused) => error(now, correlation_id, refused),
+        });
+    }
+
+    pub(super) fn on_history(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        result: Result<Found, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Pending {
+            correlation_id,
+            wanted: Wanted::History { patient },
+            ..
+        }) = self.answered(request)
+        else {
+            return;
+        };
+        actions.push(match result {
+            Ok(Found {
+                measurements,
+                next_cursor,
+            }) => {
+                let page = HealthDataResponse {
+                    patient,
+                    measurements,
+                    next_cursor,
+                };
+                reply(now, correlation_id, ServerMessage::HealthDataResponse(page))
+            }
+            Err(refused) => error(now, correlation_id, refused),
+        });
+    }
+}

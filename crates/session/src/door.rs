@@ -1,0 +1,204 @@
+//! Before a token was accepted.
+
+use std::time::Instant;
+
+use healthmate_protocol::{
+    ClientMessage, CloseCode, Command, CorrelationId, ErrorCode, ServerMessage, server,
+};
+
+use crate::action::{Action, RequestId};
+use crate::input::{Identity, Input, Now, Refused};
+use crate::reply::{error, reply};
+use crate::session::Context;
+
+/// A connection whose user is not known. All it can do is present a token, and ping.
+#[derive(Debug)]
+pub(crate) struct Door {
+    deadline: Instant,
+    checking: Option<Checking>,
+}
+
+/// A token is being checked. What the client sends meanwhile is kept, so that it need not wait for the answer.
+#[derive(Debug)]
+struct Checking {
+    request: RequestId,
+    correlation_id: Option<CorrelationId>,
+    deferred: Vec<Box<str>>,
+    deferred_bytes: usize,
+}
+
+/// What became of the connection.
+pub(crate) enum Outcome {
+    /// It still waits at the door.
+    Stay,
+    /// The token was good.
+    Enter(Identity),
+}
+
+impl Door {
+    pub(crate) fn new(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            checking: None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What the client sent while its token was being checked.
+    pub(crate) fn take_deferred(&mut self) -> Vec<Box<str>> {
+        self.checking
+            .take()
+            .map(|checking| checking.deferred)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        input: Input<'_>,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        match input {
+            Input::Text(text) => self.on_text(context, now, text, actions),
+            Input::Token(token) => self.check(context, token, None, actions),
+            Input::Identified(request, result) => {
+                return self.on_identified(context, now, request, result, actions);
+            }
+            Input::Tick if now.instant >= self.deadline => {
+                actions.push(Action::Close(
+                    CloseCode::AuthenticationTimeout,
+                    "no token came in time",
+                ));
+            }
+            _ => {}
+        }
+        Outcome::Stay
+    }
+
+    fn on_text(&mut self, context: &mut Context, now: Now, text: &str, actions: &mut Vec<Action>) {
+        if let Some(checking) = &mut self.checking {
+            checking.deferred_bytes += text.len();
+            if checking.deferred_bytes > context.options.max_message_bytes {
+                let refused = Refused::new(
+                    ErrorCode::TooManyRequests,
+                    "wait for authentication_success before sending more",
+                );
+                actions.push(error(now, None, refused));
+            } else {
+                checking.deferred.push(text.into());
+            }
+            return;
+        }
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage {
+                correlation_id,
+                command: Command::Authenticate(command),
+            }) => {
+                self.check(context, command.token, correlation_id, actions);
+            }
+            Ok(ClientMessage {
+                correlation_id,
+                command: Command::Ping,
+            }) => {
+                actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {})));
+            }
+            Ok(ClientMessage {
+                correlation_id,
+                command,
+            }) => {
+                let message = format!("{} needs a token: send authenticate first", command.name());
+                actions.push(error(
+                    now,
+                    correlation_id,
+                    Refused::new(ErrorCode::NotAuthenticated, message),
+                ));
+            }
+            Err(refusal) => {
+                let refused = Refused {
+                    code: refusal.code,
+                    message: refusal.message,
+                    field: refusal.field,
+                };
+                actions.push(error(now, refusal.correlation_id, refused));
+            }
+        }
+    }
+
+    fn check(
+        &mut self,
+        context: &mut Context,
+        token: String,
+        correlation_id: Option<CorrelationId>,
+        actions: &mut Vec<Action>,
+    ) {
+        let request = context.next_request();
+        self.checking = Some(Checking {
+            request,
+            correlation_id,
+            deferred: Vec::new(),
+            deferred_bytes: 0,
+        });
+        actions.push(Action::Authenticate(request, token));
+    }
+
+    fn on_identified(
+        &mut self,
+        context: &Context,
+        now: Now,
+        request: RequestId,
+        result: Result<Identity, Refused>,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        let Some(checking) = self
+            .checking
+            .as_mut()
+            .filter(|checking| checking.request == request)
+        else {
+            return Outcome::Stay;
+        };
+        let correlation_id = checking.correlation_id.take();
+        match result {
+            Ok(identity) => {
+                actions.push(reply(now, correlation_id, welcome(context, &identity)));
+                Outcome::Enter(identity)
+            }
+            Err(Refused { code, message, .. }) => {
+                let retry = code.retry();
+                let failed = server::AuthenticationFailed { code, message, retry };
+                actions.push(reply(
+                    now,
+                    correlation_id,
+                    ServerMessage::AuthenticationFailed(failed),
+                ));
+                actions.push(refusal_close(code));
+                Outcome::Stay
+            }
+        }
+    }
+}
+
+/// A token the server could not check, for want of storage, is worth another try; a bad one is not.
+fn refusal_close(code: ErrorCode) -> Action {
+    match code {
+        ErrorCode::StorageUnavailable | ErrorCode::StorageFull | ErrorCode::Internal => {
+            Action::Close(CloseCode::ServerRestart, "the token could not be checked now")
+        }
+        _ => Action::Close(CloseCode::AuthenticationFailed, "the token was refused"),
+    }
+}
+
+/// The answer to a good token.
+pub(crate) fn welcome(context: &Context, identity: &Identity) -> ServerMessage {
+    ServerMessage::AuthenticationSuccess(server::AuthenticationSuccess {
+        user_id: identity.user.id.clone(),
+        role: identity.user.role.as_str().to_owned(),
+        patient: identity.user.own_patient().cloned(),
+        session_id: context.session_id.clone(),
+        epoch: identity.epoch.clone(),
+        expires_at: identity.expires_at,
+    })
+}

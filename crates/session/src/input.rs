@@ -1,0 +1,105 @@
+//! What can happen to a connection.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use healthmate_care::User;
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
+use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp};
+
+use crate::action::RequestId;
+
+/// The time of an input: the time of day for what is written, and an instant for deadlines, which no change of
+/// the clock can disturb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time of day.
+    pub time: Timestamp,
+    /// A point on the monotonic clock.
+    pub instant: Instant,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The client sent a text message.
+    Text(&'a str),
+    /// The handshake carried a token.
+    Token(String),
+    /// Something arrived that is no message: a ping, a pong, a part of a frame.
+    Received,
+    /// A deadline has passed.
+    Tick,
+    /// [`Action::Authenticate`](crate::Action::Authenticate) was performed.
+    Identified(RequestId, Result<Identity, Refused>),
+    /// [`Action::OpenTopic`](crate::Action::OpenTopic) was performed.
+    TopicOpened(RequestId, Result<OpenedTopic, Refused>),
+    /// [`Action::Record`](crate::Action::Record) was performed.
+    Recorded(RequestId, Result<Vec<MeasurementReceipt>, Refused>),
+    /// [`Action::LoadHistory`](crate::Action::LoadHistory) was performed.
+    HistoryLoaded(RequestId, Result<Found, Refused>),
+    /// The transport ended, or the server closes: nothing more can be sent.
+    Disconnected,
+}
+
+/// Whose token it was.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The user, who exists and is active.
+    pub user: Arc<User>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+    /// The incarnation of the store.
+    pub epoch: Epoch,
+}
+
+/// How far the log of a topic reaches that the user may hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedTopic {
+    /// The incarnation of the store.
+    pub epoch: Epoch,
+    /// The oldest offset kept; `head + 1` if none is.
+    pub oldest: Offset,
+    /// The newest offset; 0 if there was none.
+    pub head: Offset,
+}
+
+/// A page of history.
+#[derive(Debug)]
+pub struct Found {
+    /// The page, newest first.
+    pub measurements: Vec<RecordedMeasurement>,
+    /// Where the next page starts.
+    pub next_cursor: Option<String>,
+}
+
+/// Why the server did not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The stable word.
+    pub code: ErrorCode,
+    /// What is wrong, for people.
+    pub message: String,
+    /// The field that is wrong.
+    pub field: Option<String>,
+}
+
+impl Refused {
+    /// A refusal that no single field is to blame for.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    /// A refusal because of `field`.
+    pub fn field(code: ErrorCode, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: Some(field.into()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What a session is held to.
+
+use std::time::Duration;
+
+use healthmate_protocol::TopicKind;
+
+/// The limits of one session.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How soon a token must be accepted. Default 10 s.
+    pub authenticate_within: Duration,
+    /// How often a heartbeat goes out. Default 30 s.
+    pub heartbeat_interval: Duration,
+    /// How long nothing may come from the client. Default 1 h.
+    pub idle_timeout: Duration,
+    /// How many topics one connection may hear. Default 128.
+    pub topics: usize,
+    /// How many requests may wait for the store. Default 64.
+    pub pending_requests: usize,
+    /// The largest message, and all that is kept while a token is checked, in bytes. Default 64 KiB.
+    pub max_message_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            authenticate_within: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(3600),
+            topics: 128,
+            pending_requests: 64,
+            max_message_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// Which socket the client opened: the same session, limited to its kinds of topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/ws/health`
+    Health,
+    /// `/ws/combined`
+    Combined,
+}
+
+impl Endpoint {
+    /// The endpoint at this path.
+    pub fn at_path(path: &str) -> Option<Self> {
+        match path {
+            "/ws/health" => Some(Self::Health),
+            "/ws/combined" => Some(Self::Combined),
+            _ => None,
+        }
+    }
+
+    /// Whether topics of this kind are heard here. Chat, notifications and wards have no events yet, so neither
+    /// endpoint carries them.
+    pub fn carries(self, kind: TopicKind) -> bool {
+        match self {
+            Self::Health | Self::Combined => kind == TopicKind::Health,
+        }
+    }
+}
