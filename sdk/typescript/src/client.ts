@@ -52,8 +52,6 @@ type Unnumbered<Command> = Command extends unknown ? Omit<Command, "correlation_
 
 /** One user's live connection to HealthMate. */
 export class HealthMateClient {
-  /** The signed-in user, once authenticated. */
-  user: AuthenticationData | undefined;
   readonly #env: Environment;
   readonly #connection: Connection;
   readonly #outbox: Outbox;
@@ -79,6 +77,11 @@ export class HealthMateClient {
     this.#connection.statusObservers.add((status) => this.#moved(status));
     const capacity = options.outboxCapacity ?? DEFAULT_OUTBOX_CAPACITY;
     this.#outbox = new Outbox(capacity, (command) => this.#post(command));
+  }
+
+  /** The signed-in user, once authenticated. */
+  get user(): AuthenticationData | undefined {
+    return this.#connection.user;
   }
 
   get status(): ConnectionStatus {
@@ -174,7 +177,8 @@ export class HealthMateClient {
   }
 
   #moved(status: ConnectionStatus): void {
-    if (status.state === "authenticated" || status.state === "connecting" || status.state === "connected") return;
+    if (status.state === "authenticated") return this.#signedIn();
+    if (status.state === "connecting" || status.state === "connected") return;
     for (const subscription of this.#subscriptions) subscription.disconnected();
     const error = status.state === "closed" ? closedError(status.ended?.message ?? "the client was closed") : disconnectedError();
     for (const request of this.#requests.values()) request.reject(error);
@@ -185,8 +189,6 @@ export class HealthMateClient {
 
   #received(message: ServerMessage): void {
     switch (message.type) {
-      case "authentication_success":
-        return this.#authenticated(message.data);
       case "subscription_success":
         this.#refusals = 0;
         return this.#asking(message.correlation_id)?.subscribed(message.data);
@@ -207,8 +209,7 @@ export class HealthMateClient {
     }
   }
 
-  #authenticated(user: AuthenticationData): void {
-    this.user = user;
+  #signedIn(): void {
     for (const subscription of this.#subscriptions) subscription.request();
     this.#outbox.connected();
   }

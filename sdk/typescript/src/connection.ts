@@ -2,7 +2,14 @@ import { backoffDelay } from "./backoff.js";
 import { decode } from "./decode.js";
 import type { Environment, WebSocketLike } from "./environment.js";
 import { Observers } from "./observers.js";
-import { type ClientCommand, mayReconnect, type Refusal, type ServerMessage, SUBPROTOCOL } from "./protocol.js";
+import {
+  type AuthenticationData,
+  type ClientCommand,
+  mayReconnect,
+  type Refusal,
+  type ServerMessage,
+  SUBPROTOCOL,
+} from "./protocol.js";
 import { Watchdog } from "./watchdog.js";
 
 /** How long a new socket may take until it is authenticated. */
@@ -45,6 +52,8 @@ export class Connection {
 
   /** The server's limit for one message. */
   maxMessageBytes = 65_536;
+  /** The signed-in user, once authenticated. */
+  user: AuthenticationData | undefined;
 
   readonly #url: string;
   readonly #token: Token;
@@ -140,6 +149,7 @@ export class Connection {
       this.maxMessageBytes = message.data.max_message_bytes;
       if (this.#status.state === "connecting") this.#report({ state: "connected" });
     } else if (message.type === "authentication_success") {
+      this.user = message.data;
       this.#authenticatedAt = this.#env.now();
       this.#watchdog.start(2 * this.#heartbeatMs + SILENCE_GRACE_MS);
       this.#report({ state: "authenticated" });

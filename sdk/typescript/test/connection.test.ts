@@ -12,6 +12,16 @@ test("connects to /ws/combined and signs in by message, never in the URL", () =>
   expect(stage.client.user?.role).toBe("nurse");
 });
 
+test("whoever hears of the sign-in knows the user and subscribes once", () => {
+  const stage = new Stage();
+  stage.client.onStatus(({ state }) => {
+    if (state === "authenticated") stage.client.subscribe(`health:${stage.client.user?.user_id}`, { event: () => {} });
+  });
+  stage.client.connect();
+  stage.signIn();
+  expect(stage.socket.of("subscribe").map(({ topic }) => topic)).toEqual(["health:nurse-1"]);
+});
+
 test("keeps the path that a proxy adds", () => {
   const stage = new Stage({ url: "https://example.org/care/" });
   stage.client.connect();

@@ -39,6 +39,14 @@ function drawNewest(plot: uPlot, color: string): void {
   plot.ctx.globalAlpha = 1;
 }
 
+function pointedAt({ cursor, data: [times, values] }: uPlot): PointedAt | undefined {
+  const index = cursor.idx;
+  if (index === null || index === undefined) return undefined;
+  const time = times[index];
+  const value = values?.[index];
+  return time === undefined || value === undefined || value === null ? undefined : { time, value };
+}
+
 function shade(plot: uPlot, color: string): CanvasGradient {
   const { top, height } = plot.bbox;
   const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height);
@@ -47,12 +55,19 @@ function shade(plot: uPlot, color: string): CanvasGradient {
   return gradient;
 }
 
+/** The point under the pointer. */
+export interface PointedAt {
+  /** Seconds since 1970. */
+  time: number;
+  value: number;
+}
+
 /** One uPlot that fills its host and takes its colours from the page's tokens. */
 export class LiveChart {
   readonly #plot: uPlot;
   readonly #host: HTMLElement;
 
-  constructor(host: HTMLElement, style: MetricStyle) {
+  constructor(host: HTMLElement, style: MetricStyle, onPoint: (point: PointedAt | undefined) => void) {
     this.#host = host;
     const tokens = getComputedStyle(host);
     const token = (name: string) => tokens.getPropertyValue(name).trim();
@@ -61,19 +76,19 @@ export class LiveChart {
     this.#plot = new uPlot(
       {
         ...this.#size(),
-        padding: [12, 14, 0, 0],
+        padding: [14, 34, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 9 } },
         scales: { y: { range: valueRange(style) } },
         axes: [
-          { ...axis, values: timeLabels, space: 90, grid: { show: false } },
-          { ...axis, size: 46, space: 44 },
+          { ...axis, values: timeLabels, space: 90, size: 26, gap: 6, grid: { show: false } },
+          { ...axis, size: 42, space: 44 },
         ],
         series: [
           {},
           { stroke: color, width: 2, fill: (plot) => shade(plot, color), points: { show: false } },
         ],
-        hooks: { draw: [(plot) => drawNewest(plot, color)] },
+        hooks: { draw: [(plot) => drawNewest(plot, color)], setCursor: [(plot) => onPoint(pointedAt(plot))] },
       },
       [[], []],
       host,

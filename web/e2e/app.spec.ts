@@ -1,0 +1,117 @@
+import AxeBuilder from "@axe-core/playwright";
+import { expect, type Page, test } from "@playwright/test";
+import { Server } from "./server.mjs";
+
+let server: Server;
+
+test.beforeEach(async () => {
+  server = await Server.start();
+});
+
+test.afterEach(() => server.stop());
+
+async function signIn(page: Page, role: RegExp): Promise<void> {
+  await page.goto(server.url);
+  await page.getByRole("button", { name: role }).first().click();
+}
+
+const chart = (page: Page) => page.locator("[data-points]").first();
+
+async function number(page: Page, selector: string, attribute: string): Promise<number> {
+  return Number(await page.locator(selector).first().getAttribute(attribute));
+}
+
+async function expectAccessible(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
+}
+
+test("the demo nurse sees a chart moving within five seconds", async ({ page }) => {
+  await signIn(page, /\(nurse\)/);
+  const deadline = { timeout: 5_000 };
+  await expect(chart(page)).toBeVisible(deadline);
+  // All of time, so that points leaving the window do not hide those that come.
+  await page.getByRole("button", { name: "All" }).click();
+  const before = await number(page, "[data-points]", "data-points");
+  await expect.poll(() => number(page, "[data-points]", "data-points"), deadline).toBeGreaterThan(before);
+  await expect(page.locator("[data-state]")).toHaveAttribute("data-state", "authenticated");
+});
+
+test("after the server was killed and is back, the page is complete by itself", async ({ page }) => {
+  const last = () => number(page, "[data-patient-page]", "data-last-offset");
+  await signIn(page, /\(nurse\)/);
+  await expect.poll(last, { timeout: 10_000 }).toBeGreaterThan(0);
+  await server.kill();
+  await expect(page.locator("[data-state]")).toHaveAttribute("data-state", "reconnecting");
+  await expectAccessible(page);
+  const before = await last();
+  const first = await number(page, "[data-patient-page]", "data-first-offset");
+  await server.run(new URL(server.url).host);
+  await expect(page.locator("[data-state]")).toHaveAttribute("data-state", "authenticated", { timeout: 35_000 });
+  await expect.poll(last, { timeout: 15_000 }).toBeGreaterThan(before);
+  expect(await number(page, "[data-patient-page]", "data-first-offset")).toBe(first);
+  expect(await number(page, "[data-patient-page]", "data-missing")).toBe(0);
+});
+
+test("a patient sees nobody but themselves", async ({ page }) => {
+  await signIn(page, /\(nurse\)/);
+  const listed = page.locator("[data-patient]");
+  await expect(listed.nth(1)).toBeVisible();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("button", { name: /\(patient\)/ }).first().click();
+  await expect(listed).toHaveCount(1);
+});
+
+test("a refused token ends on the sign-in screen with the reason", async ({ page }) => {
+  await page.goto(server.url);
+  await page.getByLabel("Token").fill("not-a-token");
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await expect(page.getByRole("alert")).toContainText("Signed out:");
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+  await expectAccessible(page);
+});
+
+test("the token lives in the tab only", async ({ page, context }) => {
+  await signIn(page, /\(nurse\)/);
+  await expect(chart(page)).toBeVisible();
+  await page.reload();
+  await expect(chart(page)).toBeVisible();
+  expect(await page.evaluate(() => localStorage.length)).toBe(0);
+  const other = await context.newPage();
+  await other.goto(server.url);
+  await expect(other.getByRole("heading", { name: "Sign in" })).toBeVisible();
+});
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`every screen is accessible, ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme });
+    await page.goto(server.url);
+    await expect(page.getByRole("button", { name: /\(nurse\)/ }).first()).toBeVisible();
+    await expectAccessible(page);
+    await signIn(page, /\(nurse\)/);
+    await expect(chart(page)).toHaveAttribute("aria-label", /latest .+, taken /);
+    await expectAccessible(page);
+    for (const listed of await page.locator("[data-patient]").all()) {
+      await listed.click();
+      await expect(page.locator("[data-patient-page]")).toHaveAttribute("data-loaded", "true");
+      await expectAccessible(page);
+    }
+  });
+}
+
+test("nothing runs over the edge of a narrow screen", async ({ page }) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await signIn(page, /\(nurse\)/);
+  await expect(chart(page)).toBeVisible();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+  await expectAccessible(page);
+});
+
+test("the page breaks no rule of its content security policy", async ({ page }) => {
+  const complaints: string[] = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await signIn(page, /\(nurse\)/);
+  await expect(chart(page)).toBeVisible();
+  expect(complaints).toEqual([]);
+});

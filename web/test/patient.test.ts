@@ -1,0 +1,143 @@
+import type { HealthMateClient, StoredMeasurement, TopicHandler } from "@healthmate/client";
+import { beforeEach, expect, test } from "vitest";
+import { Api } from "../src/lib/api.js";
+import { LivePatient } from "../src/lib/patient.svelte.js";
+
+const stored = (offset: number, metric = "heart_rate"): StoredMeasurement => ({
+  offset,
+  patient: "patient-1",
+  metric,
+  value: 60 + offset,
+  unit: metric === "heart_rate" ? "/min" : "%",
+  taken_at: new Date(Date.UTC(2026, 10, 23, 7, 0, offset)).toISOString(),
+  recorded_at: "2026-11-23T07:30:00Z",
+  author: "device-1",
+});
+
+/** What the server's history holds. */
+let log: StoredMeasurement[];
+let requests: URL[];
+let failure: Response | undefined;
+let handler: TopicHandler;
+let frames: (() => void)[];
+let patient: LivePatient;
+
+async function answer(path: string): Promise<Response> {
+  const url = new URL(path, "http://server");
+  requests.push(url);
+  if (failure !== undefined) return failure;
+  const before = Number(url.searchParams.get("cursor") ?? Infinity);
+  const older = log.filter(({ offset }) => offset < before).reverse();
+  const measurements = older.slice(0, Number(url.searchParams.get("limit")));
+  const more = older.length > measurements.length && { next_cursor: String(measurements.at(-1)!.offset) };
+  return Response.json({ measurements, ...more });
+}
+
+const live = (offset: number, metric?: string) => {
+  const { offset: _, ...data } = stored(offset, metric);
+  handler.event({ type: "health_update", timestamp: data.recorded_at, topic: "health:patient-1", offset, data });
+};
+const taken = (head: number) => handler.subscribed?.({ topic: "health:patient-1", epoch: "e1", head });
+
+async function drawn() {
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const draw of frames.splice(0)) draw();
+  return patient.view;
+}
+
+const times = (metric: string) => patient.view.readings.find((one) => one.metric === metric)?.ring.length;
+
+beforeEach(() => {
+  log = [1, 2, 3, 4, 5].map((offset) => stored(offset));
+  requests = [];
+  frames = [];
+  failure = undefined;
+  const client = {
+    subscribe: (_: string, given: TopicHandler) => {
+      handler = given;
+      return { position: undefined, unsubscribe: () => {} };
+    },
+  } as unknown as HealthMateClient;
+  const api = new Api("secret", (path) => answer(String(path)));
+  patient = new LivePatient({ id: "patient-1", name: "Ada" }, client, api, (draw) => frames.push(draw));
+});
+
+test("history is asked for after the subscription stands, and joins live events without a repeat", async () => {
+  expect(requests).toEqual([]);
+  taken(5);
+  live(6);
+  log.push(stored(6));
+  live(7);
+  const view = await drawn();
+  expect(requests).toHaveLength(1);
+  expect(view).toMatchObject({ first: 1, last: 7, missing: 0 });
+  expect(times("heart_rate")).toBe(7);
+  expect(view.readings[0]).toMatchObject({ value: 67 });
+  expect(patient.loaded).toBe(true);
+});
+
+test("a chosen patient's history comes in pages", async () => {
+  log = Array.from({ length: 2500 }, (_, index) => stored(index + 1));
+  patient.choose();
+  taken(2500);
+  await drawn();
+  expect(requests.map(({ search }) => search)).toEqual([
+    "?limit=1000",
+    "?limit=1000&cursor=1501",
+    "?limit=1000&cursor=501",
+  ]);
+  expect(await drawn()).toMatchObject({ first: 1, last: 2500, missing: 0 });
+});
+
+test("events that come in a burst are drawn once", async () => {
+  taken(5);
+  await drawn();
+  for (let offset = 6; offset < 100; offset++) live(offset);
+  expect(frames).toHaveLength(1);
+});
+
+test("metrics are kept apart, offsets are counted together", async () => {
+  taken(5);
+  live(6, "oxygen_saturation");
+  live(7);
+  const view = await drawn();
+  expect(view.readings.map(({ metric }) => metric)).toEqual(["heart_rate", "oxygen_saturation"]);
+  expect(view).toMatchObject({ missing: 0, last: 7 });
+});
+
+test("events lost to retention come from the history; only what is in neither is reported", async () => {
+  taken(5);
+  await drawn();
+  log.push(stored(9), stored(10));
+  handler.gap?.({ from: 6, to: 10, reason: "retention" });
+  taken(11);
+  live(11);
+  const view = await drawn();
+  expect(view.lost).toEqual([{ from: 6, to: 8, reason: "retention" }]);
+  expect(view.missing).toBe(3);
+});
+
+test("a new epoch forgets everything held and loads again", async () => {
+  taken(5);
+  await drawn();
+  log = [stored(1)];
+  handler.reset?.("new_epoch");
+  taken(1);
+  const view = await drawn();
+  expect(view).toMatchObject({ first: 1, last: 1 });
+  expect(times("heart_rate")).toBe(1);
+});
+
+test("a failure shows the server's detail, and the next subscription tries again", async () => {
+  const problem = { title: "Unavailable", status: 503, detail: "storage is busy", code: "storage_unavailable", retry: true };
+  failure = Response.json(problem, { status: 503 });
+  taken(5);
+  await drawn();
+  expect(patient.problem).toBe("storage is busy");
+  expect(patient.loaded).toBe(false);
+  failure = undefined;
+  taken(5);
+  await drawn();
+  expect(patient.problem).toBeUndefined();
+  expect(patient.view.last).toBe(5);
+});
