@@ -43,6 +43,26 @@ impl std::fmt::Debug for Command {
 }
 
 impl Command {
+    /// The `type` on the wire of every command, in the order of the docs.
+    pub const NAMES: &'static [&'static str] = &[
+        "authenticate",
+        "subscribe",
+        "unsubscribe",
+        "ping",
+        "health_update",
+        "get_health_data",
+    ];
+
+    /// Other words for a `type`, understood and never written: the alias, and what it stands for.
+    pub const ALIASES: &'static [(&'static str, &'static str)] = &[("authentication", "authenticate")];
+
+    /// Other words for a field, understood and never written: the command's `type`, the field, and its alias.
+    pub const FIELD_ALIASES: &'static [(&'static str, &'static str, &'static str)] = &[
+        ("subscribe", "topic", "subscription"),
+        ("unsubscribe", "topic", "subscription"),
+        ("get_health_data", "metric", "data_type"),
+    ];
+
     /// The `type` on the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -93,6 +113,7 @@ pub struct Unsubscribe {
 
 /// Hands over measurements: exactly one of `data` and `batch`.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("oneOf" = [{ "required": ["data"] }, { "required": ["batch"] }]))]
 pub struct HealthUpdate {
     /// Whose they are; one's own, or the device's patient, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,7 +180,10 @@ impl ClientMessage {
     /// # Errors
     /// If it is no JSON object, its `type` is unknown, or a field is missing, of the wrong kind or past its limit.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let Head { r#type, correlation_id } = serde_json::from_str(text).map_err(|_| explain::<Head>(text, None))?;
+        let Head {
+            r#type,
+            correlation_id,
+        } = serde_json::from_str(text).map_err(|_| explain::<Head>(text, None))?;
         let id = correlation_id.as_ref();
         let command = match r#type.as_ref() {
             "authenticate" | "authentication" => Command::Authenticate(fields(text, id)?),
@@ -170,7 +194,10 @@ impl ClientMessage {
             "get_health_data" => Command::GetHealthData(fields(text, id)?),
             other => return Err(unknown_type(other, correlation_id)),
         };
-        Ok(Self { correlation_id, command })
+        Ok(Self {
+            correlation_id,
+            command,
+        })
     }
 
     /// Writes the message as a client sends it.
@@ -185,7 +212,12 @@ impl ClientMessage {
         }
         fn write(name: &str, id: Option<&CorrelationId>, fields: impl Serialize) -> String {
             // Only maps with non-text keys fail to serialize, and there are none here.
-            serde_json::to_string(&Flat { r#type: name, correlation_id: id, fields }).unwrap_or_default()
+            serde_json::to_string(&Flat {
+                r#type: name,
+                correlation_id: id,
+                fields,
+            })
+            .unwrap_or_default()
         }
         let (name, id) = (self.command.name(), self.correlation_id.as_ref());
         match &self.command {
@@ -197,6 +229,21 @@ impl ClientMessage {
             Command::GetHealthData(fields) => write(name, id, fields),
         }
     }
+}
+
+/// The JSON Schema of every command's fields, by its `type`, in the order of [`Command::NAMES`].
+pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+    vec![
+        ("authenticate", Authenticate::json_schema(generator)),
+        ("subscribe", Subscribe::json_schema(generator)),
+        ("unsubscribe", Unsubscribe::json_schema(generator)),
+        (
+            "ping",
+            schemars::json_schema!({ "type": "object", "description": "Asks whether the server is there, and what time it has." }),
+        ),
+        ("health_update", HealthUpdate::json_schema(generator)),
+        ("get_health_data", GetHealthData::json_schema(generator)),
+    ]
 }
 
 fn fields<'a, T: Deserialize<'a>>(text: &'a str, id: Option<&CorrelationId>) -> Result<T, ParseError> {
@@ -212,11 +259,18 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
             Err(error) => format!("not valid JSON: {error}"),
             Ok(_) => "not a JSON object".to_owned(),
         };
-        return ParseError { code: ErrorCode::MalformedJson, message, field: None, correlation_id };
+        return ParseError {
+            code: ErrorCode::MalformedJson,
+            message,
+            field: None,
+            correlation_id,
+        };
     };
     let problem = refused.inner().to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
-    let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(sentence, _)| sentence);
+    let problem = problem
+        .rsplit_once(" at line ")
+        .map_or(problem.as_str(), |(sentence, _)| sentence);
     let path = refused.path().to_string();
     let named = ["missing field `", "duplicate field `"]
         .iter()
@@ -229,9 +283,19 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
     };
     if field.is_none() {
         let message = format!("not a JSON object with a `type`: {problem}");
-        return ParseError { code: ErrorCode::MalformedJson, message, field, correlation_id };
+        return ParseError {
+            code: ErrorCode::MalformedJson,
+            message,
+            field,
+            correlation_id,
+        };
     }
-    ParseError { code: ErrorCode::InvalidField, message: problem.to_owned(), field, correlation_id }
+    ParseError {
+        code: ErrorCode::InvalidField,
+        message: problem.to_owned(),
+        field,
+        correlation_id,
+    }
 }
 
 fn unknown_type(name: &str, correlation_id: Option<CorrelationId>) -> ParseError {
@@ -239,8 +303,8 @@ fn unknown_type(name: &str, correlation_id: Option<CorrelationId>) -> ParseError
     ParseError {
         code: ErrorCode::UnknownType,
         message: format!(
-            "no message has the type {shown:?}; known: authenticate, subscribe, unsubscribe, ping, health_update, \
-             get_health_data"
+            "no message has the type {shown:?}; known: {}",
+            Command::NAMES.join(", ")
         ),
         field: Some("type".to_owned()),
         correlation_id,

@@ -12,8 +12,10 @@
 
 pub mod client;
 pub mod code;
+pub mod fixtures;
 pub mod ids;
 pub mod measurement;
+pub mod schema;
 pub mod server;
 pub mod timestamp;
 pub mod topic;

@@ -26,21 +26,31 @@ pub struct Envelope {
     pub message: ServerMessage,
 }
 
-/// The JSON of every server message, in the order of its fields.
-#[derive(Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Wire<D> {
-    pub(crate) r#type: String,
-    pub(crate) timestamp: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) correlation_id: Option<CorrelationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) topic: Option<Topic>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) offset: Option<Offset>,
-    pub(crate) data: D,
+/// What makes the server say something, which decides what surrounds the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Nobody asked: neither `correlation_id` nor `topic` and `offset`.
+    Announcement,
+    /// It answers a request, and repeats its `correlation_id` if it had one.
+    Reply,
+    /// Something happened in a topic: `topic` and `offset` say where.
+    Event,
 }
 
-/// The same, borrowed, for writing.
+/// The JSON of every server message, for reading. Its `type` was read before.
+#[derive(Deserialize)]
+struct Wire<D> {
+    timestamp: Timestamp,
+    #[serde(default)]
+    correlation_id: Option<CorrelationId>,
+    #[serde(default)]
+    topic: Option<Topic>,
+    #[serde(default)]
+    offset: Option<Offset>,
+    data: D,
+}
+
+/// The JSON of every server message, in the order of its fields, for writing.
 #[derive(Serialize)]
 struct WireRef<'a, D: ?Sized> {
     r#type: &'a str,
@@ -61,12 +71,20 @@ impl<D: Serialize + ?Sized> WireRef<'_, D> {
     }
 }
 
+/// What the schema says of a server message.
+pub(crate) struct MessageSchema {
+    pub(crate) name: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) occasion: Occasion,
+    pub(crate) data: schemars::Schema,
+}
+
 macro_rules! server_messages {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $occasion:ident;)*) => {
         /// What the server can say.
         #[derive(Clone, Debug, PartialEq)]
         pub enum ServerMessage {
-            $($(#[$doc])* $variant($variant),)*
+            $($(#[doc = $doc])* $variant($variant),)*
         }
 
         impl ServerMessage {
@@ -104,54 +122,68 @@ macro_rules! server_messages {
             }
         }
 
-        /// The JSON Schema of every server message, by its `type`.
-        pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
-            vec![$(($name, generator.subschema_for::<Wire<$variant>>()),)*]
+        /// Every server message as the schema describes it, in the order of [`ServerMessage::NAMES`].
+        pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<MessageSchema> {
+            vec![$(MessageSchema {
+                name: $name,
+                summary: concat!($($doc),*).trim_ascii(),
+                occasion: Occasion::$occasion,
+                data: generator.subschema_for::<$variant>(),
+            },)*]
         }
     };
 }
 
 server_messages! {
     /// The first message on every connection.
-    ConnectionEstablished = "connection_established";
+    ConnectionEstablished = "connection_established", Announcement;
     /// The token was good.
-    AuthenticationSuccess = "authentication_success";
+    AuthenticationSuccess = "authentication_success", Reply;
     /// The token was refused; the connection is closed next.
-    AuthenticationFailed = "authentication_failed";
+    AuthenticationFailed = "authentication_failed", Reply;
     /// The subscription stands; missed events follow, then live ones.
-    SubscriptionSuccess = "subscription_success";
+    SubscriptionSuccess = "subscription_success", Reply;
     /// The subscription was refused, or ended because access did.
-    SubscriptionDenied = "subscription_denied";
+    SubscriptionDenied = "subscription_denied", Reply;
     /// The subscription ended, as asked.
-    UnsubscriptionSuccess = "unsubscription_success";
+    UnsubscriptionSuccess = "unsubscription_success", Reply;
     /// The answer to `ping`.
-    Pong = "pong";
+    Pong = "pong", Reply;
     /// The server is alive, and this is how far the connection's topics have come.
-    Heartbeat = "heartbeat";
+    Heartbeat = "heartbeat", Announcement;
     /// The measurements are on disk.
-    Acknowledgment = "acknowledgment";
+    Acknowledgment = "acknowledgment", Reply;
     /// A measurement: a durable event.
-    HealthUpdate = "health_update";
+    HealthUpdate = "health_update", Event;
     /// A page of measurements.
-    HealthDataResponse = "health_data_response";
+    HealthDataResponse = "health_data_response", Reply;
     /// A request was refused.
-    Error = "error";
+    Error = "error", Reply;
 }
 
 impl Envelope {
     /// A message that answers no request and belongs to no topic.
     pub fn new(timestamp: Timestamp, message: ServerMessage) -> Self {
-        Self { timestamp, correlation_id: None, position: None, message }
+        Self {
+            timestamp,
+            correlation_id: None,
+            position: None,
+            message,
+        }
     }
 
     /// Writes the message as it goes over the wire.
     pub fn to_text(&self) -> String {
         let topic = self.position.as_ref().map(|(topic, _)| topic);
         let offset = self.position.as_ref().map(|(_, offset)| *offset);
-        self.message.write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
+        self.message
+            .write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
     }
 
-    fn read<D: DeserializeOwned>(text: &str, make: fn(D) -> ServerMessage) -> Result<Self, serde_json::Error> {
+    fn read<D: DeserializeOwned>(
+        text: &str,
+        make: fn(D) -> ServerMessage,
+    ) -> Result<Self, serde_json::Error> {
         let wire: Wire<D> = serde_json::from_str(text)?;
         Ok(Self {
             timestamp: wire.timestamp,
@@ -164,7 +196,13 @@ impl Envelope {
 
 /// Writes a durable event from its stored payload, the JSON of its `data`. Live and replayed events are the same
 /// bytes, because both are written here.
-pub fn event_text(kind: &str, recorded_at: Timestamp, topic: &Topic, offset: Offset, payload: &RawValue) -> String {
+pub fn event_text(
+    kind: &str,
+    recorded_at: Timestamp,
+    topic: &Topic,
+    offset: Offset,
+    payload: &RawValue,
+) -> String {
     WireRef {
         r#type: kind,
         timestamp: recorded_at,

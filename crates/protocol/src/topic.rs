@@ -44,7 +44,10 @@ pub struct Topic {
 impl Topic {
     /// The topic of `patient`'s measurements.
     pub fn health(patient: UserId) -> Self {
-        Self { kind: TopicKind::Health, id: patient }
+        Self {
+            kind: TopicKind::Health,
+            id: patient,
+        }
     }
 
     /// The topic of `kind` that is named after `id`.
@@ -89,7 +92,10 @@ impl FromStr for Topic {
             "ward" => TopicKind::Ward,
             _ => return Err(TopicError::Malformed),
         };
-        Ok(Self { kind, id: UserId::new(id)? })
+        Ok(Self {
+            kind,
+            id: UserId::new(id)?,
+        })
     }
 }
 
@@ -158,8 +164,14 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Topic, "kind:id, with kind one of health, chat, notifications, ward.");
-as_text!(TopicName, "A topic in full (health:patient-1), or a short name for one's own: health_updates, chat, notifications.");
+as_text!(
+    Topic,
+    "kind:id, with kind one of health, chat, notifications, ward."
+);
+as_text!(
+    TopicName,
+    "A topic in full (health:patient-1), or a short name for one's own: health_updates, chat, notifications."
+);
 
 #[cfg(test)]
 mod tests {
@@ -177,7 +189,17 @@ mod tests {
 
     #[test]
     fn refuses_every_odd_spelling() {
-        for text in ["", ":", "health", "health:", "Health:p1", "health:p1:x", "health: p1", "health:p1\0", "vitals:p1"] {
+        for text in [
+            "",
+            ":",
+            "health",
+            "health:",
+            "Health:p1",
+            "health:p1:x",
+            "health: p1",
+            "health:p1\0",
+            "vitals:p1",
+        ] {
             assert!(text.parse::<TopicName>().is_err(), "{text:?} was taken");
         }
     }

@@ -8,7 +8,10 @@ fn refusal(text: &str) -> (ErrorCode, Option<String>, String) {
 #[test]
 fn aliases_of_the_original_vocabulary_are_understood() {
     let parse = |text| ClientMessage::parse(text).expect("valid").command;
-    assert!(matches!(parse(r#"{"type":"authentication","token":"t"}"#), Command::Authenticate(_)));
+    assert!(matches!(
+        parse(r#"{"type":"authentication","token":"t"}"#),
+        Command::Authenticate(_)
+    ));
     assert_eq!(
         parse(r#"{"type":"subscribe","subscription":"health_updates"}"#),
         parse(r#"{"type":"subscribe","topic":"health_updates"}"#)
@@ -21,8 +24,12 @@ fn aliases_of_the_original_vocabulary_are_understood() {
 
 #[test]
 fn unknown_fields_are_tolerated() {
-    let message = ClientMessage::parse(r#"{"type":"ping","correlation_id":"7","colour":"blue"}"#).expect("valid");
-    assert_eq!(message.correlation_id, Some(CorrelationId::new("7").expect("valid")));
+    let message =
+        ClientMessage::parse(r#"{"type":"ping","correlation_id":"7","colour":"blue"}"#).expect("valid");
+    assert_eq!(
+        message.correlation_id,
+        Some(CorrelationId::new("7").expect("valid"))
+    );
 }
 
 #[test]
@@ -31,11 +38,22 @@ fn every_refusal_names_code_field_and_problem() {
     assert_eq!(refusal("[]").0, ErrorCode::MalformedJson);
     assert_eq!(refusal("7").0, ErrorCode::MalformedJson);
     assert_eq!(refusal("").0, ErrorCode::MalformedJson);
-    assert_eq!(refusal("{}"), (ErrorCode::InvalidField, Some("type".into()), "missing field `type`".into()));
+    assert_eq!(
+        refusal("{}"),
+        (
+            ErrorCode::InvalidField,
+            Some("type".into()),
+            "missing field `type`".into()
+        )
+    );
     assert_eq!(refusal(r#"{"type":"boom"}"#).0, ErrorCode::UnknownType);
     assert_eq!(
         refusal(r#"{"type":"authenticate"}"#),
-        (ErrorCode::InvalidField, Some("token".into()), "missing field `token`".into())
+        (
+            ErrorCode::InvalidField,
+            Some("token".into()),
+            "missing field `token`".into()
+        )
     );
     assert_eq!(
         refusal(r#"{"type":"health_update","batch":[{"metric":"glucose","value":"x","unit":"mg/dL","taken_at":"2026-01-01T00:00:00Z"}]}"#).1,
@@ -45,14 +63,20 @@ fn every_refusal_names_code_field_and_problem() {
         refusal(r#"{"type":"health_update","data":{"metric":"glucose","value":1,"unit":"mg/dL"}}"#).1,
         Some("data.taken_at".into())
     );
-    assert_eq!(refusal(r#"{"type":"subscribe","topic":"nowhere"}"#).1, Some("topic".into()));
+    assert_eq!(
+        refusal(r#"{"type":"subscribe","topic":"nowhere"}"#).1,
+        Some("topic".into())
+    );
     assert_eq!(refusal(r#"{"type":"ping","type":"ping"}"#).1, Some("type".into()));
 }
 
 #[test]
 fn a_refusal_keeps_the_correlation_id() {
     let error = ClientMessage::parse(r#"{"type":"subscribe","correlation_id":"9"}"#).expect_err("no topic");
-    assert_eq!(error.correlation_id, Some(CorrelationId::new("9").expect("valid")));
+    assert_eq!(
+        error.correlation_id,
+        Some(CorrelationId::new("9").expect("valid"))
+    );
 }
 
 #[test]
@@ -63,5 +87,124 @@ fn debug_output_holds_no_token_and_no_health_data() {
     ] {
         let shown = format!("{:?}", ClientMessage::parse(text).expect("valid"));
         assert!(!shown.contains("MARKER"), "{shown}");
+    }
+}
+
+mod anything {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::client::{Authenticate, GetHealthData, HealthUpdate, Subscribe, Unsubscribe};
+    use crate::{MeasurementInput, Timestamp};
+
+    fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>(
+        alphabet: &'static str,
+    ) -> impl Strategy<Value = T> {
+        alphabet.prop_map(|text: String| text.parse::<T>().expect("in the alphabet"))
+    }
+
+    fn user() -> impl Strategy<Value = UserId> {
+        name("[A-Za-z0-9_.@-]{1,64}")
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (-2_208_988_800_000_000_i64..7_258_118_400_000_000).prop_map(Timestamp::from_micros)
+    }
+
+    fn topic() -> impl Strategy<Value = TopicName> {
+        prop_oneof![
+            name("(health_updates|chat|notifications)"),
+            name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{1,64}"),
+        ]
+    }
+
+    fn measurement() -> impl Strategy<Value = MeasurementInput> {
+        let number = any::<f64>().prop_filter("JSON has no such number", |value| value.is_finite());
+        let client_id = proptest::option::of(name("[ -~]{1,128}"));
+        (".*", number, ".*", time(), client_id, proptest::option::of(".*")).prop_map(
+            |(metric, value, unit, taken_at, client_id, device)| MeasurementInput {
+                metric,
+                value,
+                unit,
+                taken_at,
+                client_id,
+                device,
+            },
+        )
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        let some = proptest::option::of::<BoxedStrategy<UserId>>;
+        let since = (name("[A-Za-z0-9_-]{1,32}"), any::<u64>()).prop_map(|(epoch, offset)| SubscribeSince {
+            epoch,
+            offset: Offset(offset),
+        });
+        let batch = proptest::collection::vec(measurement(), 0..4);
+        let filters = (
+            proptest::option::of(".*"),
+            proptest::option::of(time()),
+            proptest::option::of(time()),
+        );
+        prop_oneof![
+            ".*".prop_map(|token| Command::Authenticate(Authenticate { token })),
+            (topic(), proptest::option::of(since))
+                .prop_map(|(topic, since)| Command::Subscribe(Subscribe { topic, since })),
+            topic().prop_map(|topic| Command::Unsubscribe(Unsubscribe { topic })),
+            Just(Command::Ping),
+            (
+                some(user().boxed()),
+                proptest::option::of(measurement()),
+                proptest::option::of(batch)
+            )
+                .prop_map(|(patient, data, batch)| Command::HealthUpdate(HealthUpdate {
+                    patient,
+                    data,
+                    batch
+                })),
+            (
+                some(user().boxed()),
+                filters,
+                any::<Option<u32>>(),
+                proptest::option::of(".*")
+            )
+                .prop_map(|(patient, (metric, from, to), limit, cursor)| {
+                    Command::GetHealthData(GetHealthData {
+                        patient,
+                        metric,
+                        from,
+                        to,
+                        limit,
+                        cursor,
+                    })
+                }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_reads_the_same(
+            correlation_id in proptest::option::of(name("[ -~]{1,128}")),
+            command in command(),
+        ) {
+            let message = ClientMessage { correlation_id, command };
+            let read = ClientMessage::parse(&message.to_text());
+            prop_assert!(read == Ok(message.clone()), "{} reads differently", message.to_text());
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*") {
+            let _ = ClientMessage::parse(&text);
+        }
+
+        /// Text that is nearly a message reaches further into the parser.
+        #[test]
+        fn no_damaged_message_makes_the_parser_panic(command in command(), at in any::<prop::sample::Index>(), with in ".?") {
+            let mut text: Vec<char> = ClientMessage { correlation_id: None, command }.to_text().chars().collect();
+            let at = at.index(text.len());
+            text.splice(at..=at, with.chars());
+            if let Err(error) = ClientMessage::parse(&text.iter().collect::<String>()) {
+                prop_assert!(!error.message.is_empty());
+            }
+        }
     }
 }
