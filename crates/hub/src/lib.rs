@@ -1,1 +1,20 @@
-//! Who hears what: topics, subscriptions, outboxes and fan-out on one shard.
+//! Who hears what on one shard: topics, subscriptions, outboxes and fan-out.
+//!
+//! A [`Hub`] belongs to one thread, so that nothing on the way to a socket takes a lock. It knows no sockets and
+//! no store: the shard writes what [`Hub::flush`] hands it, and reads pages of the log where [`Hub::next_read`]
+//! asks for them.
+//!
+//! A durable subscription has a *position*, the offset it was given last, and is either *live* or *reading*.
+//! Live, it takes the event after its position and ignores older ones. It starts reading when it joins, when a
+//! reader is slow (its outbox holds its whole byte budget), and when an event is missing before the next one; it
+//! reads the log, at the reader's pace, and goes live again at the end of it. That one rule is resume, back
+//! pressure and repair at once: whatever happens, each event arrives once, in order, without a hole.
+
+mod flush;
+mod hub;
+mod outbox;
+mod topic;
+
+pub use flush::Flushed;
+pub use hub::{ConnectionKey, Hub, Publication, ReadRequest};
+pub use outbox::{Outbox, Progress};

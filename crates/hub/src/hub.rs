@@ -1,0 +1,361 @@
+//! The connections and topics of one shard.
+
+use std::collections::{HashMap, VecDeque};
+
+use healthmate_protocol::{Offset, Topic};
+use healthmate_ws::Frame;
+use slotmap::{SlotMap, new_key_type};
+
+use crate::outbox::Outbox;
+use crate::topic::{Fit, Mode, Subscriber, TopicEntry};
+
+new_key_type! {
+    /// Names a connection of this shard; never reused for another one.
+    pub struct ConnectionKey;
+    /// Names a topic that somebody on this shard listens to.
+    pub(crate) struct TopicKey;
+}
+
+/// A committed event, encoded once for all who hear it.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// What carries it.
+    pub topic: Topic,
+    /// Its place there.
+    pub offset: Offset,
+    /// The message, framed.
+    pub frame: Frame,
+}
+
+/// A page of the log that a subscription wants. Answer it with [`Hub::supply`] or [`Hub::fail`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Who reads.
+    pub connection: ConnectionKey,
+    /// What.
+    pub topic: Topic,
+    /// The page starts with the event after this one.
+    pub after: Offset,
+    /// Tells this request from others of the same subscription.
+    pub number: u32,
+}
+
+/// One connection, as the hub sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    pub(crate) outbox: Outbox,
+    pub(crate) topics: Vec<TopicKey>,
+    /// In the list of connections to flush, or waiting for its socket to take more.
+    pub(crate) dirty: bool,
+    /// How many of its subscriptions wait for room in the outbox before they read on.
+    pub(crate) behind: u32,
+}
+
+/// Who hears what on one shard.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) readers: SlotMap<ConnectionKey, Reader>,
+    pub(crate) dirty: VecDeque<ConnectionKey>,
+    topics: SlotMap<TopicKey, TopicEntry>,
+    names: HashMap<Topic, TopicKey>,
+    reads: VecDeque<(ConnectionKey, TopicKey)>,
+    next_number: u32,
+    budget_bytes: usize,
+}
+
+impl Hub {
+    /// A hub whose outboxes hold about `budget_bytes` of events each (default 1 MiB); past that, a subscription
+    /// reads the log at its reader's pace.
+    pub fn new(budget_bytes: usize) -> Self {
+        Self {
+            readers: SlotMap::with_key(),
+            dirty: VecDeque::new(),
+            topics: SlotMap::with_key(),
+            names: HashMap::new(),
+            reads: VecDeque::new(),
+            next_number: 0,
+            budget_bytes,
+        }
+    }
+
+    /// Adds a connection.
+    pub fn connect(&mut self) -> ConnectionKey {
+        self.readers.insert(Reader::default())
+    }
+
+    /// Forgets a connection, its subscriptions and what waits for it.
+    pub fn disconnect(&mut self, connection: ConnectionKey) {
+        let Some(reader) = self.readers.remove(connection) else {
+            return;
+        };
+        for topic in reader.topics {
+            self.leave(connection, topic);
+        }
+    }
+
+    /// How many connections and subscriptions there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (
+            self.readers.len(),
+            self.readers.values().map(|reader| reader.topics.len()).sum(),
+        )
+    }
+
+    /// Delivers the topic's events from the one after `after` on: what is in the log first, then live ones. A
+    /// second subscription of the same connection replaces the first.
+    pub fn subscribe(&mut self, connection: ConnectionKey, topic: &Topic, after: Offset) {
+        if !self.readers.contains_key(connection) {
+            return;
+        }
+        self.unsubscribe(connection, topic);
+        let topics = &mut self.topics;
+        let key = *self
+            .names
+            .entry(topic.clone())
+            .or_insert_with(|| topics.insert(TopicEntry::new(topic.clone())));
+        let entry = &mut self.topics[key];
+        entry.head = entry.head.max(after);
+        entry.subscribers.push(Subscriber {
+            connection,
+            position: after,
+            mode: Mode::Live,
+        });
+        self.readers[connection].topics.push(key);
+        self.fall_behind(connection, key);
+    }
+
+    /// Ends a subscription. What is queued already is still delivered.
+    pub fn unsubscribe(&mut self, connection: ConnectionKey, topic: &Topic) {
+        let Some(&key) = self.names.get(topic) else { return };
+        let Some(reader) = self.readers.get_mut(connection) else {
+            return;
+        };
+        let Some(index) = reader.topics.iter().position(|held| *held == key) else {
+            return;
+        };
+        reader.topics.swap_remove(index);
+        if self.leave(connection, key) == Some(Mode::Behind) {
+            self.readers[connection].behind -= 1;
+        }
+    }
+
+    /// Takes a connection out of a topic, and the topic out of the hub with its last subscriber.
+    fn leave(&mut self, connection: ConnectionKey, key: TopicKey) -> Option<Mode> {
+        let entry = self.topics.get_mut(key)?;
+        let index = entry
+            .subscribers
+            .iter()
+            .position(|subscriber| subscriber.connection == connection)?;
+        let mode = entry.subscribers.swap_remove(index).mode;
+        if entry.subscribers.is_empty() {
+            let name = entry.name.clone();
+            self.topics.remove(key);
+            self.names.remove(&name);
+        }
+        Some(mode)
+    }
+
+    /// Queues a frame that answers this connection alone.
+    pub fn send(&mut self, connection: ConnectionKey, frame: Frame) {
+        let Some(reader) = self.readers.get_mut(connection) else {
+            return;
+        };
+        reader.outbox.push(frame);
+        if !reader.dirty {
+            reader.dirty = true;
+            self.dirty.push_back(connection);
+        }
+    }
+
+    /// Queues an event for everyone who is live on its topic; others will read it. No system call is made here.
+    /// Returns how many it was queued for.
+    pub fn publish(&mut self, publication: &Publication) -> usize {
+        let Some(&key) = self.names.get(&publication.topic) else {
+            return 0;
+        };
+        let offset = publication.offset;
+        let entry = &mut self.topics[key];
+        entry.head = entry.head.max(offset);
+        let (mut delivered, mut lost) = (0, Vec::new());
+        for subscriber in &mut entry.subscribers {
+            if subscriber.mode != Mode::Live {
+                continue;
+            }
+            let Some(reader) = self.readers.get_mut(subscriber.connection) else {
+                continue;
+            };
+            match subscriber.fit(offset) {
+                Fit::Old => {}
+                Fit::Next if reader.outbox.bytes() < self.budget_bytes => {
+                    subscriber.position = offset;
+                    reader.outbox.push(publication.frame.clone());
+                    delivered += 1;
+                    if !reader.dirty {
+                        reader.dirty = true;
+                        self.dirty.push_back(subscriber.connection);
+                    }
+                }
+                Fit::Next | Fit::Hole => lost.push(subscriber.connection),
+            }
+        }
+        for connection in lost {
+            self.fall_behind(connection, key);
+        }
+        delivered
+    }
+
+    /// The newest offset known of each of the connection's topics.
+    pub fn heads(&self, connection: ConnectionKey) -> impl Iterator<Item = (&Topic, Offset)> {
+        let topics = self
+            .readers
+            .get(connection)
+            .map(|reader| reader.topics.as_slice())
+            .unwrap_or_default();
+        topics
+            .iter()
+            .map(|key| (&self.topics[*key].name, self.topics[*key].head))
+    }
+
+    /// How many bytes wait for the connection.
+    pub fn queued_bytes(&self, connection: ConnectionKey) -> usize {
+        self.readers
+            .get(connection)
+            .map_or(0, |reader| reader.outbox.bytes())
+    }
+
+    /// The next page of the log that somebody has room for.
+    pub fn next_read(&mut self) -> Option<ReadRequest> {
+        loop {
+            let (connection, key) = self.reads.pop_front()?;
+            let Some(entry) = self.topics.get_mut(key) else {
+                continue;
+            };
+            let topic = entry.name.clone();
+            let Some(subscriber) = entry.subscriber(connection) else {
+                continue;
+            };
+            let Some(reader) = self.readers.get_mut(connection) else {
+                continue;
+            };
+            if subscriber.mode != Mode::Behind || reader.outbox.bytes() > low_water(self.budget_bytes) {
+                // It is queued again when its outbox has drained.
+                continue;
+            }
+            reader.behind -= 1;
+            self.next_number = self.next_number.wrapping_add(1);
+            subscriber.mode = Mode::Reading(self.next_number);
+            return Some(ReadRequest {
+                connection,
+                topic,
+                after: subscriber.position,
+                number: self.next_number,
+            });
+        }
+    }
+
+    /// Delivers a page of the log: the events after `start`, which is the request's `after`, or later where the log
+    /// no longer reaches back that far. `at_end` says that the log held no more when it was read; the subscription
+    /// then goes live, unless an event has come since that the page does not hold.
+    pub fn supply(
+        &mut self,
+        request: &ReadRequest,
+        start: Offset,
+        page: impl IntoIterator<Item = (Offset, Frame)>,
+        at_end: bool,
+    ) {
+        let Some((key, entry)) = self.reading(request) else {
+            return;
+        };
+        let connection = request.connection;
+        let frames: Vec<_> = page.into_iter().collect();
+        let position = frames
+            .last()
+            .map_or(start, |(offset, _)| *offset)
+            .max(request.after);
+        let caught_up = at_end && position >= entry.head;
+        entry.head = entry.head.max(position);
+        if let Some(subscriber) = entry.subscriber(connection) {
+            subscriber.position = position;
+            subscriber.mode = Mode::Live;
+        }
+        for (_, frame) in frames {
+            self.send(connection, frame);
+        }
+        if !caught_up {
+            self.fall_behind(connection, key);
+        }
+    }
+
+    /// The log could not be read. The subscription asks again the next time [`Hub::retry_reads`] is called.
+    pub fn fail(&mut self, request: &ReadRequest) {
+        let Some((_, entry)) = self.reading(request) else {
+            return;
+        };
+        if let Some(subscriber) = entry.subscriber(request.connection) {
+            subscriber.mode = Mode::Behind;
+            self.readers[request.connection].behind += 1;
+        }
+    }
+
+    /// Lets every subscription that is behind ask for its page again.
+    pub fn retry_reads(&mut self) {
+        let behind: Vec<_> = self
+            .readers
+            .iter()
+            .filter(|(_, reader)| reader.behind > 0)
+            .map(|(connection, _)| connection)
+            .collect();
+        for connection in behind {
+            self.queue_reads(connection);
+        }
+    }
+
+    /// The topic of this request, if its subscription still waits for the answer.
+    fn reading(&mut self, request: &ReadRequest) -> Option<(TopicKey, &mut TopicEntry)> {
+        let key = *self.names.get(&request.topic)?;
+        let entry = self.topics.get_mut(key)?;
+        let waits = entry.subscriber(request.connection)?.mode == Mode::Reading(request.number);
+        waits.then_some((key, entry))
+    }
+
+    fn fall_behind(&mut self, connection: ConnectionKey, key: TopicKey) {
+        let Some(subscriber) = self
+            .topics
+            .get_mut(key)
+            .and_then(|entry| entry.subscriber(connection))
+        else {
+            return;
+        };
+        subscriber.mode = Mode::Behind;
+        self.readers[connection].behind += 1;
+        self.reads.push_back((connection, key));
+    }
+
+    /// Queues a read for each subscription of the connection that is behind.
+    pub(crate) fn queue_reads(&mut self, connection: ConnectionKey) {
+        let Some(reader) = self.readers.get(connection) else {
+            return;
+        };
+        for key in &reader.topics {
+            let behind = self.topics[*key]
+                .subscriber(connection)
+                .is_some_and(|held| held.mode == Mode::Behind);
+            if behind {
+                self.reads.push_back((connection, *key));
+            }
+        }
+    }
+
+    pub(crate) fn has_room(&self, reader: &Reader) -> bool {
+        reader.outbox.bytes() <= low_water(self.budget_bytes)
+    }
+}
+
+/// A slow reader reads on when this much is left of its queue: late enough to save reads, soon enough that its
+/// socket does not run dry.
+fn low_water(budget_bytes: usize) -> usize {
+    budget_bytes / 4
+}
+
+#[cfg(test)]
+mod tests;

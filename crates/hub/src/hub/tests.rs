@@ -1,0 +1,300 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+
+use healthmate_protocol::UserId;
+use proptest::prelude::*;
+
+use super::*;
+use crate::flush::Flushed;
+
+fn topic(name: usize) -> Topic {
+    Topic::health(UserId::new(&format!("p{name}")).expect("valid"))
+}
+
+/// A frame whose text says which event it is.
+fn frame(topic: &Topic, offset: u64) -> Frame {
+    Frame::text(&format!("{topic} {offset:06}"))
+}
+
+fn publication(topic: &Topic, offset: u64) -> Publication {
+    Publication {
+        topic: topic.clone(),
+        offset: Offset(offset),
+        frame: frame(topic, offset),
+    }
+}
+
+/// What arrived at one socket: the offsets of each topic, in order.
+#[derive(Default)]
+struct Socket {
+    bytes: Vec<u8>,
+    /// How much it takes before it blocks.
+    room: usize,
+}
+
+impl Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = bytes.len().min(self.room);
+        self.room -= count;
+        self.bytes.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn received(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut events: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut rest = self.bytes.as_slice();
+        while let [_, length, tail @ ..] = rest {
+            let Some(text) = tail.get(..*length as usize) else {
+                break;
+            };
+            let text = std::str::from_utf8(text).expect("UTF-8");
+            let (topic, offset) = text.split_once(' ').expect("topic and offset");
+            events
+                .entry(topic.to_owned())
+                .or_default()
+                .push(offset.parse().expect("a number"));
+            rest = &tail[*length as usize..];
+        }
+        events
+    }
+}
+
+/// A hub, the log behind it and the sockets before it.
+struct World {
+    hub: Hub,
+    /// The newest offset of each topic.
+    log: Vec<u64>,
+    sockets: BTreeMap<ConnectionKey, Socket>,
+    /// Where each subscription started.
+    started: BTreeMap<(ConnectionKey, usize), u64>,
+    requests: Vec<ReadRequest>,
+    blocked: Vec<ConnectionKey>,
+}
+
+const PAGE: u64 = 3;
+
+impl World {
+    fn new(budget: usize) -> Self {
+        Self {
+            hub: Hub::new(budget),
+            log: vec![0; 3],
+            sockets: BTreeMap::new(),
+            started: BTreeMap::new(),
+            requests: Vec::new(),
+            blocked: Vec::new(),
+        }
+    }
+
+    fn connect(&mut self) -> ConnectionKey {
+        let key = self.hub.connect();
+        self.sockets.insert(key, Socket::default());
+        key
+    }
+
+    fn commit(&mut self, name: usize, lost: bool) {
+        self.log[name] += 1;
+        if !lost {
+            self.hub.publish(&publication(&topic(name), self.log[name]));
+        }
+    }
+
+    fn flush(&mut self, room: usize) {
+        for key in self.blocked.drain(..) {
+            self.hub.writable(key);
+        }
+        let sockets = RefCell::new(&mut self.sockets);
+        for socket in sockets.borrow_mut().values_mut() {
+            socket.room = room;
+        }
+        let write = |key, bytes: &[u8]| sockets.borrow_mut().get_mut(&key).expect("known").write(bytes);
+        while let Some((key, flushed)) = self.hub.flush(&mut Vec::new(), write) {
+            match flushed {
+                Flushed::Blocked => self.blocked.push(key),
+                Flushed::Done => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        while let Some(request) = self.hub.next_read() {
+            self.requests.push(request);
+        }
+    }
+
+    /// Answers a request with what the log holds `now`, or fails it.
+    fn answer(&mut self, which: usize, well: bool) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let request = self.requests.remove(which % self.requests.len());
+        if !well {
+            return self.hub.fail(&request);
+        }
+        let name = (0..3).find(|name| topic(*name) == request.topic).expect("known");
+        let last = self.log[name].min(request.after.0 + PAGE);
+        let page = (request.after.0 + 1..=last).map(|offset| (Offset(offset), frame(&request.topic, offset)));
+        self.hub.supply(
+            &request,
+            request.after,
+            page.collect::<Vec<_>>(),
+            last == self.log[name],
+        );
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            self.hub.retry_reads();
+            self.ask();
+            while !self.requests.is_empty() {
+                self.answer(0, true);
+            }
+            self.flush(usize::MAX);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Connect,
+    Subscribe { which: usize, name: usize, back: u64 },
+    Unsubscribe { which: usize, name: usize },
+    Disconnect { which: usize },
+    Commit { name: usize, lost: bool },
+    Flush { room: usize },
+    Ask,
+    Answer { which: usize, well: bool },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        1 => Just(Step::Connect),
+        3 => (0usize..4, 0usize..3, 0u64..9).prop_map(|(which, name, back)| Step::Subscribe { which, name, back }),
+        1 => (0usize..4, 0usize..3).prop_map(|(which, name)| Step::Unsubscribe { which, name }),
+        1 => (0usize..4).prop_map(|which| Step::Disconnect { which }),
+        12 => (0usize..3, prop::bool::weighted(0.1)).prop_map(|(name, lost)| Step::Commit { name, lost }),
+        5 => (0usize..200).prop_map(|room| Step::Flush { room }),
+        4 => Just(Step::Ask),
+        6 => (0usize..9, prop::bool::weighted(0.9)).prop_map(|(which, well)| Step::Answer { which, well }),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    /// Stale state and events are fresh state: whatever is committed, lost on the way, read, blocked and flushed in
+    /// whatever order, each subscription gets every event after its start, once, in order, and memory stays within
+    /// the byte budget and one page.
+    #[test]
+    fn every_event_arrives_once_and_in_order(steps in steps(), budget in 20usize..200) {
+        let mut world = World::new(budget);
+        let first = world.connect();
+        let mut keys = vec![first];
+        for step in steps {
+            match step {
+                Step::Connect if keys.len() < 4 => keys.push(world.connect()),
+                Step::Connect => {}
+                Step::Subscribe { which, name, back } => {
+                    let key = keys[which % keys.len()];
+                    // One subscription a topic in a connection's life, so that what arrived can be told apart.
+                    if world.sockets.contains_key(&key) && !world.started.contains_key(&(key, name)) {
+                        let start = world.log[name].saturating_sub(back);
+                        world.started.insert((key, name), start);
+                        world.hub.subscribe(key, &topic(name), Offset(start));
+                    }
+                }
+                Step::Unsubscribe { which, name } => {
+                    let key = keys[which % keys.len()];
+                    world.hub.unsubscribe(key, &topic(name));
+                    // What arrived until now stays a run without holes; it need not reach the head.
+                    if let Some(start) = world.started.get_mut(&(key, name)) {
+                        *start |= 1 << 63;
+                    }
+                }
+                Step::Disconnect { which } => {
+                    let key = keys[which % keys.len()];
+                    world.hub.disconnect(key);
+                    world.sockets.remove(&key);
+                    world.started.retain(|(connection, _), _| *connection != key);
+                }
+                Step::Commit { name, lost } => world.commit(name, lost),
+                Step::Flush { room } => world.flush(room),
+                Step::Ask => world.ask(),
+                Step::Answer { which, well } => world.answer(which, well),
+            }
+            for key in world.sockets.keys() {
+                let page = 3 * PAGE as usize * 30;
+                prop_assert!(world.hub.queued_bytes(*key) <= budget + page);
+            }
+        }
+        // One more event each, so that a lost last one is noticed; then let everything drain.
+        for name in 0..3 {
+            world.commit(name, false);
+        }
+        world.settle();
+        for ((key, name), start) in &world.started {
+            let (start, ended) = (start & !(1 << 63), start >> 63 == 1);
+            let got = world.sockets[key].received().remove(&topic(*name).to_string()).unwrap_or_default();
+            let last = if ended { start + got.len() as u64 } else { world.log[*name] };
+            prop_assert_eq!(got, (start + 1..=last).collect::<Vec<_>>(), "{:?} {}", key, name);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_live_reads_nothing() {
+    let mut world = World::new(1000);
+    let key = world.connect();
+    world.hub.subscribe(key, &topic(0), Offset(0));
+    world.settle();
+    world.commit(0, false);
+    assert_eq!(world.hub.next_read(), None);
+    world.flush(usize::MAX);
+    assert_eq!(world.sockets[&key].received()["health:p0"], [1]);
+}
+
+#[test]
+fn a_log_that_starts_later_is_delivered_from_there() {
+    let mut hub = Hub::new(1000);
+    let key = hub.connect();
+    hub.subscribe(key, &topic(0), Offset(2));
+    hub.publish(&publication(&topic(0), 9));
+    let request = hub.next_read().expect("behind");
+    // 3 to 9 are gone from the log.
+    hub.supply(&request, Offset(9), [], true);
+    assert_eq!(hub.next_read(), None);
+    assert_eq!(hub.publish(&publication(&topic(0), 10)), 1);
+}
+
+#[test]
+fn the_last_subscriber_takes_the_topic_with_it() {
+    let mut hub = Hub::new(1000);
+    let key = hub.connect();
+    hub.subscribe(key, &topic(0), Offset(0));
+    assert_eq!(hub.counts(), (1, 1));
+    hub.unsubscribe(key, &topic(0));
+    assert_eq!(hub.counts(), (1, 0));
+    hub.subscribe(key, &topic(1), Offset(0));
+    hub.disconnect(key);
+    assert_eq!(hub.counts(), (0, 0));
+    assert!(hub.names.is_empty() && hub.topics.is_empty());
+}
+
+#[test]
+fn heads_tell_of_events_that_have_not_arrived() {
+    let mut hub = Hub::new(1000);
+    let key = hub.connect();
+    hub.subscribe(key, &topic(0), Offset(4));
+    assert_eq!(
+        hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
+        [Offset(4)]
+    );
+    hub.publish(&publication(&topic(0), 7));
+    assert_eq!(
+        hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
+        [Offset(7)]
+    );
+}

@@ -1,0 +1,71 @@
+//! One topic's subscribers on this shard.
+
+use healthmate_protocol::{Offset, Topic};
+
+use crate::hub::ConnectionKey;
+
+/// A topic somebody here listens to.
+#[derive(Debug)]
+pub(crate) struct TopicEntry {
+    pub(crate) name: Topic,
+    /// The newest offset seen since somebody listens here.
+    pub(crate) head: Offset,
+    pub(crate) subscribers: Vec<Subscriber>,
+}
+
+/// One connection's durable subscription.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) connection: ConnectionKey,
+    /// The offset delivered last.
+    pub(crate) position: Offset,
+    pub(crate) mode: Mode,
+}
+
+/// Where a subscription takes its events from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// From publications, as they come.
+    Live,
+    /// From the log; the next page is to be asked for when the outbox has room.
+    Behind,
+    /// From the log; a page was asked for. The number tells the answer from one to an earlier subscription.
+    Reading(u32),
+}
+
+/// What a live subscription does with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is the next one.
+    Next,
+    /// It was delivered before.
+    Old,
+    /// One is missing before it.
+    Hole,
+}
+
+impl Subscriber {
+    pub(crate) fn fit(&self, offset: Offset) -> Fit {
+        match offset.cmp(&self.position.next()) {
+            std::cmp::Ordering::Equal => Fit::Next,
+            std::cmp::Ordering::Less => Fit::Old,
+            std::cmp::Ordering::Greater => Fit::Hole,
+        }
+    }
+}
+
+impl TopicEntry {
+    pub(crate) fn new(name: Topic) -> Self {
+        Self {
+            name,
+            head: Offset::START,
+            subscribers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn subscriber(&mut self, connection: ConnectionKey) -> Option<&mut Subscriber> {
+        self.subscribers
+            .iter_mut()
+            .find(|subscriber| subscriber.connection == connection)
+    }
+}
