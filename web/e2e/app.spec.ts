@@ -31,7 +31,7 @@ test("the demo nurse sees a chart moving within five seconds", async ({ page }) 
   const deadline = { timeout: 5_000 };
   await expect(chart(page)).toBeVisible(deadline);
   // All of time, so that points leaving the window do not hide those that come.
-  await page.getByRole("button", { name: "All" }).click();
+  await page.getByRole("button", { name: "All", exact: true }).click();
   const before = await number(page, "[data-points]", "data-points");
   await expect.poll(() => number(page, "[data-points]", "data-points"), deadline).toBeGreaterThan(before);
   await expect(page.locator("[data-state]")).toHaveAttribute("data-state", "authenticated");

@@ -128,6 +128,14 @@ test("a new epoch forgets everything held and loads again", async () => {
   expect(times("heart_rate")).toBe(1);
 });
 
+test("when access ends, nothing of the patient stays on the screen", async () => {
+  taken(5);
+  handler.denied?.({ topic: "health:patient-1", code: "access_denied", message: "you are not in this care team", retry: false });
+  const view = await drawn();
+  expect(view).toMatchObject({ readings: [], first: undefined });
+  expect(patient.problem).toBe("you are not in this care team");
+});
+
 test("a failure shows the server's detail, and the next subscription tries again", async () => {
   const problem = { title: "Unavailable", status: 503, detail: "storage is busy", code: "storage_unavailable", retry: true };
   failure = Response.json(problem, { status: 503 });

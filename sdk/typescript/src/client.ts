@@ -14,6 +14,7 @@ import {
   MAX_BATCH,
   type Measurement,
   type Position,
+  type RefusedSubscription,
   type ServerMessage,
 } from "./protocol.js";
 import { Subscription, type TopicHandler } from "./subscription.js";
@@ -227,9 +228,15 @@ export class HealthMateClient {
     }
   }
 
-  #denied(correlationId: string | undefined, refusal: Extract<ServerMessage, { type: "subscription_denied" }>["data"]): void {
-    const subscription = this.#asking(correlationId);
-    if (subscription === undefined) return;
+  #denied(correlationId: string | undefined, refusal: RefusedSubscription): void {
+    // Without a correlation id it answers no request: access to this topic has ended.
+    const ended = [...this.#subscriptions].filter(({ topic }) => correlationId === undefined && topic === refusal.topic);
+    for (const subscription of ended) this.#deny(subscription, refusal);
+    const asking = this.#asking(correlationId);
+    if (asking !== undefined) this.#deny(asking, refusal);
+  }
+
+  #deny(subscription: Subscription, refusal: RefusedSubscription): void {
     if (refusal.retry) return this.#askAgain(subscription);
     this.#subscriptions.delete(subscription);
     subscription.denied(refusal);

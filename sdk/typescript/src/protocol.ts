@@ -79,6 +79,12 @@ export interface Ping extends Command {
   type: "ping";
 }
 
+export interface SendMeasurement extends Command {
+  type: "health_update";
+  patient?: string;
+  data: Measurement;
+}
+
 export interface SendMeasurements extends Command {
   type: "health_update";
   patient?: string;
@@ -100,7 +106,14 @@ export interface GetHealthData extends Command, HealthDataQuery {
   type: "get_health_data";
 }
 
-export type ClientCommand = Authenticate | Subscribe | Unsubscribe | Ping | SendMeasurements | GetHealthData;
+export type ClientCommand =
+  | Authenticate
+  | Subscribe
+  | Unsubscribe
+  | Ping
+  | SendMeasurement
+  | SendMeasurements
+  | GetHealthData;
 
 // Server to client
 

@@ -131,6 +131,14 @@ test("a refusal is final, unless it says that trying again can help", () => {
   expect(stage.socket.of("subscribe").map(({ topic }) => topic)).toEqual([TOPIC]);
 });
 
+test("access that ends while subscribed ends the subscription", () => {
+  stage.socket.says("subscription_denied", { topic: TOPIC, ...refusal("access_denied") });
+  deliver(6);
+  expect(log).toEqual(["denied: access_denied"]);
+  stage.reconnect();
+  expect(requests()).toEqual([]);
+});
+
 test("a short name becomes the topic that the server names", () => {
   stage.client.subscribe("health_updates", handler);
   subscribed({ topic: "health:nurse-1", head: 0 });

@@ -80,11 +80,13 @@ export class LivePatient {
         this.#reload();
       },
       reset: () => {
-        this.#record.clear();
-        this.#gaps = [];
+        this.#forget();
         this.#reload();
       },
-      denied: ({ message }) => (this.problem = message),
+      denied: ({ message }) => {
+        this.#forget();
+        this.problem = message;
+      },
     });
   }
 
@@ -97,6 +99,14 @@ export class LivePatient {
   leave(): void {
     this.#generation++;
     this.#subscription.unsubscribe();
+  }
+
+  /** Lets go of everything held, also of what is still on its way. */
+  #forget(): void {
+    this.#generation++;
+    this.#record.clear();
+    this.#gaps = [];
+    this.#changed();
   }
 
   #reload(): void {
