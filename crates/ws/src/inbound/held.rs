@@ -95,3 +95,23 @@ impl Message {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Opcode};
+
+    #[test]
+    fn text_is_not_checked_again_from_its_start() {
+        let mut message = Message::new(Opcode::Text);
+        // Each part ends inside a character, the worst place to be cut.
+        for part in "€".repeat(400).as_bytes().chunks(7) {
+            message.append(part, 1200).unwrap();
+            assert!(
+                message.payload.len() - message.valid < 3,
+                "{} valid",
+                message.valid
+            );
+        }
+        assert_eq!(message.valid, 1200);
+    }
+}
