@@ -9,10 +9,16 @@ fuzz_target!(|text: &str| {
     match ClientMessage::parse(text) {
         Ok(message) => {
             let again = ClientMessage::parse(&message.to_text());
-            assert!(again.as_ref() == Ok(&message), "written and parsed again it differs: {again:?}");
+            assert!(
+                again.as_ref() == Ok(&message),
+                "written and parsed again it differs: {again:?}"
+            );
         }
         Err(refusal) => assert!(
-            matches!(refusal.code, ErrorCode::MalformedJson | ErrorCode::UnknownType | ErrorCode::InvalidField),
+            matches!(
+                refusal.code,
+                ErrorCode::MalformedJson | ErrorCode::UnknownType | ErrorCode::InvalidField
+            ),
             "refused with {:?}",
             refusal.code
         ),
