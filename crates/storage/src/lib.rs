@@ -9,12 +9,24 @@
 //!
 //! Rows and log events of one change are one transaction. A method that returned `Ok` has reached the disk.
 
+#[cfg(any(test, feature = "conformance"))]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "every check returns the first operation that failed"
+)]
+pub mod conformance;
+pub mod memory;
+pub mod payload;
+
+pub use memory::MemoryStore;
+pub use payload::{RecordedAt, event_payload};
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, Measurement, Metric, User};
+use healthmate_care::{CareRelation, Clock, Measurement, Metric, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use serde_json::value::RawValue;
@@ -166,6 +178,21 @@ pub enum Error {
     IdempotencyConflict,
 }
 
+/// A new epoch, which nobody can guess: 16 characters that hold 96 random bits.
+#[expect(
+    clippy::expect_used,
+    reason = "letters, digits, '-' and '_' are what an epoch is made of"
+)]
+pub fn new_epoch(clock: &dyn Clock) -> Epoch {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let text: String = clock
+        .random()
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte & 63)]))
+        .collect();
+    Epoch::new(&text).expect("16 characters of the alphabet")
+}
+
 /// What hears of committed events: called on the writer's thread, so it must be quick and must not wait.
 pub type CommitListener = Arc<dyn Fn(&[Event]) + Send + Sync>;
 
@@ -176,7 +203,8 @@ pub trait EventLog: Send + Sync {
     fn epoch(&self) -> Epoch;
 
     /// Calls `listener` with the events of each commit, after it reached the disk; over all calls, each topic's
-    /// events come in offset order without a hole. A later listener replaces an earlier one.
+    /// events come in offset order without a hole. A later listener replaces an earlier one. The caller of `record`
+    /// may have its answer before the listener is called; whoever wrote after that answer comes after it.
     fn set_commit_listener(&self, listener: CommitListener);
 
     /// How far the topic's log reaches. A topic that never had an event has `oldest` 1 and `head` 0.
@@ -192,8 +220,9 @@ pub trait EventLog: Send + Sync {
     /// If the store cannot be read.
     async fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Result<Vec<Event>, Error>;
 
-    /// Forgets at most `limit` events stored before `before`, the oldest of each topic first, and says how many.
-    /// Heads and measurements stay.
+    /// Forgets at most `limit` events stored before `before`, and says how many. A topic loses its oldest events only,
+    /// up to the first that was stored at or after `before`, so that what is kept has no hole. Heads and
+    /// measurements stay.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -210,20 +239,22 @@ pub trait EventLog: Send + Sync {
 #[async_trait]
 pub trait Measurements: Send + Sync {
     /// Stores measurements, their events, and the answer to their idempotency key, in one transaction; one receipt
-    /// for each, in order. A measurement whose `client_id` its author used before is not stored again: its receipt
-    /// is the first one, marked as a duplicate.
+    /// for each, in order. A measurement whose `client_id` its author used before for this patient is not stored
+    /// again: its receipt is the first one, marked as a duplicate. A request whose idempotency key its author used
+    /// before for the same request gets the first answer, unchanged, and stores nothing.
     ///
     /// # Errors
-    /// If the patient or author is unknown, the idempotency key was used for another request, or the store cannot be written.
+    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the author is unknown,
+    /// `IdempotencyConflict` if the key was used for another request; or the store cannot be written.
     async fn record(&self, recording: Recording) -> Result<Vec<MeasurementReceipt>, Error>;
 
-    /// A page of the history.
+    /// A page of the history; empty for an unknown patient.
     ///
     /// # Errors
     /// If the store cannot be read.
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error>;
 
-    /// Forgets at most `limit` idempotency keys used before `before`, and says how many.
+    /// Forgets at most `limit` idempotency keys first used before `before`, and says how many.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -236,7 +267,8 @@ pub trait Directory: Send + Sync {
     /// Adds a user.
     ///
     /// # Errors
-    /// If the id is taken, a device's patient is unknown or no patient, or the store cannot be written.
+    /// `Exists("user")` if the id is taken, `NotFound("patient")` if a device's patient is missing, unknown or no
+    /// patient, `NotFound("device")` if `device_of` is given for another role; or the store cannot be written.
     async fn add_user(&self, user: User) -> Result<(), Error>;
 
     /// The user with this id.
@@ -254,13 +286,14 @@ pub trait Directory: Send + Sync {
     /// Enables or disables a user.
     ///
     /// # Errors
-    /// If there is no such user, or the store cannot be written.
+    /// `NotFound("user")` if there is no such user; or the store cannot be written.
     async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error>;
 
     /// Lets a member into a patient's care team, or changes when the relation holds.
     ///
     /// # Errors
-    /// If the patient is unknown or no patient, the member is unknown, or the store cannot be written.
+    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member is unknown;
+    /// or the store cannot be written.
     async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error>;
 
     /// The member's place in the patient's care team.

@@ -1,0 +1,223 @@
+//! Users and care teams.
+
+use healthmate_care::{CareRelation, Clock, Role, User};
+
+use super::sample::{device, id, people, user};
+use super::{Failed, Harness, Outcome};
+use crate::Error;
+
+fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
+    let starts_at = harness.clock.now();
+    Ok(CareRelation {
+        patient: id(patient)?,
+        member: id(member)?,
+        starts_at,
+        ends_at: None,
+    })
+}
+
+/// `add_user`, then `user`, for every role.
+pub async fn a_user_is_found_as_it_was_added(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    for role in Role::ALL {
+        let name = format!("one-{role}");
+        let added = if role == Role::Device {
+            device(&name, "p")?
+        } else {
+            user(&name, role)?
+        };
+        harness.store()?.add_user(added.clone()).await?;
+        assert_eq!(harness.store()?.user(&added.id).await?, Some(added));
+    }
+    assert_eq!(harness.store()?.user(&id("nobody")?).await?, None);
+    assert_eq!(
+        harness.store()?.user(&id("P")?).await?,
+        None,
+        "ids are case-sensitive"
+    );
+    Ok(())
+}
+
+/// The first user keeps the id.
+pub async fn a_taken_id_is_refused_and_changes_nothing(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let before = harness.store()?.user(&id("n")?).await?;
+    let refused = harness.store()?.add_user(user("n", Role::Admin)?).await;
+    assert_eq!(refused, Err(Error::Exists("user")));
+    assert_eq!(harness.store()?.user(&id("n")?).await?, before);
+    Ok(())
+}
+
+/// A device sends the measurements of a patient, and nothing else does.
+pub async fn a_device_needs_a_patient(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let without = user("w", Role::Device)?;
+    let no_device = User {
+        device_of: Some(id("p")?),
+        ..user("w", Role::Nurse)?
+    };
+    let table = [
+        (device("w", "nobody")?, "patient"),
+        (device("w", "n")?, "patient"),
+        (without, "patient"),
+        (no_device, "device"),
+    ];
+    for (refused, missing) in table {
+        assert_eq!(
+            harness.store()?.add_user(refused).await,
+            Err(Error::NotFound(missing))
+        );
+        assert_eq!(harness.store()?.user(&id("w")?).await?, None);
+    }
+    Ok(())
+}
+
+/// `users` lists all of them in the order of their ids' bytes.
+pub async fn users_come_by_id(harness: Harness) -> Outcome {
+    assert!(harness.store()?.users().await?.is_empty());
+    for name in ["b", "a", "a-1", "B", "_x", "a.1"] {
+        harness.store()?.add_user(user(name, Role::Patient)?).await?;
+    }
+    let users = harness.store()?.users().await?;
+    let ids: Vec<_> = users.iter().map(|user| user.id.as_str()).collect();
+    assert_eq!(ids, ["B", "_x", "a", "a-1", "a.1", "b"]);
+    assert_eq!(users.last(), Some(&user("b", Role::Patient)?));
+    Ok(())
+}
+
+/// `set_active` of a known and of an unknown user.
+pub async fn a_user_is_disabled_and_enabled_again(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    for active in [false, false, true] {
+        store.set_active(&id("n")?, active).await?;
+        assert_eq!(
+            store.user(&id("n")?).await?,
+            Some(User {
+                active,
+                ..user("n", Role::Nurse)?
+            })
+        );
+        assert_eq!(
+            store.user(&id("p")?).await?,
+            Some(user("p", Role::Patient)?),
+            "no other user is touched"
+        );
+    }
+    assert_eq!(
+        store.set_active(&id("nobody")?, false).await,
+        Err(Error::NotFound("user"))
+    );
+    assert_eq!(store.user(&id("nobody")?).await?, None);
+    Ok(())
+}
+
+/// `add_care_relation` twice for the same two: the second says when it holds.
+pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?, None);
+    let first = relation(&harness, "p", "n")?;
+    let starts_at = first.starts_at.plus_millis(5);
+    let second = CareRelation {
+        starts_at,
+        ends_at: Some(starts_at.plus_millis(1)),
+        ..first.clone()
+    };
+    for wanted in [&first, &second, &first] {
+        store.add_care_relation(wanted.clone()).await?;
+        assert_eq!(
+            store.care_relation(&id("p")?, &id("n")?).await?.as_ref(),
+            Some(wanted)
+        );
+        assert_eq!(store.care_team(&id("p")?).await?, std::slice::from_ref(wanted));
+    }
+    assert_eq!(
+        store.care_relation(&id("n")?, &id("p")?).await?,
+        None,
+        "it has a direction"
+    );
+    assert_eq!(store.care_relation(&id("q")?, &id("n")?).await?, None);
+    Ok(())
+}
+
+/// Both must exist, and the patient must be one.
+pub async fn a_care_relation_needs_a_patient_and_a_member(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    for (patient, member, missing) in [
+        ("nobody", "n", "patient"),
+        ("n", "p", "patient"),
+        ("p", "nobody", "user"),
+    ] {
+        let refused = harness
+            .store()?
+            .add_care_relation(relation(&harness, patient, member)?)
+            .await;
+        assert_eq!(refused, Err(Error::NotFound(missing)), "{patient} and {member}");
+        assert_eq!(
+            harness
+                .store()?
+                .care_relation(&id(patient)?, &id(member)?)
+                .await?,
+            None
+        );
+    }
+    Ok(())
+}
+
+/// `care_team` by member, `patients_of` by patient.
+pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    store.add_user(user("c", Role::Caregiver)?).await?;
+    for (patient, member) in [("q", "n"), ("p", "n"), ("p", "c"), ("p", "q")] {
+        store
+            .add_care_relation(relation(&harness, patient, member)?)
+            .await?;
+    }
+    let team: Vec<_> = store
+        .care_team(&id("p")?)
+        .await?
+        .into_iter()
+        .map(|r| r.member)
+        .collect();
+    assert_eq!(team, [id("c")?, id("n")?, id("q")?]);
+    let patients: Vec<_> = store
+        .patients_of(&id("n")?)
+        .await?
+        .into_iter()
+        .map(|r| r.patient)
+        .collect();
+    assert_eq!(patients, [id("p")?, id("q")?]);
+    assert!(store.care_team(&id("n")?).await?.is_empty());
+    assert!(store.patients_of(&id("p")?).await?.is_empty());
+    assert!(store.patients_of(&id("nobody")?).await?.is_empty());
+    Ok(())
+}
+
+/// Users and relations are there after a reopening.
+pub async fn the_directory_outlives_a_reopening(mut harness: Harness) -> Outcome {
+    people(&harness).await?;
+    harness.store()?.set_active(&id("d")?, false).await?;
+    harness
+        .store()?
+        .add_care_relation(relation(&harness, "p", "n")?)
+        .await?;
+    let before = harness.store()?.users().await?;
+    harness.reopen()?;
+    assert_eq!(harness.store()?.users().await?, before);
+    assert_eq!(
+        harness.store()?.user(&id("d")?).await?,
+        Some(User {
+            active: false,
+            ..device("d", "p")?
+        })
+    );
+    assert_eq!(
+        harness.store()?.care_team(&id("p")?).await?,
+        [relation(&harness, "p", "n")?]
+    );
+    let taken = harness.store()?.add_user(user("p", Role::Patient)?).await;
+    assert_eq!(taken, Err(Error::Exists("user")));
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The store that forgets everything when the process ends: for tests, and the measure of what a store means.
+
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use healthmate_care::{CareRelation, Clock, User};
+use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
+use parking_lot::Mutex;
+
+use crate::memory::state::State;
+use crate::{
+    CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery,
+    Measurements, Probe, Recording, new_epoch,
+};
+
+/// A store in memory, one mutex around everything.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Held while a recording is stored and told of, so that events are told of in the order of their offsets.
+    listener: Mutex<Option<CommitListener>>,
+}
+
+impl MemoryStore {
+    /// An empty store with a new epoch.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let state = State::new(new_epoch(clock.as_ref()));
+        Self {
+            clock,
+            state: Mutex::new(state),
+            listener: Mutex::new(None),
+        }
+    }
+}
+
+/// It holds health data: `Debug` shows the epoch only.
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryStore({})", self.epoch())
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryStore {
+    fn epoch(&self) -> Epoch {
+        self.state.lock().epoch.clone()
+    }
+
+    fn set_commit_listener(&self, listener: CommitListener) {
+        *self.listener.lock() = Some(listener);
+    }
+
+    async fn range(&self, topic: &Topic) -> Result<LogRange, Error> {
+        Ok(self.state.lock().range(topic))
+    }
+
+    async fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Result<Vec<Event>, Error> {
+        Ok(self.state.lock().read_after(topic, after, limit))
+    }
+
+    async fn trim(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        Ok(self.state.lock().trim(before, limit))
+    }
+
+    async fn renew_epoch(&self) -> Result<Epoch, Error> {
+        let epoch = new_epoch(self.clock.as_ref());
+        self.state.lock().epoch = epoch.clone();
+        Ok(epoch)
+    }
+}
+
+#[async_trait]
+impl Measurements for MemoryStore {
+    async fn record(&self, recording: Recording) -> Result<Vec<MeasurementReceipt>, Error> {
+        let listener = self.listener.lock();
+        let (receipts, events) = self.state.lock().record(&recording, self.clock.now())?;
+        if let Some(listener) = listener.as_ref()
+            && !events.is_empty()
+        {
+            listener(&events);
+        }
+        drop(listener);
+        Ok(receipts)
+    }
+
+    async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
+        Ok(self.state.lock().measurements(&query))
+    }
+
+    async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        Ok(self.state.lock().forget_idempotency_keys(before, limit))
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn add_user(&self, user: User) -> Result<(), Error> {
+        self.state.lock().add_user(user)
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
+        Ok(self.state.lock().users.get(id).cloned())
+    }
+
+    async fn users(&self) -> Result<Vec<User>, Error> {
+        Ok(self.state.lock().users.values().cloned().collect())
+    }
+
+    async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error> {
+        self.state.lock().set_active(id, active)
+    }
+
+    async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error> {
+        self.state.lock().add_care_relation(relation)
+    }
+
+    async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
+        Ok(self
+            .state
+            .lock()
+            .care_relations(|r| r.patient == *patient && r.member == *member)
+            .pop())
+    }
+
+    async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
+        Ok(self
+            .state
+            .lock()
+            .care_relations(|relation| relation.patient == *patient))
+    }
+
+    async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
+        Ok(self
+            .state
+            .lock()
+            .care_relations(|relation| relation.member == *member))
+    }
+}
+
+#[async_trait]
+impl Probe for MemoryStore {
+    async fn check_writable(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}

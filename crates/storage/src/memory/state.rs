@@ -1,0 +1,277 @@
+//! What the in-memory store knows.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use healthmate_care::{CareRelation, Role, User};
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
+use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
+
+use crate::{
+    Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery, RecordedAt,
+    Recording, event_payload,
+};
+
+pub(super) struct State {
+    pub(super) epoch: Epoch,
+    pub(super) users: BTreeMap<UserId, User>,
+    care: BTreeMap<(UserId, UserId), CareRelation>,
+    logs: HashMap<Topic, Log>,
+    histories: HashMap<UserId, BTreeMap<(Timestamp, Offset), RecordedMeasurement>>,
+    /// The receipt of a patient's measurement by its author and the author's name for it.
+    named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
+    answers: HashMap<(UserId, String), Answer>,
+}
+
+#[derive(Default)]
+struct Log {
+    head: u64,
+    /// The newest `events.len()` of the topic's events.
+    events: VecDeque<Event>,
+}
+
+impl Log {
+    fn range(&self) -> LogRange {
+        LogRange {
+            oldest: Offset(self.head - self.events.len() as u64 + 1),
+            head: Offset(self.head),
+        }
+    }
+}
+
+/// The first answer to an idempotency key.
+struct Answer {
+    digest: [u8; 32],
+    receipts: Vec<MeasurementReceipt>,
+    first_used: Timestamp,
+}
+
+impl State {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            users: BTreeMap::new(),
+            care: BTreeMap::new(),
+            logs: HashMap::new(),
+            histories: HashMap::new(),
+            named: HashMap::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    pub(super) fn range(&self, topic: &Topic) -> LogRange {
+        self.logs.get(topic).map_or(
+            LogRange {
+                oldest: Offset(1),
+                head: Offset::START,
+            },
+            Log::range,
+        )
+    }
+
+    pub(super) fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Vec<Event> {
+        let events = self.logs.get(topic).into_iter().flat_map(|log| &log.events);
+        events
+            .filter(|event| event.offset > after)
+            .take(limit as usize)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn trim(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let mut forgotten = 0;
+        for log in self.logs.values_mut() {
+            while forgotten < u64::from(limit) && log.events.front().is_some_and(|e| e.recorded_at < before) {
+                log.events.pop_front();
+                forgotten += 1;
+            }
+        }
+        forgotten
+    }
+
+    /// Everything that can refuse comes before the first change.
+    pub(super) fn record(
+        &mut self,
+        recording: &Recording,
+        now: Timestamp,
+    ) -> Result<(Vec<MeasurementReceipt>, Vec<Event>), Error> {
+        self.patient(&recording.patient)?;
+        if !self.users.contains_key(&recording.author) {
+            return Err(Error::NotFound("user"));
+        }
+        if let Some(first) = self.first_answer(&recording.author, recording.idempotency.as_ref())? {
+            return Ok((first, Vec::new()));
+        }
+        let (receipts, events) = self.store(recording, now)?;
+        if let Some(Idempotency { key, digest }) = recording.idempotency.clone() {
+            let answer = Answer {
+                digest,
+                receipts: receipts.clone(),
+                first_used: now,
+            };
+            self.answers.insert((recording.author.clone(), key), answer);
+        }
+        Ok((receipts, events))
+    }
+
+    fn first_answer(
+        &self,
+        author: &UserId,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Vec<MeasurementReceipt>>, Error> {
+        let Some(Idempotency { key, digest }) = idempotency else {
+            return Ok(None);
+        };
+        match self.answers.get(&(author.clone(), key.clone())) {
+            Some(answer) if answer.digest == *digest => Ok(Some(answer.receipts.clone())),
+            Some(_) => Err(Error::IdempotencyConflict),
+            None => Ok(None),
+        }
+    }
+
+    fn store(
+        &mut self,
+        recording: &Recording,
+        now: Timestamp,
+    ) -> Result<(Vec<MeasurementReceipt>, Vec<Event>), Error> {
+        let Recording {
+            patient,
+            author,
+            measurements,
+            ..
+        } = recording;
+        let recorded_at = RecordedAt::new(now);
+        let payloads = measurements
+            .iter()
+            .map(|m| event_payload(patient, author, m, &recorded_at));
+        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
+        let topic = Topic::health(patient.clone());
+        let log = self.logs.entry(topic.clone()).or_default();
+        let history = self.histories.entry(patient.clone()).or_default();
+        let (mut receipts, mut events) = (Vec::with_capacity(measurements.len()), Vec::new());
+        for (measurement, payload) in measurements.iter().zip(payloads) {
+            let name = measurement
+                .client_id
+                .clone()
+                .map(|id| (patient.clone(), author.clone(), id));
+            if let Some(first) = name.as_ref().and_then(|name| self.named.get(name)) {
+                receipts.push(MeasurementReceipt {
+                    duplicate: true,
+                    ..first.clone()
+                });
+                continue;
+            }
+            log.head += 1;
+            let offset = Offset(log.head);
+            let receipt = MeasurementReceipt {
+                offset,
+                client_id: measurement.client_id.clone(),
+                duplicate: false,
+                flags: measurement.flags(),
+            };
+            let data = measurement.to_data(patient, author, now);
+            history.insert(
+                (measurement.taken_at, offset),
+                RecordedMeasurement { offset, data },
+            );
+            let kind = EventKind::HealthUpdate;
+            log.events.push_back(Event {
+                topic: topic.clone(),
+                offset,
+                kind,
+                recorded_at: now,
+                payload,
+            });
+            events.extend(log.events.back().cloned());
+            if let Some(name) = name {
+                self.named.insert(name, receipt.clone());
+            }
+            receipts.push(receipt);
+        }
+        Ok((receipts, events))
+    }
+
+    pub(super) fn measurements(&self, query: &MeasurementQuery) -> MeasurementPage {
+        let history = self.histories.get(&query.patient).into_iter().flatten().rev();
+        let mut found = history
+            .filter(|((taken_at, offset), recorded)| {
+                query.from.is_none_or(|from| *taken_at >= from)
+                    && query.to.is_none_or(|to| *taken_at < to)
+                    && query
+                        .after
+                        .is_none_or(|after| (*taken_at, *offset) < (after.taken_at, after.offset))
+                    && query
+                        .metric
+                        .is_none_or(|metric| recorded.data.metric == metric.as_str())
+            })
+            .map(|(_, recorded)| recorded.clone());
+        let measurements: Vec<_> = found.by_ref().take(query.limit as usize).collect();
+        let last = measurements.last().map(|last| Cursor {
+            taken_at: last.data.taken_at,
+            offset: last.offset,
+        });
+        let next = found.next().and(last);
+        MeasurementPage { measurements, next }
+    }
+
+    pub(super) fn forget_idempotency_keys(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let old = self
+            .answers
+            .iter()
+            .filter(|(_, answer)| answer.first_used < before);
+        let mut old: Vec<_> = old
+            .map(|(key, answer)| (answer.first_used, key.clone()))
+            .collect();
+        old.sort();
+        old.truncate(limit as usize);
+        for (_, key) in &old {
+            self.answers.remove(key);
+        }
+        old.len() as u64
+    }
+
+    fn patient(&self, id: &UserId) -> Result<(), Error> {
+        match self.users.get(id) {
+            Some(user) if user.role == Role::Patient => Ok(()),
+            _ => Err(Error::NotFound("patient")),
+        }
+    }
+
+    pub(super) fn add_user(&mut self, user: User) -> Result<(), Error> {
+        if self.users.contains_key(&user.id) {
+            return Err(Error::Exists("user"));
+        }
+        match (user.role, &user.device_of) {
+            (Role::Device, Some(patient)) => self.patient(patient)?,
+            (Role::Device, None) => return Err(Error::NotFound("patient")),
+            (_, Some(_)) => return Err(Error::NotFound("device")),
+            (_, None) => {}
+        }
+        self.users.insert(user.id.clone(), user);
+        Ok(())
+    }
+
+    pub(super) fn set_active(&mut self, id: &UserId, active: bool) -> Result<(), Error> {
+        let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
+        user.active = active;
+        Ok(())
+    }
+
+    pub(super) fn add_care_relation(&mut self, relation: CareRelation) -> Result<(), Error> {
+        self.patient(&relation.patient)?;
+        if !self.users.contains_key(&relation.member) {
+            return Err(Error::NotFound("user"));
+        }
+        self.care
+            .insert((relation.patient.clone(), relation.member.clone()), relation);
+        Ok(())
+    }
+
+    /// By patient, then by member.
+    pub(super) fn care_relations(&self, wanted: impl Fn(&CareRelation) -> bool) -> Vec<CareRelation> {
+        self.care
+            .values()
+            .filter(|relation| wanted(relation))
+            .cloned()
+            .collect()
+    }
+}
