@@ -1,8 +1,11 @@
 import uPlot from "uplot";
 import type { MetricStyle } from "./metrics.js";
 import type { Slice } from "./ring.js";
+import { silences } from "./silences.js";
 
 const FONT = "12px Inter, system-ui, sans-serif";
+
+const FEW = 40;
 
 const hoursMinutesSeconds = uPlot.fmtDate("{HH}:{mm}:{ss}");
 const hoursMinutes = uPlot.fmtDate("{HH}:{mm}");
@@ -47,6 +50,13 @@ function pointedAt({ cursor, data: [times, values] }: uPlot): PointedAt | undefi
   return time === undefined || value === undefined || value === null ? undefined : { time, value };
 }
 
+/** Breaks the line where nothing was measured. */
+const breaks: uPlot.Series.GapsRefiner = (plot) => {
+  const times = plot.data[0];
+  const x = (place: number) => plot.valToPos(times[place]!, "x", true);
+  return silences(times).map((place) => [x(place - 1), x(place)]);
+};
+
 function shade(plot: uPlot, color: string): CanvasGradient {
   const { top, height } = plot.bbox;
   const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height);
@@ -86,7 +96,14 @@ export class LiveChart {
         ],
         series: [
           {},
-          { stroke: color, width: 2, fill: (plot) => shade(plot, color), points: { show: false } },
+          {
+            stroke: color,
+            width: 2,
+            fill: (plot) => shade(plot, color),
+            // Few points are marked, or one between two silences would not be seen.
+            points: { show: (plot) => plot.data[0].length <= FEW, size: 5, fill: color },
+            gaps: breaks,
+          },
         ],
         hooks: { draw: [(plot) => drawNewest(plot, color)], setCursor: [(plot) => onPoint(pointedAt(plot))] },
       },

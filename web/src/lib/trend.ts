@@ -5,7 +5,7 @@ export type Trend = "rising" | "falling" | "steady" | "unknown";
 /** Points on each side of the comparison. */
 const SIDE = 5;
 
-export const ARROWS: Record<Trend, string> = { rising: "↗", falling: "↘", steady: "→", unknown: "·" };
+export const ARROWS: Record<Trend, string> = { rising: "↗", falling: "↘", steady: "→", unknown: "" };
 
 /**
  * Compares the mean of the newest five points with that of the five before them.
