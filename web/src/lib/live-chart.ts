@@ -16,6 +16,9 @@ function timeLabels(_: uPlot, splits: number[], _axis: number, _space: number, s
   return splits.map((seconds) => format(new Date(seconds * 1000)));
 }
 
+/** Labels with seconds are wider. */
+const labelRoom: uPlot.Axis.Space = (_, _axis, from, to) => (to - from < 300 ? 88 : 56);
+
 /** Keeps small noise small: the axis never shows less than ten times what counts as steady. */
 function valueRange({ steady }: MetricStyle): uPlot.Range.Function {
   return (_, min, max) => {
@@ -91,7 +94,7 @@ export class LiveChart {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 9 } },
         scales: { y: { range: valueRange(style) } },
         axes: [
-          { ...axis, values: timeLabels, space: 90, size: 26, gap: 6, grid: { show: false } },
+          { ...axis, values: timeLabels, space: labelRoom, size: 26, gap: 6, grid: { show: false } },
           { ...axis, size: 42, space: 44 },
         ],
         series: [
