@@ -1,1 +1,58 @@
 //! What every connection, route and task of one server shares.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use healthmate_care::Clock;
+use healthmate_storage::Store;
+
+use crate::auth::TokenVerifier;
+use crate::config::Settings;
+use crate::telemetry::Metrics;
+
+/// One server: its settings, store, clock, token verifier and metrics.
+pub struct App {
+    /// The settings it was started with.
+    pub settings: Arc<Settings>,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Where time and chance come from.
+    pub clock: Arc<dyn Clock>,
+    /// Who may come in.
+    pub verifier: TokenVerifier,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
+    pub ready: AtomicBool,
+}
+
+impl App {
+    /// A server that is not ready yet.
+    pub fn new(settings: Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>, verifier: TokenVerifier) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            store,
+            clock,
+            verifier,
+            metrics: Arc::new(Metrics::new()),
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether the server takes work from now on.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Whether the server takes work.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("ready", &self.is_ready()).finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,49 @@
 //! Who is calling: tokens, and what their users may do.
+//!
+//! [`TokenVerifier`] says whether a token is good and whose it is; [`authenticate`] also asks whether that user
+//! exists and is active; [`access::may`] asks the policy of `care`. Tokens are never logged and never part of an
+//! error.
+
+use healthmate_care::User;
+use healthmate_protocol::{ErrorCode, Timestamp};
+
+use crate::app::App;
+
+pub mod access;
+mod header;
+pub mod secret;
+mod token;
+
+pub(crate) use header::authorization;
+pub use header::token_from_headers;
+pub use token::{Claims, MAX_TOKEN_BYTES, TokenError, TokenVerifier, inspect};
+
+/// An active user with a good token.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Who it is.
+    pub user: User,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Whose token this is, now.
+///
+/// # Errors
+/// A `token_…` code if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
+/// if the user cannot be read.
+pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError> {
+    let claims = app.verifier.verify(token, app.clock.now())?;
+    let user = match app.store.user(&claims.user).await {
+        Ok(Some(user)) => user,
+        Ok(None) => return Err(TokenError(ErrorCode::UserUnknown)),
+        Err(error) => {
+            tracing::error!(%error, "the user of a token could not be read");
+            return Err(TokenError(ErrorCode::StorageUnavailable));
+        }
+    };
+    if !user.active {
+        return Err(TokenError(ErrorCode::UserInactive));
+    }
+    Ok(Identity { user, expires_at: claims.expires_at })
+}

@@ -1,1 +1,161 @@
 //! Settings: their defaults, limits and sources.
+//!
+//! A setting comes from, in rising order of weight: its default, a TOML file, an environment variable
+//! `HEALTHMATE_SECTION__NAME`, a flag. Unknown names stop the start and are told the nearest known one; every error
+//! says where the value came from. `config.default.toml` shows every setting; a test keeps it true.
+//!
+//! To add a setting: add its field, default and range to its section under `config/`, and its lines to
+//! `config.default.toml`.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::Serialized;
+use serde::{Deserialize, Serialize};
+
+mod auth;
+mod known;
+mod limits;
+mod log;
+mod network;
+mod problem;
+mod secret;
+mod server;
+mod sources;
+mod storage;
+
+pub use auth::{AuthSettings, MIN_SECRET_BYTES};
+pub use limits::LimitSettings;
+pub use log::{LogFormat, LogSettings};
+pub use network::{Network, NetworkError};
+pub use problem::{ConfigError, Problem};
+pub use secret::Secret;
+pub use server::ServerSettings;
+pub use storage::StorageSettings;
+
+use problem::Findings;
+
+/// What the names of the server's environment variables start with.
+pub const ENV_PREFIX: &str = "HEALTHMATE_";
+
+/// The commented file of all settings at their defaults.
+pub const DEFAULT_FILE: &str = include_str!("../config.default.toml");
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Serves the demo: seeded users whose tokens `/demo/sign-ins` gives to anyone who can reach the server, so only
+    /// on a loopback address. Default false.
+    pub demo: bool,
+    /// Where the server listens and what it serves.
+    pub server: ServerSettings,
+    /// Whose tokens are good.
+    pub auth: AuthSettings,
+    /// How much one client may ask for.
+    pub limits: LimitSettings,
+    /// What is kept, and how it is written.
+    pub storage: StorageSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// What the command line says over file and environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`: `server.listen`.
+    pub listen: Option<String>,
+    /// `--data`: `server.data`.
+    pub data: Option<PathBuf>,
+    /// `--demo`: sets `demo`.
+    pub demo: bool,
+}
+
+impl Settings {
+    /// Reads the settings from a TOML file, if one is named, environment variables and flags.
+    ///
+    /// # Errors
+    /// If the file cannot be read, a name is unknown, a value is of the wrong kind or past its limit, or two values
+    /// contradict each other; all that was found is in the error.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let mut sources: Vec<_> = file.and_then(|path| sources::file(path, &mut problems)).into_iter().collect();
+        sources.extend(sources::environment(environment, &mut problems));
+        sources.extend(sources::flags(overrides));
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
+        // Only what has a value: an absent text has no place in the sources.
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        for source in sources {
+            figment = figment.merge(source);
+        }
+        let settings: Self = figment.extract().map_err(wrong_kind)?;
+        settings.check(|key| figment.find_metadata(key).map(|metadata| metadata.name.to_string()))?;
+        Ok(settings)
+    }
+
+    /// Checks ranges and contradictions.
+    ///
+    /// # Errors
+    /// If a value is past its limit or contradicts another; all that was found is in the error.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.check(|_| None)
+    }
+
+    /// The settings with secrets left out, as JSON.
+    pub fn redacted(&self) -> serde_json::Value {
+        // Only maps with non-text keys fail to serialize.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The settings with secrets left out, as TOML. What has no value is left out.
+    pub fn redacted_toml(&self) -> String {
+        // Only maps with non-text keys fail to serialize.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn check(&self, source_of: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+        let mut found = Findings::default();
+        self.server.check(&mut found);
+        self.auth.check(&mut found);
+        self.limits.check(&mut found);
+        self.storage.check(&mut found);
+        self.log.check(&mut found);
+        if self.demo && !self.server.listen.ip().is_loopback() {
+            let message = format!(
+                "is {}, must be a loopback address such as 127.0.0.1 with demo = true, which gives its tokens to \
+                 anyone who can reach it",
+                self.server.listen
+            );
+            found.add("server.listen", message);
+        }
+        let problem = |(key, message): (&str, String)| {
+            let source = source_of(key).filter(|name| !name.contains("Settings")).unwrap_or("default".to_owned());
+            Problem { key: key.to_owned(), source, message }
+        };
+        let problems: Vec<_> = found.0.into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+}
+
+/// Settings whose value is not repeated in errors.
+const SECRETS: &[&str] = &["auth.jwt_secret"];
+
+fn wrong_kind(error: figment::Error) -> ConfigError {
+    let problem = |error: figment::Error| {
+        let key = error.path.join(".");
+        let source = error.metadata.as_ref().map_or("default".to_owned(), |metadata| metadata.name.to_string());
+        let message =
+            if SECRETS.contains(&key.as_str()) { "must be a text".to_owned() } else { error.kind.to_string() };
+        Problem { key, source, message }
+    };
+    ConfigError { problems: error.into_iter().map(problem).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,6 @@
-//! Logs and metrics.
+//! Logs and metrics. Neither ever holds health data, tokens, names or ids of users.
+
+pub mod log;
+pub mod metrics;
+
+pub use metrics::{ConnectionState, Metrics};

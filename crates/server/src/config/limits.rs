@@ -1,0 +1,84 @@
+//! `[limits]`: how much one client may ask for.
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::Findings;
+
+const KIB: u32 = 1024;
+const MIB: u32 = 1024 * KIB;
+
+/// How much one client may ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// The largest WebSocket message taken, in bytes: 1 KiB to 16 MiB. Default 64 KiB.
+    pub max_message_bytes: u32,
+    /// How soon a connection must authenticate, in seconds: 1 to 300. Default 10.
+    pub authenticate_within_s: u32,
+    /// How often the server sends `heartbeat`, in seconds: 1 to 300. Default 30.
+    pub heartbeat_interval_s: u32,
+    /// After how long without a word from the client a connection is closed, in seconds: 10 to 86400, and more than
+    /// `heartbeat_interval_s`. Default 3600.
+    pub idle_timeout_s: u32,
+    /// How long TLS and the WebSocket handshake, or a request's head, may take, in seconds: 1 to 60. Default 10.
+    pub handshake_timeout_s: u32,
+    /// How many subscriptions one connection may hold: 1 to 10000. Default 128.
+    pub topics_per_connection: u32,
+    /// How many requests of one connection may wait on storage: 1 to 10000. Default 64.
+    pub pending_requests_per_connection: u32,
+    /// How much may wait to be written to one connection, in bytes, before it reads from the log instead: 16 KiB to
+    /// 1 GiB, and at least `max_message_bytes`. Default 1 MiB.
+    pub queued_bytes_per_connection: u32,
+    /// How many connections the server holds: 1 to 1000000. Default 1000.
+    pub max_connections: u32,
+    /// The largest body of an HTTP request, in bytes: 1 KiB to 64 MiB. Default 1 MiB.
+    pub body_bytes: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 64 * KIB,
+            authenticate_within_s: 10,
+            heartbeat_interval_s: 30,
+            idle_timeout_s: 3600,
+            handshake_timeout_s: 10,
+            topics_per_connection: 128,
+            pending_requests_per_connection: 64,
+            queued_bytes_per_connection: MIB,
+            max_connections: 1000,
+            body_bytes: MIB,
+        }
+    }
+}
+
+impl LimitSettings {
+    pub(super) fn check(&self, found: &mut Findings) {
+        found.range("limits.max_message_bytes", self.max_message_bytes, KIB..=16 * MIB, "bytes");
+        found.range("limits.authenticate_within_s", self.authenticate_within_s, 1..=300, "seconds");
+        found.range("limits.heartbeat_interval_s", self.heartbeat_interval_s, 1..=300, "seconds");
+        found.range("limits.idle_timeout_s", self.idle_timeout_s, 10..=86_400, "seconds");
+        found.range("limits.handshake_timeout_s", self.handshake_timeout_s, 1..=60, "seconds");
+        found.range("limits.topics_per_connection", self.topics_per_connection, 1..=10_000, "");
+        let pending = self.pending_requests_per_connection;
+        found.range("limits.pending_requests_per_connection", pending, 1..=10_000, "");
+        let queued = self.queued_bytes_per_connection;
+        found.range("limits.queued_bytes_per_connection", queued, 16 * KIB..=1024 * MIB, "bytes");
+        found.range("limits.max_connections", self.max_connections, 1..=1_000_000, "");
+        found.range("limits.body_bytes", self.body_bytes, KIB..=64 * MIB, "bytes");
+        if self.heartbeat_interval_s >= self.idle_timeout_s {
+            let message = format!(
+                "is {}, must be more than limits.heartbeat_interval_s, which is {}",
+                self.idle_timeout_s, self.heartbeat_interval_s
+            );
+            found.add("limits.idle_timeout_s", message);
+        }
+        if queued < self.max_message_bytes {
+            let message = format!(
+                "is {queued}, must be at least limits.max_message_bytes, which is {}",
+                self.max_message_bytes
+            );
+            found.add("limits.queued_bytes_per_connection", message);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `[server]`: where it listens and what it serves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use healthmate_ws::OriginPolicy;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::network::Network;
+use super::problem::Findings;
+
+/// Where the server listens and what it serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// The address and port to listen on; port 0 takes a free one. Default `127.0.0.1:8080`.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// The folder that holds the database and the secret; made if it is missing. Default `healthmate-data`.
+    pub data: PathBuf,
+    /// How many shards hold the connections, each on a thread of its own: 0 to 256, 0 for one per core. Default 0.
+    pub shards: u32,
+    /// The certificate chain in PEM; with `tls_key`, the server speaks TLS. Default: plain, behind a proxy.
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses or blocks in CIDR notation. Default: none.
+    pub trusted_proxies: Vec<Network>,
+    /// Web origins besides the server's own that may connect, such as `https://app.example.org`. Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Serves the web app from this folder instead of the binary, for its development. Default: the binary.
+    pub web_dir: Option<PathBuf>,
+    /// How long connections have to end when the server stops, in seconds: 0 to 600. Default 10.
+    pub shutdown_grace_s: u32,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("healthmate-data"),
+            shards: 0,
+            tls_certificate: None,
+            tls_key: None,
+            trusted_proxies: Vec::new(),
+            allowed_origins: Vec::new(),
+            web_dir: None,
+            shutdown_grace_s: 10,
+        }
+    }
+}
+
+impl ServerSettings {
+    pub(super) fn check(&self, found: &mut Findings) {
+        found.range("server.shards", self.shards, 0..=256, "");
+        found.range("server.shutdown_grace_s", self.shutdown_grace_s, 0..=600, "seconds");
+        if self.data.as_os_str().is_empty() {
+            found.add("server.data", "must not be empty");
+        }
+        match (&self.tls_certificate, &self.tls_key) {
+            (Some(_), None) => found.add("server.tls_certificate", "needs server.tls_key beside it"),
+            (None, Some(_)) => found.add("server.tls_key", "needs server.tls_certificate beside it"),
+            _ => {}
+        }
+        if let Err(error) = OriginPolicy::only(&self.allowed_origins) {
+            found.add("server.allowed_origins", error.to_string());
+        }
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let refuse = |_| {
+        let message = format!("`{text}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080");
+        serde::de::Error::custom(message)
+    };
+    text.parse().map_err(refuse)
+}

@@ -1,0 +1,291 @@
+//! What is counted, for Prometheus.
+//!
+//! A counter that connections bump is an atomic they hold by name, without a lock or a map: labels are enums whose
+//! counters all exist from the start. No label is ever the id of a user, a patient, a connection or a topic.
+
+use std::fmt;
+
+use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::{CloseCode, ErrorCode};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// The `Content-Type` of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The states of a connection that is there, as the protocol's documentation names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// In its TLS or WebSocket handshake.
+    Connecting,
+    /// Not authenticated yet.
+    Connected,
+    /// Somebody's.
+    Authenticated,
+}
+
+/// How a subscription with `since` went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeResult {
+    /// With all that was missed.
+    Complete,
+    /// With a gap.
+    Gap,
+}
+
+/// A label whose values are all known.
+pub trait Label: Copy + fmt::Debug + Send + Sync + 'static {
+    /// The name of the label.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// This value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+    /// This value as metrics show it.
+    fn text(self) -> String;
+}
+
+macro_rules! label {
+    ($type:ty, $name:literal, $all:expr, $text:expr) => {
+        impl Label for $type {
+            const NAME: &'static str = $name;
+            const ALL: &'static [Self] = $all;
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn text(self) -> String {
+                let text: fn(Self) -> String = $text;
+                text(self)
+            }
+        }
+    };
+}
+
+label!(
+    ConnectionState,
+    "state",
+    &[Self::Connecting, Self::Connected, Self::Authenticated],
+    |state| format!("{state:?}").to_lowercase()
+);
+label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| format!("{result:?}").to_lowercase());
+label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
+label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
+
+/// One metric for each value of a label.
+#[derive(Debug)]
+pub struct By<L, M> {
+    all: Box<[M]>,
+    label: std::marker::PhantomData<L>,
+}
+
+impl<L: Label, M: Metric + Default + Clone> By<L, M> {
+    fn register(registry: &mut Registry, name: &str, help: &str) -> Self
+    where
+        Family<Vec<(&'static str, String)>, M>: Metric,
+    {
+        let family = Family::<Vec<(&'static str, String)>, M>::default();
+        let metric = |label: &L| family.get_or_create_owned(&vec![(L::NAME, label.text())]);
+        let all = L::ALL.iter().map(metric).collect();
+        registry.register(name, help, family);
+        Self { all, label: std::marker::PhantomData }
+    }
+
+    /// The metric of this value.
+    pub fn of(&self, label: L) -> &M {
+        &self.all[label.index()]
+    }
+}
+
+/// One answered HTTP request, as it is counted.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $type:ty = $name:literal $($unit:ident)?;)*) => {
+        /// What is counted. The names in `/metrics` begin with `healthmate_`; counters end in `_total`.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            http_requests: Family<RequestLabels, Counter>,
+            $($(#[doc = $help])+ pub $field: $type,)*
+        }
+
+        impl Metrics {
+            /// Everything at zero.
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("healthmate");
+                let http_requests = Family::default();
+                let help = "HTTP requests answered, by route, method and status; route `other` is the web app";
+                registry.register("http_requests", help, http_requests.clone());
+                $(let $field = <$type as Registered>::register(
+                    &mut registry, $name, concat!($($help),+).trim().trim_end_matches('.'), metrics!(@unit $($unit)?),
+                );)*
+                Self { registry, http_requests, $($field,)* }
+            }
+        }
+    };
+    (@unit) => { None };
+    (@unit $unit:ident) => { Some(Unit::$unit) };
+}
+
+metrics! {
+    /// Connections there are, by state.
+    connections: By<ConnectionState, Gauge> = "connections";
+    /// Connections accepted.
+    connections_opened: Counter = "connections_opened";
+    /// Connections turned away: too many, or an origin that is not allowed.
+    connections_refused: Counter = "connections_refused";
+    /// Connections the server closed, by close code.
+    closes: By<CloseCode, Counter> = "closes";
+    /// Subscriptions there are.
+    subscriptions: Gauge = "subscriptions";
+    /// Subscriptions that went on from an offset, by result.
+    resumes: By<ResumeResult, Counter> = "resumes";
+    /// WebSocket messages received.
+    messages_received: Counter = "messages_received";
+    /// WebSocket messages sent.
+    messages_sent: Counter = "messages_sent";
+    /// Payload of WebSocket messages received.
+    received_bytes: Counter = "received" Bytes;
+    /// Payload of WebSocket messages sent.
+    sent_bytes: Counter = "sent" Bytes;
+    /// What waits to be written to connections.
+    queued_bytes: Gauge = "queued" Bytes;
+    /// Durable events handed to the hub after their commit.
+    events_published: Counter = "events_published";
+    /// Durable events put into a connection's queue, once for each receiver.
+    deliveries: Counter = "deliveries";
+    /// Measurements stored.
+    measurements_recorded: Counter = "measurements_recorded";
+    /// Measurements sent again under a known `client_id`, and not stored again.
+    measurements_duplicate: Counter = "measurements_duplicate";
+    /// Requests and messages refused, by error code.
+    errors: By<ErrorCode, Counter> = "errors";
+    /// Events in one commit.
+    commit_events: Histogram = "commit_events";
+    /// Time to answer an HTTP request.
+    http_request_duration: Histogram = "http_request_duration" Seconds;
+}
+
+/// A metric that can put itself into the registry.
+trait Registered: Sized {
+    fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self;
+}
+
+fn put<M: Metric + Clone>(registry: &mut Registry, metric: M, name: &str, help: &str, unit: Option<Unit>) -> M {
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, metric.clone()),
+        None => registry.register(name, help, metric.clone()),
+    }
+    metric
+}
+
+impl Registered for Counter {
+    fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self {
+        put(registry, Self::default(), name, help, unit)
+    }
+}
+
+impl Registered for Gauge {
+    fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self {
+        put(registry, Self::default(), name, help, unit)
+    }
+}
+
+impl Registered for Histogram {
+    fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self {
+        // Seconds from half a millisecond to 8 s; counts from 1 to 16384.
+        let buckets = if unit.is_some() { exponential_buckets(0.0005, 2.0, 15) } else { exponential_buckets(1.0, 2.0, 15) };
+        put(registry, Self::new(buckets), name, help, unit)
+    }
+}
+
+impl<L: Label, M: Metric + Default + Clone> Registered for By<L, M>
+where
+    Family<Vec<(&'static str, String)>, M>: Metric,
+{
+    fn register(registry: &mut Registry, name: &str, help: &str, _: Option<Unit>) -> Self {
+        Self::register(registry, name, help)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Counts what became of measurements: stored, or known already.
+    pub fn count_receipts(&self, receipts: &[MeasurementReceipt]) {
+        let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
+        self.measurements_duplicate.inc_by(duplicates);
+        self.measurements_recorded.inc_by(receipts.len() as u64 - duplicates);
+    }
+
+    /// Counts an answered HTTP request. `route` is the pattern, such as `/v1/patients/{id}/measurements`: never the
+    /// path, which holds ids.
+    pub(crate) fn count_request(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
+        let labels = RequestLabels { route: route.to_owned(), method, status };
+        self.http_requests.get_or_create(&labels).inc();
+        self.http_request_duration.observe(seconds);
+    }
+
+    /// Everything as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String does not fail.
+        if text::encode(&mut out, &self.registry).is_err() {
+            tracing::error!("the metrics could not be written");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_of_a_label_has_its_own_metric() {
+        fn in_order<L: Label + PartialEq>() {
+            for (index, label) in L::ALL.iter().enumerate() {
+                assert_eq!(label.index(), index, "{label:?}");
+            }
+        }
+        in_order::<ConnectionState>();
+        in_order::<ResumeResult>();
+        in_order::<ErrorCode>();
+        in_order::<CloseCode>();
+        let metrics = Metrics::new();
+        metrics.closes.of(CloseCode::AuthenticationTimeout).inc();
+        metrics.errors.of(ErrorCode::StorageFull).inc_by(2);
+        metrics.connections.of(ConnectionState::Authenticated).set(3);
+        let text = metrics.encode();
+        for line in [
+            r#"healthmate_closes_total{code="4501"} 1"#,
+            r#"healthmate_closes_total{code="1000"} 0"#,
+            r#"healthmate_errors_total{code="storage_full"} 2"#,
+            r#"healthmate_connections{state="authenticated"} 3"#,
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_meanings_are_stable() {
+        let text = Metrics::new().encode();
+        let help: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP healthmate_")).collect();
+        insta::assert_snapshot!(help.join("\n"), @"");
+    }
+}
