@@ -1,4 +1,5 @@
 //! The rooms of `docs/architecture.md` hold: who may use whom, what must stay unseen, and under which licences.
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -64,6 +64,7 @@ pub const SERVER: &[Fixture] = fixtures! { "server":
     "authentication_success-care-team",
     "authentication_failed",
     "authentication_failed-retry",
+    "authentication_failed-token-ended",
     "subscription_success",
     "subscription_success-complete",
     "subscription_success-gap-retention",
