@@ -1,0 +1,73 @@
+# HealthMate. `make help` lists what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+# More arguments for `make run`, as in: make run ARGS="--listen 127.0.0.1:9090"
+ARGS ?=
+
+# The web app needs Node 20.19; the server runs without it.
+NODE := $(shell node -e '[a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log("yes")' 2>/dev/null)
+WEB_SOURCES := $(shell find web/src web/public sdk/typescript/src -type f 2>/dev/null) \
+	$(wildcard web/index.html web/vite.config.ts web/svelte.config.js web/tsconfig.json)
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+
+.PHONY: help run web test check fmt generate bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: web ## Build everything and start the demo on 127.0.0.1:8080 (ARGS="…" is passed on)
+	@echo "Building the server (some minutes the first time) and starting the demo:"
+	@exec cargo run --release -p healthmate -- serve --demo $(ARGS)
+
+ifeq ($(NODE),yes)
+web: web/dist/index.html ## Build the web app, if something changed
+else
+web:
+	@echo "Node.js 20.19 or newer is missing (https://nodejs.org): going on without the web app."
+endif
+
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	@echo "Building the web app:"
+	@npm --prefix web run build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@echo "Installing the packages of web:"
+	@cd web && $(NPM_CI)
+	@touch $@
+
+sdk/typescript/node_modules/.package-lock.json: sdk/typescript/package-lock.json
+	@echo "Installing the packages of sdk/typescript:"
+	@cd sdk/typescript && $(NPM_CI)
+	@touch $@
+
+test: ## Run every test there is: Rust, TypeScript, web, and a real browser against the real server
+	@.ci/test
+
+check: ## Formatting and lints, without tests: a minute or so
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+fmt: ## Format the Rust code
+	@cargo fmt --all
+
+generate: ## Write the schemas under docs/api and the tables of docs/protocol.md from the types
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-protocol --lib schema
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test protocol_docs
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server openapi
+	@git status --short docs || true
+
+bench: ## Run every measurement (crates/*/examples), in release mode
+	@for file in crates/*/examples/*.rs; do \
+		crate=$${file#crates/}; crate=healthmate-$${crate%%/*}; name=$$(basename "$$file" .rs); \
+		printf '\n== %s: %s\n' "$$crate" "$$name"; \
+		cargo run --release --quiet -p "$$crate" --example "$$name"; \
+	done
+
+clean: ## Remove what was built; data stays
+	@cargo clean --quiet
+	@rm -rf web/dist web/node_modules sdk/typescript/dist sdk/typescript/node_modules test-results
