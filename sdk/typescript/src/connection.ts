@@ -10,6 +10,7 @@ import {
   type ServerMessage,
   SUBPROTOCOL,
 } from "./protocol.js";
+import { Renewal } from "./renewal.js";
 import { Watchdog } from "./watchdog.js";
 
 /** How long a new socket may take until it is authenticated. */
@@ -59,6 +60,8 @@ export class Connection {
   readonly #token: Token;
   readonly #env: Environment;
   readonly #watchdog: Watchdog;
+  /** Absent when there is only the one token. */
+  readonly #renewal: Renewal | undefined;
   #status: ConnectionStatus = { state: "closed" };
   #socket: WebSocketLike | undefined;
   /** Tells an outdated attempt, still waiting for its token, that it is outdated. */
@@ -74,6 +77,9 @@ export class Connection {
     this.#token = token;
     this.#env = env;
     this.#watchdog = new Watchdog(env, () => this.#lost());
+    if (typeof token === "string") return;
+    const authenticate = (fresh: string) => this.send({ type: "authenticate", token: fresh });
+    this.#renewal = new Renewal(env, token, authenticate, (problem) => this.problemObservers.notify(problem));
   }
 
   get status(): ConnectionStatus {
@@ -150,16 +156,26 @@ export class Connection {
       if (this.#status.state === "connecting") this.#report({ state: "connected" });
     } else if (message.type === "authentication_success") {
       this.user = message.data;
-      this.#authenticatedAt = this.#env.now();
-      this.#watchdog.start(2 * this.#heartbeatMs + SILENCE_GRACE_MS);
-      this.#report({ state: "authenticated" });
+      this.#renewal?.start(Date.parse(message.data.expires_at) - Date.parse(message.timestamp));
+      if (!this.authenticated) this.#authenticate();
+    } else if (message.type === "heartbeat") {
+      // To the server, silence of a client that only listens is a lost client.
+      this.send({ type: "ping" });
     } else if (message.type === "authentication_failed") {
       this.#refusal = message.data;
     }
   }
 
+  #authenticate(): void {
+    this.#authenticatedAt = this.#env.now();
+    this.#watchdog.start(2 * this.#heartbeatMs + SILENCE_GRACE_MS);
+    this.#report({ state: "authenticated" });
+  }
+
   #closed({ code, reason }: CloseEventLike): void {
-    if (mayReconnect(code)) return this.#lost();
+    // A token that ended while it was in use, as in a laptop that slept, can be followed by a fresh one.
+    const renewable = this.#renewal !== undefined && this.authenticated && this.#refusal?.code === "token_expired";
+    if (mayReconnect(code) || renewable) return this.#lost();
     const ended = this.#refusal ?? { code: String(code), message: reason || `the server closed with code ${code}` };
     this.#end({ state: "closed", ended: { code: ended.code, message: ended.message } });
   }
@@ -192,6 +208,7 @@ export class Connection {
   #drop(): void {
     this.#generation++;
     this.#watchdog.stop();
+    this.#renewal?.stop();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;

@@ -135,6 +135,14 @@ test("silence for two heartbeat intervals and five seconds is a dead connection"
   expect(stage.sockets).toBe(2);
 });
 
+test("each heartbeat is answered, or a client that only listens would look lost", () => {
+  const stage = new Stage();
+  stage.client.connect();
+  stage.signIn();
+  stage.socket.says("heartbeat", { epoch: "e1", heads: {} });
+  expect(stage.socket.of("ping")).toHaveLength(1);
+});
+
 test("a socket that never gets as far as signing in is given up", () => {
   const stage = new Stage();
   stage.client.connect();
