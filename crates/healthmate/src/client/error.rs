@@ -1,0 +1,156 @@
+//! Why a connection could not be made, or ended.
+
+use healthmate_protocol::ErrorCode;
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::{self, protocol::CloseFrame};
+
+/// Why a connection could not be made, or ended. No message holds a token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// Nobody listens there, or the network failed.
+    #[error("cannot reach {url}: {problem}")]
+    Unreachable { url: String, problem: String },
+    /// The server answered the handshake with something else.
+    #[error("{url} refused the connection with HTTP {status}")]
+    Handshake { url: String, status: StatusCode },
+    /// The address is none.
+    #[error("not a WebSocket address: {url}: {problem}")]
+    Address { url: String, problem: String },
+    /// There is no token to sign in with.
+    #[error("no token: {0:#}")]
+    NoToken(anyhow::Error),
+    /// The server refused the token.
+    #[error("the server refused the sign-in: {} ({message})", code.as_str())]
+    SignIn {
+        code: ErrorCode,
+        message: String,
+        retry: bool,
+    },
+    /// The server closed the connection.
+    #[error("the server closed the connection with {code}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    Closed { code: u16, reason: String },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The server fell silent.
+    #[error("nothing came from the server for {seconds} s")]
+    Silent { seconds: u64 },
+    /// The server sent something that the protocol does not allow.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+}
+
+impl ClientError {
+    /// Whether connecting again can help.
+    pub(crate) fn come_back(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken(_) | Self::Silent { .. } => true,
+            Self::Handshake { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::SignIn { retry, .. } => *retry,
+            Self::Closed { code, .. } => comes_back_after(*code),
+            Self::Address { .. } | Self::NoToken(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// Reads the server's close frame; a connection that ends without one broke.
+    pub(crate) fn closed(frame: Option<CloseFrame>) -> Self {
+        match frame {
+            Some(frame) => Self::Closed {
+                code: frame.code.into(),
+                reason: frame.reason.as_str().to_owned(),
+            },
+            None => Self::Broken("it ended without a close".to_owned()),
+        }
+    }
+
+    /// Why dialling `url` failed.
+    pub(crate) fn dialling(url: &str, error: tungstenite::Error) -> Self {
+        let url = url.to_owned();
+        match error {
+            tungstenite::Error::Http(response) => Self::Handshake {
+                url,
+                status: response.status(),
+            },
+            tungstenite::Error::Url(problem) => Self::Address {
+                url,
+                problem: problem.to_string(),
+            },
+            tungstenite::Error::HttpFormat(problem) => Self::Address {
+                url,
+                problem: problem.to_string(),
+            },
+            other => Self::Unreachable {
+                url,
+                problem: other.to_string(),
+            },
+        }
+    }
+}
+
+/// 4500 to 4999 say "do not come back", and so do the codes of RFC 6455 that blame the client.
+fn comes_back_after(code: u16) -> bool {
+    !matches!(code, 1002 | 1003 | 1007 | 1008 | 1009 | 1010 | 4500..=4999)
+}
+
+impl From<tungstenite::Error> for ClientError {
+    fn from(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Capacity(problem) => Self::Protocol(problem.to_string()),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use healthmate_protocol::CloseCode;
+
+    use super::*;
+
+    #[test]
+    fn the_registry_of_close_codes_is_obeyed() {
+        for code in CloseCode::ALL {
+            let blames_the_client = matches!(code.as_u16(), 1002 | 1003 | 1007 | 1009);
+            let closed = ClientError::Closed {
+                code: code.as_u16(),
+                reason: String::new(),
+            };
+            assert_eq!(
+                closed.come_back(),
+                code.come_back() && !blames_the_client,
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again_and_a_wrong_path_is_not() {
+        let answered = |status| ClientError::Handshake {
+            url: "ws://x".to_owned(),
+            status,
+        };
+        assert!(answered(StatusCode::SERVICE_UNAVAILABLE).come_back());
+        assert!(answered(StatusCode::TOO_MANY_REQUESTS).come_back());
+        assert!(!answered(StatusCode::NOT_FOUND).come_back());
+        assert!(!answered(StatusCode::UNAUTHORIZED).come_back());
+    }
+
+    #[test]
+    fn a_close_without_a_reason_reads_well() {
+        let closed = ClientError::Closed {
+            code: 4000,
+            reason: String::new(),
+        };
+        assert_eq!(closed.to_string(), "the server closed the connection with 4000");
+        let closed = ClientError::Closed {
+            code: 4000,
+            reason: "server_restart".to_owned(),
+        };
+        assert_eq!(
+            closed.to_string(),
+            "the server closed the connection with 4000: server_restart"
+        );
+    }
+}

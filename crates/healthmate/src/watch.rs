@@ -1,0 +1,182 @@
+//! Tails a topic: one line an event, and after a cut it goes on without a hole or a repeat.
+
+mod screen;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use healthmate_protocol::{ClientMessage, Command, ErrorCode, ServerMessage};
+
+use crate::client::{ClientError, Connection, Link, Received, Reconnect};
+
+pub(crate) use screen::{Format, Screen};
+pub(crate) use tail::{Gap, Tail};
+
+use tail::Step;
+
+/// Shows what comes.
+pub(crate) trait Viewer: Link {
+    /// An event, in order.
+    ///
+    /// # Errors
+    /// If nobody reads any more.
+    fn event(&mut self, received: &Received) -> std::io::Result<()>;
+
+    /// The subscription stands.
+    fn subscribed(&mut self, tail: &Tail);
+
+    /// Events are gone.
+    fn gap(&mut self, gap: &Gap);
+}
+
+/// Why watching ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WatchError {
+    /// Coming back cannot help.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The topic is refused.
+    #[error("the server refuses {topic}: {} ({message})", code.as_str())]
+    Denied {
+        topic: String,
+        code: ErrorCode,
+        message: String,
+    },
+    /// The request is refused.
+    #[error("the server refuses: {} ({message})", code.as_str())]
+    Refused { code: ErrorCode, message: String },
+    /// The lines cannot be written.
+    #[error("cannot write: {0}")]
+    Output(std::io::Error),
+}
+
+/// Why one connection's part ended before the watcher had enough.
+enum Interruption {
+    Cut(ClientError),
+    Busy,
+    Fatal(WatchError),
+    /// Whoever read the lines has gone.
+    NobodyReads,
+}
+
+impl From<ClientError> for Interruption {
+    fn from(error: ClientError) -> Self {
+        Self::Cut(error)
+    }
+}
+
+/// A topic being watched.
+pub(crate) struct Watch {
+    /// Where the watcher is.
+    pub(crate) tail: Tail,
+    /// Stop after so many events; `None` to go on for ever.
+    pub(crate) count: Option<u64>,
+    /// Makes the connections.
+    pub(crate) reconnect: Reconnect,
+    /// Shows what comes.
+    pub(crate) viewer: Box<dyn Viewer>,
+}
+
+impl Watch {
+    /// Watches until `count` events came, nobody reads them any more, or `stop` completes; returns where it stopped.
+    ///
+    /// # Errors
+    /// If the token, the address or the topic is refused, or the server breaks the protocol.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Tail, WatchError> {
+        tokio::select! {
+            ended = self.until_enough() => ended?,
+            () = stop => {}
+        }
+        Ok(self.tail)
+    }
+
+    async fn until_enough(&mut self) -> Result<(), WatchError> {
+        while self.count != Some(0) {
+            let mut connection = self.reconnect.connect(self.viewer.as_mut()).await?;
+            match self.on_connection(&mut connection).await {
+                Ok(()) | Err(Interruption::NobodyReads) => {
+                    connection.close().await;
+                    return Ok(());
+                }
+                Err(Interruption::Cut(error)) => {
+                    self.reconnect.pause_after(error, self.viewer.as_mut()).await?;
+                }
+                Err(Interruption::Busy) => self.reconnect.pause().await,
+                Err(Interruption::Fatal(error)) => {
+                    connection.close().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_connection(&mut self, connection: &mut Connection) -> Result<(), Interruption> {
+        connection.send(&self.tail.subscribe()).await?;
+        while self.count != Some(0) {
+            let received = connection.next().await?;
+            self.take(connection, &received).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, connection: &mut Connection, received: &Received) -> Result<(), Interruption> {
+        if let Some((topic, offset)) = &received.envelope.position {
+            return match self.tail.event(topic, *offset) {
+                Step::Show => self.show(received),
+                Step::PassOver => Ok(()),
+                Step::Hole(hole) => Err(Interruption::Cut(ClientError::Broken(hole.to_string()))),
+            };
+        }
+        match &received.envelope.message {
+            ServerMessage::SubscriptionSuccess(success) => {
+                if let Some(gap) = self.tail.subscribed(success) {
+                    self.viewer.gap(&gap);
+                }
+                self.viewer.subscribed(&self.tail);
+                self.reconnect.progressed();
+            }
+            ServerMessage::SubscriptionDenied(denied) if !denied.retry => {
+                let (topic, code, message) = (denied.topic.clone(), denied.code, denied.message.clone());
+                return Err(Interruption::Fatal(WatchError::Denied { topic, code, message }));
+            }
+            ServerMessage::SubscriptionDenied(_) => return Err(Interruption::Busy),
+            ServerMessage::Error(error) if error.retry => return Err(Interruption::Busy),
+            ServerMessage::Error(error) => {
+                let (code, message) = (error.code, error.message.clone());
+                return Err(Interruption::Fatal(WatchError::Refused { code, message }));
+            }
+            ServerMessage::Heartbeat(heartbeat) => {
+                if self.tail.is_behind(heartbeat) {
+                    let missing = "the server's newest event has not come".to_owned();
+                    return Err(Interruption::Cut(ClientError::Broken(missing)));
+                }
+                // A watcher says nothing else, and the server closes connections that say nothing for long.
+                connection
+                    .send(&ClientMessage {
+                        correlation_id: None,
+                        command: Command::Ping,
+                    })
+                    .await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, received: &Received) -> Result<(), Interruption> {
+        match self.viewer.event(received) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                return Err(Interruption::NobodyReads);
+            }
+            Err(error) => return Err(Interruption::Fatal(WatchError::Output(error))),
+        }
+        self.reconnect.progressed();
+        if let Some(count) = &mut self.count {
+            *count -= 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! The watcher against a scripted server, over a real socket.
+
+use std::future::pending;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use healthmate_protocol::server::{GapReason, Resumed, SubscriptionDenied, SubscriptionSuccess};
+use healthmate_protocol::{Envelope, MeasurementData, Offset, SubscribeSince};
+
+use super::*;
+use crate::client::scripted_peer::{EPOCH, Peer, ScriptedPeer, noon};
+use crate::client::{Backoff, Target, Token};
+
+/// Where a test reads what was written.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn watch(peer: &ScriptedPeer, since: Option<u64>, count: u64, format: Format) -> (Watch, Written, Written) {
+    let (events, notes) = (Written::default(), Written::default());
+    let target = Target::new(&peer.server(), "/ws/combined").expect("valid");
+    let token = Box::new(|| Ok(Token::new("planted-token")));
+    let backoff = Backoff::within(Duration::from_millis(1), Duration::from_millis(2), 1);
+    let since = since.map(|offset| SubscribeSince {
+        epoch: EPOCH.parse().expect("valid"),
+        offset: Offset(offset),
+    });
+    let watch = Watch {
+        tail: Tail::new("health:patient-1".parse().expect("valid"), since),
+        count: Some(count),
+        reconnect: Reconnect::new(target, token, backoff),
+        viewer: Box::new(Screen::new(format, events.clone(), notes.clone())),
+    };
+    (watch, events, notes)
+}
+
+fn event(offset: u64) -> Envelope {
+    let data = MeasurementData {
+        patient: "patient-1".parse().expect("valid"),
+        metric: "heart_rate".to_owned(),
+        value: 60.0 + offset as f64,
+        unit: "/min".to_owned(),
+        taken_at: noon(),
+        recorded_at: noon(),
+        author: "device-1".parse().expect("valid"),
+        client_id: None,
+        device: None,
+        original: None,
+        flags: Vec::new(),
+    };
+    let position = Some(("health:patient-1".parse().expect("valid"), Offset(offset)));
+    Envelope {
+        position,
+        ..Envelope::new(noon(), ServerMessage::HealthUpdate(data))
+    }
+}
+
+/// Hears `subscribe`, takes it, and returns the offset the client wants to go on after.
+async fn take_subscription(peer: &mut Peer, head: u64, gap: Option<(u64, u64)>) -> Option<u64> {
+    let request = peer.hear().await.expect("a message");
+    let Command::Subscribe(subscribe) = &request.command else {
+        panic!("not {request:?}")
+    };
+    let success = SubscriptionSuccess {
+        topic: "health:patient-1".parse().expect("valid"),
+        epoch: EPOCH.parse().expect("valid"),
+        head: Offset(head),
+        resumed: subscribe.since.as_ref().map(|_| {
+            if gap.is_some() {
+                Resumed::Gap
+            } else {
+                Resumed::Complete
+            }
+        }),
+        from: gap.map(|(from, _)| Offset(from)),
+        to: gap.map(|(_, to)| Offset(to)),
+        reason: gap.map(|_| GapReason::Retention),
+    };
+    peer.answer(&request, ServerMessage::SubscriptionSuccess(success))
+        .await;
+    subscribe.since.as_ref().map(|since| since.offset.0)
+}
+
+#[tokio::test]
+async fn cuts_repeats_and_holes_leave_no_trace_in_what_is_shown() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, events, notes) = watch(&peer, None, 5, Format::Columns);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        assert_eq!(take_subscription(&mut connection, 10, None).await, None);
+        connection.send(&event(11)).await;
+        connection.send(&event(12)).await;
+        connection.close(4000).await;
+        let (mut connection, _) = peer.accept_signed_in().await;
+        assert_eq!(take_subscription(&mut connection, 13, None).await, Some(12));
+        connection.send(&event(12)).await;
+        connection.send(&event(13)).await;
+        // 14 is missing.
+        connection.send(&event(15)).await;
+        let (mut connection, _) = peer.accept_signed_in().await;
+        assert_eq!(take_subscription(&mut connection, 15, None).await, Some(13));
+        connection.send(&event(14)).await;
+        connection.send(&event(15)).await;
+        assert!(connection.hear().await.is_none(), "it has enough");
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    assert_eq!(
+        ended.expect("watched").since().expect("subscribed").offset,
+        Offset(15)
+    );
+    let expected: String = (11..=15)
+        .map(|offset| {
+            format!(
+                "2026-11-23T12:00:00.000000Z      {offset}  heart_rate  {} /min\n",
+                60 + offset
+            )
+        })
+        .collect();
+    assert_eq!(events.text(), expected);
+    let notes = notes.text();
+    assert!(
+        notes.contains("closed the connection with 4000: because; trying again in"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("connected again\nwatching health:patient-1 after epoch-1:12\n"),
+        "{notes}"
+    );
+    assert!(notes.contains("event 15 came where 14 was next"), "{notes}");
+    assert!(!notes.contains("planted-token"));
+}
+
+#[tokio::test]
+async fn a_gap_is_told_and_json_is_passed_on_as_it_came() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, events, notes) = watch(&peer, Some(3), 1, Format::Json);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        assert_eq!(take_subscription(&mut connection, 9, Some((4, 7))).await, Some(3));
+        connection.send(&event(8)).await;
+        assert!(connection.hear().await.is_none());
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    ended.expect("watched");
+    assert_eq!(events.text(), format!("{}\n", event(8).to_text()));
+    assert!(
+        notes
+            .text()
+            .starts_with("gap: events 4 to 7 are gone: the log no longer keeps them\n")
+    );
+}
+
+#[tokio::test]
+async fn a_topic_that_is_refused_ends_it() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, events, _) = watch(&peer, None, 1, Format::Columns);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        let request = connection.hear().await.expect("a message");
+        let denied = SubscriptionDenied {
+            topic: "health:patient-1".to_owned(),
+            code: ErrorCode::AccessDenied,
+            message: "you are not in this patient's care team".to_owned(),
+            retry: false,
+        };
+        connection
+            .answer(&request, ServerMessage::SubscriptionDenied(denied))
+            .await;
+        assert!(connection.hear().await.is_none());
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    let refused =
+        "the server refuses health:patient-1: access_denied (you are not in this patient's care team)";
+    assert_eq!(ended.expect_err("refused").to_string(), refused);
+    assert_eq!(events.text(), "");
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_it_quietly() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let peer = ScriptedPeer::bind().await;
+    let (mut watch, _, notes) = watch(&peer, None, 9, Format::Columns);
+    watch.viewer = Box::new(Screen::new(Format::Columns, Gone, notes));
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        take_subscription(&mut connection, 0, None).await;
+        connection.send(&event(1)).await;
+        assert!(connection.hear().await.is_none());
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    ended.expect("it is no failure");
+}
