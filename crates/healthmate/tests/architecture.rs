@@ -322,3 +322,52 @@ fn licence_expressions_are_read_as_spdx_means_them() {
         assert!(!satisfied(bad, &allowed), "{bad}");
     }
 }
+
+/// The paths a page names: targets of links to files, and words in backticks that begin with one of our folders.
+fn paths_named<'a>(page: &'a str, folder: &str) -> Vec<(String, &'a str)> {
+    let linked = page
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target);
+    let linked = linked.filter(|target| !target.starts_with('#') && !target.contains("://"));
+    let linked = linked.map(|target| {
+        (
+            format!("{folder}/{}", target.split('#').next().unwrap_or_default()),
+            target,
+        )
+    });
+    let ours = ["crates/", "docs/", "web/", "sdk/", "fuzz/", "data/"];
+    let quoted = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| !word.contains(['*', '<', '\n', ' ']));
+    let quoted = quoted.filter(|word| ours.iter().any(|start| word.starts_with(start)));
+    linked.chain(quoted.map(|word| (word.to_owned(), word))).collect()
+}
+
+#[test]
+fn every_path_that_the_docs_name_exists() {
+    let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let pages = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/protocol.md",
+        "docs/logging.md",
+    ];
+    let mut seen = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(root.join(page)).expect(page);
+        let folder = page.rsplit_once('/').map_or(".", |(folder, _)| folder);
+        for (path, named) in paths_named(&text, folder) {
+            assert!(
+                root.join(&path).exists(),
+                "{page} names {named}, which is not there"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "only {seen} paths: the pages are read wrongly");
+}
