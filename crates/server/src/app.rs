@@ -29,7 +29,12 @@ pub struct App {
 
 impl App {
     /// A server that is not ready yet.
-    pub fn new(settings: Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>, verifier: TokenVerifier) -> Self {
+    pub fn new(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        verifier: TokenVerifier,
+    ) -> Self {
         Self {
             settings: Arc::new(settings),
             store,
@@ -53,6 +58,8 @@ impl App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("ready", &self.is_ready()).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("ready", &self.is_ready())
+            .finish_non_exhaustive()
     }
 }

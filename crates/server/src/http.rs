@@ -1,1 +1,71 @@
 //! HTTP: everything a server answers besides WebSockets.
+//!
+//! One endpoint per file under `http/`, with its types, its text for the OpenAPI document, its handler and its
+//! tests. To add one: write its file, add a line to `routes`, and run `make generate`, which writes
+//! `docs/api/openapi.json`.
+//!
+//! Errors are RFC 9457 problem details. A patient's path and data never reach a log or a metric: requests are known
+//! by their route.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::assets::Assets;
+
+mod caller;
+mod demo;
+mod headers;
+mod health;
+mod history;
+mod json;
+mod me;
+mod metrics;
+mod observe;
+mod openapi;
+mod patients;
+mod problem;
+mod ready;
+mod record;
+mod web;
+
+pub use demo::DEMO_PREFIX;
+pub use openapi::openapi;
+pub use problem::{PROBLEM_JSON, Problem};
+
+/// Every documented route.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(record::record))
+        .routes(routes!(history::history))
+        .routes(routes!(patients::patients))
+        .routes(routes!(me::me))
+        .routes(routes!(health::health))
+        .routes(routes!(ready::ready))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(openapi::document))
+        .routes(routes!(problem::explain))
+        .routes(routes!(demo::sign_ins))
+}
+
+/// Answers everything but `/ws/*`.
+pub fn router(app: Arc<App>) -> Router {
+    let (documented, _) = routes().split_for_parts();
+    let assets = Arc::new(Assets::new(app.settings.server.web_dir.clone()));
+    let body_bytes = app.settings.limits.body_bytes as usize;
+    documented
+        .fallback(move |request| web::serve(assets, request))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
+        .layer(middleware::from_fn(headers::secure))
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,12 +20,18 @@ pub(super) enum Kind {
 
 /// Every setting by its name, such as `server.listen`. It is read off the defaults, so it cannot be out of date.
 pub(super) fn settings() -> BTreeMap<String, Kind> {
-    let Ok(Value::Object(sections)) = serde_json::to_value(Settings::default()) else { return BTreeMap::new() };
+    let Ok(Value::Object(sections)) = serde_json::to_value(Settings::default()) else {
+        return BTreeMap::new();
+    };
     let mut known = BTreeMap::new();
     for (section, value) in sections {
         match value {
             Value::Object(fields) => {
-                known.extend(fields.iter().map(|(field, value)| (format!("{section}.{field}"), kind(value))));
+                known.extend(
+                    fields
+                        .iter()
+                        .map(|(field, value)| (format!("{section}.{field}"), kind(value))),
+                );
             }
             value => {
                 known.insert(section, kind(&value));

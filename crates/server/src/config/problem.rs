@@ -25,7 +25,11 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, source, message } = self;
-        if key.is_empty() { write!(f, "{source}: {message}") } else { write!(f, "{key} ({source}): {message}") }
+        if key.is_empty() {
+            write!(f, "{source}: {message}")
+        } else {
+            write!(f, "{key} ({source}): {message}")
+        }
     }
 }
 
@@ -45,7 +49,9 @@ impl std::error::Error for ConfigError {}
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
+        Self {
+            problems: vec![problem],
+        }
     }
 }
 
@@ -61,7 +67,14 @@ impl Findings {
     pub(super) fn range(&mut self, key: &'static str, value: u32, range: RangeInclusive<u32>, unit: &str) {
         if !range.contains(&value) {
             let space = if unit.is_empty() { "" } else { " " };
-            self.add(key, format!("is {value}, must be {} to {}{space}{unit}", range.start(), range.end()));
+            self.add(
+                key,
+                format!(
+                    "is {value}, must be {} to {}{space}{unit}",
+                    range.start(),
+                    range.end()
+                ),
+            );
         }
     }
 }

@@ -53,7 +53,12 @@ impl Default for ServerSettings {
 impl ServerSettings {
     pub(super) fn check(&self, found: &mut Findings) {
         found.range("server.shards", self.shards, 0..=256, "");
-        found.range("server.shutdown_grace_s", self.shutdown_grace_s, 0..=600, "seconds");
+        found.range(
+            "server.shutdown_grace_s",
+            self.shutdown_grace_s,
+            0..=600,
+            "seconds",
+        );
         if self.data.as_os_str().is_empty() {
             found.add("server.data", "must not be empty");
         }
@@ -71,7 +76,8 @@ impl ServerSettings {
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     let refuse = |_| {
-        let message = format!("`{text}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080");
+        let message =
+            format!("`{text}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080");
         serde::de::Error::custom(message)
     };
     text.parse().map_err(refuse)

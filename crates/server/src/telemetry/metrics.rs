@@ -73,9 +73,13 @@ label!(
     &[Self::Connecting, Self::Connected, Self::Authenticated],
     |state| format!("{state:?}").to_lowercase()
 );
-label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| format!("{result:?}").to_lowercase());
+label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
+    format!("{result:?}").to_lowercase()
+});
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
-label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
+label!(CloseCode, "code", CloseCode::ALL, |code| code
+    .as_u16()
+    .to_string());
 
 /// One metric for each value of a label.
 #[derive(Debug)]
@@ -93,7 +97,10 @@ impl<L: Label, M: Metric + Default + Clone> By<L, M> {
         let metric = |label: &L| family.get_or_create_owned(&vec![(L::NAME, label.text())]);
         let all = L::ALL.iter().map(metric).collect();
         registry.register(name, help, family);
-        Self { all, label: std::marker::PhantomData }
+        Self {
+            all,
+            label: std::marker::PhantomData,
+        }
     }
 
     /// The metric of this value.
@@ -182,7 +189,13 @@ trait Registered: Sized {
     fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self;
 }
 
-fn put<M: Metric + Clone>(registry: &mut Registry, metric: M, name: &str, help: &str, unit: Option<Unit>) -> M {
+fn put<M: Metric + Clone>(
+    registry: &mut Registry,
+    metric: M,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+) -> M {
     match unit {
         Some(unit) => registry.register_with_unit(name, help, unit, metric.clone()),
         None => registry.register(name, help, metric.clone()),
@@ -205,7 +218,11 @@ impl Registered for Gauge {
 impl Registered for Histogram {
     fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Self {
         // Seconds from half a millisecond to 8 s; counts from 1 to 16384.
-        let buckets = if unit.is_some() { exponential_buckets(0.0005, 2.0, 15) } else { exponential_buckets(1.0, 2.0, 15) };
+        let buckets = if unit.is_some() {
+            exponential_buckets(0.0005, 2.0, 15)
+        } else {
+            exponential_buckets(1.0, 2.0, 15)
+        };
         put(registry, Self::new(buckets), name, help, unit)
     }
 }
@@ -230,13 +247,18 @@ impl Metrics {
     pub fn count_receipts(&self, receipts: &[MeasurementReceipt]) {
         let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
         self.measurements_duplicate.inc_by(duplicates);
-        self.measurements_recorded.inc_by(receipts.len() as u64 - duplicates);
+        self.measurements_recorded
+            .inc_by(receipts.len() as u64 - duplicates);
     }
 
     /// Counts an answered HTTP request. `route` is the pattern, such as `/v1/patients/{id}/measurements`: never the
     /// path, which holds ids.
     pub(crate) fn count_request(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
-        let labels = RequestLabels { route: route.to_owned(), method, status };
+        let labels = RequestLabels {
+            route: route.to_owned(),
+            method,
+            status,
+        };
         self.http_requests.get_or_create(&labels).inc();
         self.http_request_duration.observe(seconds);
     }
@@ -285,7 +307,29 @@ mod tests {
     #[test]
     fn names_and_meanings_are_stable() {
         let text = Metrics::new().encode();
-        let help: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP healthmate_")).collect();
-        insta::assert_snapshot!(help.join("\n"), @"");
+        let help: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP healthmate_"))
+            .collect();
+        insta::assert_snapshot!(help.join("\n"), @r"
+        connections Connections there are, by state.
+        connections_opened Connections accepted.
+        connections_refused Connections turned away: too many, or an origin that is not allowed.
+        closes Connections the server closed, by close code.
+        subscriptions Subscriptions there are.
+        resumes Subscriptions that went on from an offset, by result.
+        messages_received WebSocket messages received.
+        messages_sent WebSocket messages sent.
+        received_bytes Payload of WebSocket messages received.
+        sent_bytes Payload of WebSocket messages sent.
+        queued_bytes What waits to be written to connections.
+        events_published Durable events handed to the hub after their commit.
+        deliveries Durable events put into a connection's queue, once for each receiver.
+        measurements_recorded Measurements stored.
+        measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
+        errors Requests and messages refused, by error code.
+        commit_events Events in one commit.
+        http_request_duration_seconds Time to answer an HTTP request.
+        ");
     }
 }
