@@ -308,7 +308,7 @@ pub enum GapReason {
 pub struct SubscriptionDenied {
     /// The topic as the client named it.
     pub topic: String,
-    /// `access_denied`, `topic_not_served` or `too_many_topics`.
+    /// `access_denied`, `topic_not_served` or `too_many_topics`; with `retry`, a code of storage.
     pub code: ErrorCode,
     /// What is wrong, for people.
     pub message: String,
