@@ -1,0 +1,39 @@
+//! What goes wrong between SQLite and a caller.
+
+use healthmate_storage::Error;
+use rusqlite::ErrorCode;
+
+/// Why something in a transaction did not work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It was asked for something that cannot be: this is the answer.
+    #[error(transparent)]
+    Refused(#[from] Error),
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// What a caller is told.
+pub(crate) fn storage_error(failure: Failure) -> Error {
+    match failure {
+        Failure::Refused(error) => error,
+        Failure::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::Full,
+            // SQLite's texts name tables and columns, never values.
+            _ => Error::Unavailable(error.to_string()),
+        },
+    }
+}
+
+/// Whether the error says something about the one statement only, so that others in the transaction may stand.
+pub(crate) fn is_local(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+        ),
+        // rusqlite's own: a value that does not fit its column.
+        None => true,
+    }
+}

@@ -1,0 +1,214 @@
+//! Opening the data folder: whose it is, whether it can be written, and which schema it has.
+
+mod error;
+mod lock;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use error::OpenError;
+pub(crate) use lock::FolderLock;
+
+use crate::{Options, migrations};
+
+/// The database's file name in the data folder.
+pub(crate) const DATABASE: &str = "healthmate.db";
+
+/// Up to this many bytes, a database whose last server did not stop cleanly is read through before it is used.
+/// SQLite's journal repairs what a killed process left, so this is a second look for what a failing disk does. It
+/// costs about a second for each gigabyte, so a larger file is left to `integrity_check`.
+const QUICK_CHECK_MAX_BYTES: u64 = 1 << 30;
+
+/// How long a statement waits for another process's transaction, in milliseconds.
+const BUSY_TIMEOUT_MS: u32 = 5000;
+
+/// A database that is ready: checked, migrated, and locked if it was opened to serve.
+pub(crate) struct Opened {
+    pub(crate) path: PathBuf,
+    pub(crate) writer: Connection,
+    pub(crate) lock: Option<FolderLock>,
+}
+
+/// Opens the database in `dir`, making both where they are missing.
+pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
+    make_folder(dir)?;
+    let path = dir.join(DATABASE);
+    let mut lock = if options.exclusive {
+        Some(FolderLock::take(dir)?)
+    } else {
+        None
+    };
+    // A clean stop removes the journal: one that is left holds what the last server committed before it was killed.
+    let journal = fs::metadata(dir.join(format!("{DATABASE}-wal"))).map_or(0, |file| file.len());
+    let size = fs::metadata(&path).map_or(0, |file| file.len());
+    let failed = |error| OpenError::from_sqlite(&path, &error);
+    let mut writer = connect(&path)?;
+    configure(&writer, options).map_err(failed)?;
+    if lock.is_some() && journal > 0 && size <= QUICK_CHECK_MAX_BYTES {
+        check(&path, &writer, "quick_check")?;
+    }
+    let found = migrations::version(&writer).map_err(failed)?;
+    let known = i32::try_from(migrations::ALL.len()).unwrap_or(i32::MAX);
+    if found > known {
+        return Err(OpenError::Newer {
+            file: path,
+            found,
+            known,
+        });
+    }
+    if found < known {
+        // Nobody may be serving the old schema meanwhile.
+        let migrating = if lock.is_none() {
+            Some(FolderLock::take(dir)?)
+        } else {
+            lock.take()
+        };
+        migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
+        lock = migrating.filter(|_| options.exclusive);
+    }
+    Ok(Opened { path, writer, lock })
+}
+
+/// Makes the folder, for its owner only: it holds health data.
+fn make_folder(dir: &Path) -> Result<(), OpenError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|source| OpenError::Folder {
+        folder: dir.to_owned(),
+        source,
+    })
+}
+
+/// Opens the file to be written and says why it cannot be, if it cannot.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    if path.is_dir() {
+        return Err(OpenError::NotADatabase {
+            file: path.to_owned(),
+        });
+    }
+    let failed = |error| OpenError::from_sqlite(path, &error);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS.into()))
+        .map_err(failed)?;
+    // SQLite falls back to reading only, and would say so at the first write.
+    if conn.is_readonly("main").map_err(failed)? {
+        return Err(OpenError::ReadOnly {
+            file: path.to_owned(),
+        });
+    }
+    if !migrations::is_ours(&conn).map_err(failed)? {
+        return Err(OpenError::NotOurs {
+            file: path.to_owned(),
+        });
+    }
+    Ok(conn)
+}
+
+/// What every writing connection needs; the benchmark's raw one uses the same.
+pub(crate) fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    // Half-written statements are kept in memory, not in a file that could fill the disk further.
+    conn.pragma_update(None, "temp_store", "memory")?;
+    // KiB: the ends of many patients' histories stay in memory.
+    conn.pragma_update(None, "cache_size", -64 * 1024)?;
+    // Pages: the journal is copied back each 16 MiB, so that its fsyncs are few.
+    conn.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    if let Some(pages) = options.max_pages {
+        conn.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(())
+}
+
+/// A connection that only reads, for one of the reader threads.
+pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS.into()))?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "cache_size", -16 * 1024)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    Ok(conn)
+}
+
+/// Runs `quick_check` or `integrity_check`.
+fn check(path: &Path, conn: &Connection, pragma: &str) -> Result<(), OpenError> {
+    let failed = |error| OpenError::from_sqlite(path, &error);
+    let first: String = conn
+        .pragma_query_value(None, pragma, |row| row.get(0))
+        .map_err(failed)?;
+    if first == "ok" {
+        Ok(())
+    } else {
+        Err(OpenError::Damaged {
+            file: path.to_owned(),
+            problem: first,
+        })
+    }
+}
+
+/// One step of the schema, and whether the database has taken it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number, from 1.
+    pub version: u32,
+    /// What it brings.
+    pub name: &'static str,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+/// Every step of the schema and whether the database in `dir` has taken it; changes nothing, and makes nothing
+/// where there is no database.
+///
+/// # Errors
+/// If there is a database that cannot be read, is not ours, or is newer than this program.
+pub fn migration_status(dir: &Path) -> Result<Vec<MigrationStatus>, OpenError> {
+    let path = dir.join(DATABASE);
+    let found = if path.try_exists().unwrap_or(true) {
+        version_of(&path)?
+    } else {
+        0
+    };
+    let known = i32::try_from(migrations::ALL.len()).unwrap_or(i32::MAX);
+    if found > known {
+        return Err(OpenError::Newer {
+            file: path,
+            found,
+            known,
+        });
+    }
+    let steps = (1_u32..).zip(migrations::ALL);
+    Ok(steps
+        .map(|(version, step)| MigrationStatus {
+            version,
+            name: step.name,
+            applied: i64::from(version) <= found.into(),
+        })
+        .collect())
+}
+
+fn version_of(path: &Path) -> Result<i32, OpenError> {
+    if path.is_dir() {
+        return Err(OpenError::NotADatabase {
+            file: path.to_owned(),
+        });
+    }
+    let failed = |error| OpenError::from_sqlite(path, &error);
+    let conn = connect_reader(path).map_err(failed)?;
+    if !migrations::is_ours(&conn).map_err(failed)? {
+        return Err(OpenError::NotOurs {
+            file: path.to_owned(),
+        });
+    }
+    migrations::version(&conn).map_err(failed)
+}

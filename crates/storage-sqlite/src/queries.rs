@@ -1,0 +1,263 @@
+//! What is read, and how rows become what callers know.
+
+use healthmate_care::{CareRelation, Metric, User};
+use healthmate_protocol::server::RecordedMeasurement;
+use healthmate_protocol::{
+    ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, UserId,
+};
+use healthmate_storage::{Cursor, Event, LogRange, MeasurementPage, MeasurementQuery};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use serde_json::value::RawValue;
+
+use crate::codes::{kind_of, metric_key, metric_of};
+use crate::failure::Failure;
+
+const RANGE: &str = "SELECT oldest, head FROM topic WHERE name = ?1";
+const READ_AFTER: &str = "SELECT offset, kind, recorded_at, payload FROM event
+    WHERE topic = (SELECT key FROM topic WHERE name = ?1) AND offset > ?2 ORDER BY offset LIMIT ?3";
+const HISTORY: &str =
+    "SELECT m.offset, m.taken_at, m.metric, m.value, m.recorded_at, a.id, m.client_id, m.device,
+        m.original_value, m.original_unit
+    FROM measurement AS m CROSS JOIN user AS a ON a.key = m.author
+    WHERE m.patient = (SELECT key FROM user WHERE id = ?1)
+        AND m.taken_at >= ?2 AND (m.taken_at, m.offset) < (?3, ?4)
+    ORDER BY m.taken_at DESC, m.offset DESC LIMIT ?5";
+const HISTORY_OF_METRIC: &str =
+    "SELECT m.offset, m.taken_at, m.metric, m.value, m.recorded_at, a.id, m.client_id, m.device,
+        m.original_value, m.original_unit
+    FROM measurement AS m INDEXED BY measurement_by_metric CROSS JOIN user AS a ON a.key = m.author
+    WHERE m.patient = (SELECT key FROM user WHERE id = ?1)
+        AND m.taken_at >= ?2 AND (m.taken_at, m.offset) < (?3, ?4) AND m.metric = ?6
+    ORDER BY m.taken_at DESC, m.offset DESC LIMIT ?5";
+const USER: &str = "SELECT id, role, name, device_of, active FROM user WHERE id = ?1";
+const USERS: &str = "SELECT id, role, name, device_of, active FROM user ORDER BY id";
+const RELATION: &str =
+    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 AND member = ?2";
+const TEAM: &str =
+    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 ORDER BY member";
+const PATIENTS: &str =
+    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE member = ?1 ORDER BY patient";
+const EPOCH: &str = "SELECT epoch FROM meta";
+
+/// Every query that runs while others wait for it, with how many parameters it has. `USERS` is not among them: it
+/// reads everything there is.
+#[cfg(test)]
+pub(crate) const INDEXED: &[(&str, usize)] = &[
+    (RANGE, 1),
+    (READ_AFTER, 3),
+    (HISTORY, 5),
+    (HISTORY_OF_METRIC, 6),
+    (USER, 1),
+    (RELATION, 2),
+    (TEAM, 1),
+    (PATIENTS, 1),
+];
+
+pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failure> {
+    let mut statement = conn.prepare_cached(RANGE)?;
+    let found = statement.query_row([topic.to_string()], |row| {
+        Ok(LogRange {
+            oldest: offset(row, 0)?,
+            head: offset(row, 1)?,
+        })
+    });
+    Ok(found.optional()?.unwrap_or(LogRange {
+        oldest: Offset(1),
+        head: Offset::START,
+    }))
+}
+
+pub(crate) fn read_after(
+    conn: &Connection,
+    topic: &Topic,
+    after: Offset,
+    limit: u32,
+) -> Result<Vec<Event>, Failure> {
+    // No offset is beyond SQLite's integers; a client may still say one that is.
+    let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    rows(
+        conn,
+        READ_AFTER,
+        params![topic.to_string(), after, limit],
+        |row| {
+            let payload =
+                RawValue::from_string(row.get(3)?).map_err(|error| unreadable(3, Type::Text, error))?;
+            Ok(Event {
+                topic: topic.clone(),
+                offset: offset(row, 0)?,
+                kind: kind_of(row.get(1)?)
+                    .ok_or_else(|| unreadable(1, Type::Integer, "an unknown kind of event"))?,
+                recorded_at: time(row, 2)?,
+                payload: payload.into(),
+            })
+        },
+    )
+}
+
+pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Result<MeasurementPage, Failure> {
+    let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
+    // Both ends are "before this place": the narrower one holds. No offset is 0, so `to` itself is excluded.
+    let before = |cursor: Cursor| {
+        (
+            cursor.taken_at.as_micros(),
+            i64::try_from(cursor.offset.0).unwrap_or(i64::MAX),
+        )
+    };
+    let end = query
+        .to
+        .map(|to| (to.as_micros(), 0))
+        .into_iter()
+        .chain(query.after.map(before))
+        .min();
+    let (end_at, end_offset) = end.unwrap_or((i64::MAX, 0));
+    // One more tells whether there is a next page.
+    let limit = i64::from(query.limit) + 1;
+    let patient = query.patient.as_str();
+    let row = |row: &Row<'_>| recorded(row, &query.patient);
+    let mut measurements = match query.metric {
+        None => rows(
+            conn,
+            HISTORY,
+            params![patient, from, end_at, end_offset, limit],
+            row,
+        )?,
+        Some(metric) => {
+            let metric = metric_key(metric);
+            rows(
+                conn,
+                HISTORY_OF_METRIC,
+                params![patient, from, end_at, end_offset, limit, metric],
+                row,
+            )?
+        }
+    };
+    let more = measurements.len() > query.limit as usize;
+    measurements.truncate(query.limit as usize);
+    let last = measurements.last().map(|last| Cursor {
+        taken_at: last.data.taken_at,
+        offset: last.offset,
+    });
+    Ok(MeasurementPage {
+        measurements,
+        next: last.filter(|_| more),
+    })
+}
+
+fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasurement> {
+    let metric: Metric =
+        metric_of(row.get(2)?).ok_or_else(|| unreadable(2, Type::Integer, "an unknown metric"))?;
+    let client_id: Option<String> = row.get(6)?;
+    let client_id = client_id.map(|text| ClientId::new(&text)).transpose();
+    let original: Option<f64> = row.get(8)?;
+    let unit: Option<String> = row.get(9)?;
+    let original = original
+        .zip(unit)
+        .map(|(value, unit)| OriginalQuantity { value, unit });
+    let data = MeasurementData {
+        patient: patient.clone(),
+        metric: metric.as_str().to_owned(),
+        value: row.get(3)?,
+        unit: metric.unit().to_owned(),
+        taken_at: time(row, 1)?,
+        recorded_at: time(row, 4)?,
+        author: user_id(row, 5)?,
+        client_id: client_id.map_err(|error| unreadable(6, Type::Text, error))?,
+        device: row.get(7)?,
+        flags: original.iter().map(|_| "converted".to_owned()).collect(),
+        original,
+    };
+    Ok(RecordedMeasurement {
+        offset: offset(row, 0)?,
+        data,
+    })
+}
+
+pub(crate) fn user(conn: &Connection, id: &UserId) -> Result<Option<User>, Failure> {
+    Ok(rows(conn, USER, [id.as_str()], user_row)?.pop())
+}
+
+pub(crate) fn users(conn: &Connection) -> Result<Vec<User>, Failure> {
+    rows(conn, USERS, [], user_row)
+}
+
+fn user_row(row: &Row<'_>) -> rusqlite::Result<User> {
+    let role: String = row.get(1)?;
+    let device_of: Option<String> = row.get(3)?;
+    Ok(User {
+        id: user_id(row, 0)?,
+        role: role
+            .parse()
+            .map_err(|error: healthmate_care::user::UnknownRole| unreadable(1, Type::Text, error))?,
+        name: row.get(2)?,
+        device_of: device_of.is_some().then(|| user_id(row, 3)).transpose()?,
+        active: row.get(4)?,
+    })
+}
+
+pub(crate) fn care_relation(
+    conn: &Connection,
+    patient: &UserId,
+    member: &UserId,
+) -> Result<Option<CareRelation>, Failure> {
+    Ok(rows(conn, RELATION, [patient.as_str(), member.as_str()], relation_row)?.pop())
+}
+
+pub(crate) fn care_team(conn: &Connection, patient: &UserId) -> Result<Vec<CareRelation>, Failure> {
+    rows(conn, TEAM, [patient.as_str()], relation_row)
+}
+
+pub(crate) fn patients_of(conn: &Connection, member: &UserId) -> Result<Vec<CareRelation>, Failure> {
+    rows(conn, PATIENTS, [member.as_str()], relation_row)
+}
+
+fn relation_row(row: &Row<'_>) -> rusqlite::Result<CareRelation> {
+    let ends_at: Option<i64> = row.get(3)?;
+    Ok(CareRelation {
+        patient: user_id(row, 0)?,
+        member: user_id(row, 1)?,
+        starts_at: time(row, 2)?,
+        ends_at: ends_at.map(Timestamp::from_micros),
+    })
+}
+
+/// The epoch that was written last, if the store has one.
+pub(crate) fn epoch(conn: &Connection) -> rusqlite::Result<Option<Epoch>> {
+    let read = |row: &Row<'_>| {
+        let text: String = row.get(0)?;
+        Epoch::new(&text).map_err(|error| unreadable(0, Type::Text, error))
+    };
+    conn.query_row(EPOCH, [], read).optional()
+}
+
+fn rows<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Failure> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(params, row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
+    Ok(Offset(row.get::<_, i64>(column)?.unsigned_abs()))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Ok(Timestamp::from_micros(row.get(column)?))
+}
+
+fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
+    let text = row.get_ref(column)?.as_str()?;
+    UserId::new(text).map_err(|error| unreadable(column, Type::Text, error))
+}
+
+fn unreadable(
+    column: usize,
+    kind: Type,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
+}

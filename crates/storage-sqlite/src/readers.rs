@@ -1,0 +1,78 @@
+//! The threads that read: each has a connection that cannot write, and sees what was committed when it began.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use healthmate_storage::Error;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::failure::{Failure, storage_error};
+use crate::open::{OpenError, connect_reader};
+use crate::threads;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A pool of reading threads, which take jobs in the order they come.
+pub(crate) struct Readers {
+    jobs: Option<mpsc::Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(crate) fn start(path: &Path, count: usize) -> Result<Self, OpenError> {
+        let (jobs, waiting) = mpsc::channel::<Job>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut readers = Self {
+            jobs: Some(jobs),
+            threads: Vec::with_capacity(count),
+        };
+        for n in 0..count.max(1) {
+            let conn = connect_reader(path).map_err(|error| OpenError::from_sqlite(path, &error))?;
+            let waiting = Arc::clone(&waiting);
+            let work = move || {
+                while let Some(job) = next(&waiting) {
+                    job(&conn);
+                }
+            };
+            readers
+                .threads
+                .push(threads::spawn(&format!("db-reader-{n}"), path, work)?);
+        }
+        Ok(readers)
+    }
+
+    /// Runs `read` on one of the threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let stopped = || Error::Unavailable("the readers have stopped".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |conn| {
+            // Whoever asked may be gone.
+            let _ = answer.send(read(conn).map_err(storage_error));
+        });
+        self.jobs
+            .as_ref()
+            .ok_or_else(stopped)?
+            .send(job)
+            .map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+/// The lock is held while one thread waits, and the others wait for the lock.
+fn next(waiting: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// Finishes the jobs that wait.
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        threads::join(self.threads.drain(..));
+    }
+}

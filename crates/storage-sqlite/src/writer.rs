@@ -1,0 +1,281 @@
+//! The one thread that writes, and its group commit: what waits is written in one transaction, with one fsync.
+
+pub(crate) mod cache;
+pub(crate) mod directory;
+pub(crate) mod group;
+pub(crate) mod record;
+pub(crate) mod retention;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use healthmate_care::Clock;
+use healthmate_protocol::Epoch;
+use healthmate_storage::{CommitListener, Error, Event};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::failure::{Failure, is_local, storage_error};
+use crate::open::OpenError;
+use crate::threads;
+use crate::writer::cache::Cache;
+use crate::writer::group::{Group, Written};
+
+/// How many commands may wait for the writer; further callers wait for a place.
+const QUEUE: usize = 1024;
+
+/// What the writer shares with those who hold the store.
+pub(crate) struct Shared {
+    /// The epoch on disk.
+    pub(crate) epoch: Mutex<Epoch>,
+    pub(crate) listener: Mutex<Option<CommitListener>>,
+}
+
+/// The queue to the writing thread.
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Command>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        path: &Path,
+        conn: Connection,
+        shared: Arc<Shared>,
+        clock: Arc<dyn Clock>,
+        max_group_rows: usize,
+    ) -> Result<Self, OpenError> {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let mut work = Work {
+            conn,
+            cache: Cache::default(),
+            shared,
+            clock,
+            max_group_rows,
+        };
+        let thread = threads::spawn("db-writer", path, move || work.run(waiting))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has `apply` run in a group, and waits until the group is on disk. `rows` is about how many rows it writes.
+    /// `apply` may run twice, in a new transaction the second time.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        rows: usize,
+        apply: impl FnMut(&mut Group<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let stopped = || Error::Unavailable("the writer has stopped".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let command = Box::new(Asked {
+            rows,
+            apply,
+            outcome: None,
+            answer,
+        });
+        self.queue
+            .as_ref()
+            .ok_or_else(stopped)?
+            .send(command)
+            .await
+            .map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+/// Finishes what waits. The connection is closed with the thread, which copies the journal back.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        threads::join(self.thread.take());
+    }
+}
+
+/// Something to write.
+trait Command: Send {
+    /// About how many rows it writes.
+    fn rows(&self) -> usize;
+
+    /// Writes, and keeps the outcome. An error is one of SQLite: a refusal is an outcome.
+    fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()>;
+
+    /// Makes an error the outcome.
+    fn fail(&mut self, error: Error);
+
+    /// Tells the caller the outcome.
+    fn answer(self: Box<Self>);
+}
+
+struct Asked<F, T> {
+    rows: usize,
+    apply: F,
+    outcome: Option<Result<T, Error>>,
+    answer: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<F, T> Command for Asked<F, T>
+where
+    F: FnMut(&mut Group<'_>) -> Result<T, Failure> + Send,
+    T: Send,
+{
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()> {
+        self.outcome = Some(match (self.apply)(group) {
+            Ok(done) => Ok(done),
+            Err(Failure::Refused(error)) => Err(error),
+            Err(Failure::Sqlite(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outcome = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(outcome) = self.outcome {
+            // Whoever asked may be gone.
+            let _ = self.answer.send(outcome);
+        }
+    }
+}
+
+/// Whether each command is written under a savepoint of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoints {
+    /// No: quick, and an SQL error undoes the group.
+    None,
+    /// Yes: an SQL error of a command undoes that command.
+    Each,
+}
+
+/// What the writing thread owns.
+struct Work {
+    conn: Connection,
+    cache: Cache,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    max_group_rows: usize,
+}
+
+impl Work {
+    fn run(&mut self, mut waiting: mpsc::Receiver<Box<dyn Command>>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut rows = first.rows();
+            let mut commands = vec![first];
+            while rows < self.max_group_rows
+                && let Ok(next) = waiting.try_recv()
+            {
+                rows += next.rows();
+                commands.push(next);
+            }
+            self.write(commands);
+        }
+    }
+
+    /// Commit, then answer, then tell.
+    fn write(&mut self, mut commands: Vec<Box<dyn Command>>) {
+        let committed = match self.attempt(&mut commands, Savepoints::None) {
+            // Refusals come before the first change, so that hardly any group is written twice.
+            Err(error) if is_local(&error) => self.attempt(&mut commands, Savepoints::Each),
+            other => other,
+        };
+        let events = committed.unwrap_or_else(|error| {
+            tracing::error!(%error, commands = commands.len(), "a group could not be committed");
+            let error = storage_error(Failure::Sqlite(error));
+            for command in &mut commands {
+                command.fail(error.clone());
+            }
+            Vec::new()
+        });
+        commands.into_iter().for_each(Command::answer);
+        self.tell(&events);
+    }
+
+    /// One transaction: all of the group is on disk, or nothing of it and nothing is remembered of it.
+    fn attempt(
+        &mut self,
+        commands: &mut [Box<dyn Command>],
+        savepoints: Savepoints,
+    ) -> rusqlite::Result<Vec<Event>> {
+        let written = self.transaction(commands, savepoints);
+        match written {
+            Ok(written) => {
+                if let Some(epoch) = written.epoch {
+                    *self.shared.epoch.lock() = epoch;
+                }
+                self.cache.committed(written.heads);
+                Ok(written.events)
+            }
+            Err(error) => {
+                self.cache.clear();
+                // A full disk has SQLite roll back by itself.
+                if !self.conn.is_autocommit()
+                    && let Err(error) = self.conn.execute_batch("ROLLBACK")
+                {
+                    tracing::error!(%error, "a transaction could not be rolled back");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        commands: &mut [Box<dyn Command>],
+        savepoints: Savepoints,
+    ) -> rusqlite::Result<Written> {
+        execute(&self.conn, "BEGIN IMMEDIATE")?;
+        self.cache.check(&self.conn)?;
+        let mut group = Group::new(&self.conn, &mut self.cache, self.clock.as_ref());
+        for command in commands {
+            match savepoints {
+                Savepoints::None => command.apply(&mut group)?,
+                Savepoints::Each => apply_apart(&self.conn, command.as_mut(), &mut group)?,
+            }
+        }
+        let written = group.finish()?;
+        execute(&self.conn, "COMMIT")?;
+        Ok(written)
+    }
+
+    /// A listener that panics is its own loss, not the store's.
+    fn tell(&self, events: &[Event]) {
+        let listener = self.shared.listener.lock().clone();
+        if let Some(listener) = listener
+            && !events.is_empty()
+            && catch_unwind(AssertUnwindSafe(|| listener(events))).is_err()
+        {
+            tracing::error!(events = events.len(), "the commit listener panicked");
+        }
+    }
+}
+
+/// Applies a command so that an error of its own undoes and fails only it.
+fn apply_apart(conn: &Connection, command: &mut dyn Command, group: &mut Group<'_>) -> rusqlite::Result<()> {
+    execute(conn, "SAVEPOINT command")?;
+    if let Err(error) = command.apply(group) {
+        if !is_local(&error) {
+            return Err(error);
+        }
+        tracing::error!(%error, "a command could not be written");
+        execute(conn, "ROLLBACK TO command")?;
+        group.forget_cached();
+        command.fail(storage_error(Failure::Sqlite(error)));
+    }
+    execute(conn, "RELEASE command")
+}
+
+fn execute(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(sql)?.execute([]).map(|_| ())
+}

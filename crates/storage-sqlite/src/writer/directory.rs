@@ -1,0 +1,65 @@
+//! Writing users and care relations.
+
+use healthmate_care::{CareRelation, Role, User};
+use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::Error;
+use rusqlite::params;
+
+use crate::failure::Failure;
+use crate::writer::group::Group;
+
+const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
+const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
+const ADD_RELATION: &str =
+    "INSERT INTO care_relation (patient, member, starts_at, ends_at) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at";
+
+pub(crate) fn add_user(group: &mut Group<'_>, user: &User) -> Result<(), Failure> {
+    if group.person(&user.id)?.is_some() {
+        return Err(Error::Exists("user").into());
+    }
+    match (user.role, &user.device_of) {
+        (Role::Device, Some(patient)) => drop(group.patient(patient)?),
+        (Role::Device, None) => return Err(Error::NotFound("patient").into()),
+        (_, Some(_)) => return Err(Error::NotFound("device").into()),
+        (_, None) => {}
+    }
+    let device_of = user.device_of.as_ref().map(UserId::as_str);
+    let row = params![
+        user.id.as_str(),
+        user.role.as_str(),
+        user.name,
+        device_of,
+        user.active
+    ];
+    group.conn.prepare_cached(ADD_USER)?.execute(row)?;
+    Ok(())
+}
+
+pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool) -> Result<(), Failure> {
+    match group
+        .conn
+        .prepare_cached(SET_ACTIVE)?
+        .execute(params![id.as_str(), active])?
+    {
+        0 => Err(Error::NotFound("user").into()),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn add_care_relation(group: &mut Group<'_>, relation: &CareRelation) -> Result<(), Failure> {
+    group.patient(&relation.patient)?;
+    group.person(&relation.member)?.ok_or(Error::NotFound("user"))?;
+    let (starts_at, ends_at) = (
+        relation.starts_at.as_micros(),
+        relation.ends_at.map(Timestamp::as_micros),
+    );
+    let row = params![
+        relation.patient.as_str(),
+        relation.member.as_str(),
+        starts_at,
+        ends_at
+    ];
+    group.conn.prepare_cached(ADD_RELATION)?.execute(row)?;
+    Ok(())
+}
