@@ -1,4 +1,4 @@
-//! HTTP: everything a server answers besides WebSockets.
+//! HTTP: everything a server answers beside its sockets.
 //!
 //! One endpoint per file under `http/`, with its types, its text for the OpenAPI document, its handler and its
 //! tests. To add one: write its file, add a line to `routes`, and run `make generate`, which writes

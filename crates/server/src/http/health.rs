@@ -5,7 +5,6 @@
     get, path = "/healthz", operation_id = "getHealth", tag = "operation",
     responses((status = 200, description = "It lives.", body = String, content_type = "text/plain")),
 )]
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(super) async fn health() -> &'static str {
     "ok\n"
 }

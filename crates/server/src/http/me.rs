@@ -34,7 +34,6 @@ pub(super) struct Me {
     ),
     security(("token" = [])),
 )]
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(super) async fn me(Caller(identity): Caller) -> Result<Json<Me>, Problem> {
     let user = identity.user;
     Ok(Json(Me {

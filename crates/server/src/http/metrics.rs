@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use crate::app::App;
 use crate::telemetry::metrics::CONTENT_TYPE as OPENMETRICS;
 
-/// What is counted, as OpenMetrics text. It holds nothing about anyone.
+/// What is counted, in the text form of `OpenMetrics`. It holds nothing about anyone.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text")),

@@ -26,7 +26,6 @@ pub fn openapi() -> String {
     get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
     responses((status = 200, description = "The document.", content_type = "application/json")),
 )]
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(super) async fn document() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }

@@ -263,7 +263,7 @@ impl Metrics {
         self.http_request_duration.observe(seconds);
     }
 
-    /// Everything as OpenMetrics text.
+    /// Everything, in the text form of `OpenMetrics`.
     pub fn encode(&self) -> String {
         let mut out = String::new();
         // Writing to a String does not fail.

@@ -230,8 +230,8 @@ fn issuer_and_audience_count_when_they_are_configured() {
     assert_eq!(check(Value::Null, json!("healthmate")), Err(TokenIssuer));
     assert_eq!(check(issuer.clone(), json!(["other"])), Err(TokenAudience));
     assert_eq!(check(issuer, Value::Null), Err(TokenAudience));
-    let issued = strict.issue(&UserId::new("p1").expect("valid"), 60, seconds(NOW));
-    assert_eq!(verify(&strict, &issued), Ok("p1".to_owned()));
+    let own = strict.issue(&UserId::new("p1").expect("valid"), 60, seconds(NOW));
+    assert_eq!(verify(&strict, &own), Ok("p1".to_owned()));
 }
 
 #[test]
