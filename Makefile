@@ -50,7 +50,7 @@ test: ## Run every test there is: Rust, TypeScript, web, and a real browser agai
 
 check: ## Formatting and lints, without tests: a minute or so
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 
 fmt: ## Format the Rust code
 	@cargo fmt --all
@@ -65,7 +65,7 @@ bench: ## Run every measurement (crates/*/examples), in release mode
 	@for file in crates/*/examples/*.rs; do \
 		crate=$${file#crates/}; crate=healthmate-$${crate%%/*}; name=$$(basename "$$file" .rs); \
 		printf '\n== %s: %s\n' "$$crate" "$$name"; \
-		cargo run --release --quiet -p "$$crate" --example "$$name"; \
+		cargo run --release --quiet --all-features -p "$$crate" --example "$$name"; \
 	done
 
 clean: ## Remove what was built; data stays

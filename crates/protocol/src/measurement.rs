@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClientId, UserId};
 use crate::timestamp::Timestamp;
 
-/// A measurement as a device sends it. `care` decides whether it is plausible.
+/// A measurement as a device sends it.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasurementInput {
     /// What was measured, such as `heart_rate`.
