@@ -1,5 +1,6 @@
 //! The connections and topics of one shard.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, VecDeque};
 
 use healthmate_protocol::{Offset, Topic};
@@ -14,17 +15,6 @@ new_key_type! {
     pub struct ConnectionKey;
     /// Names a topic that somebody on this shard listens to.
     pub(crate) struct TopicKey;
-}
-
-/// A committed event, encoded once for all who hear it.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    /// What carries it.
-    pub topic: Topic,
-    /// Its place there.
-    pub offset: Offset,
-    /// The message, framed.
-    pub frame: Frame,
 }
 
 /// A page of the log that a subscription wants. Answer it with [`Hub::supply`] or [`Hub::fail`].
@@ -168,12 +158,12 @@ impl Hub {
     }
 
     /// Queues an event for everyone who is live on its topic; others will read it. No system call is made here.
-    /// Returns how many it was queued for.
-    pub fn publish(&mut self, publication: &Publication) -> usize {
-        let Some(&key) = self.names.get(&publication.topic) else {
+    /// Returns how many it was queued for. `frame` is asked for once, and only if somebody here takes the event.
+    pub fn publish(&mut self, topic: &Topic, offset: Offset, frame: impl FnOnce() -> Frame) -> usize {
+        let Some(&key) = self.names.get(topic) else {
             return 0;
         };
-        let offset = publication.offset;
+        let frame = LazyCell::new(frame);
         let entry = &mut self.topics[key];
         entry.head = entry.head.max(offset);
         let (mut delivered, mut lost) = (0, Vec::new());
@@ -188,7 +178,7 @@ impl Hub {
                 Fit::Old => {}
                 Fit::Next if reader.outbox.bytes() < self.budget_bytes => {
                     subscriber.position = offset;
-                    reader.outbox.push(publication.frame.clone());
+                    reader.outbox.push(Frame::clone(&frame));
                     delivered += 1;
                     if !reader.dirty {
                         reader.dirty = true;

@@ -1,8 +1,24 @@
 //! The only performer: listener, connections, HTTP routes, authentication, configuration, telemetry, lifecycle.
+//!
+//! [`serve`] runs a whole server; [`Server`] is one with the store and clock of your choice, for tests. The road of
+//! a message: `listener` accepts a socket and deals it to a `shard`; `upgrade` makes it a WebSocket; `connection`
+//! reads it and performs what its session decides; the store commits; `publish` hands the events to every shard,
+//! whose flusher writes them out.
 
 pub mod app;
 mod assets;
 pub mod auth;
 pub mod config;
+mod connection;
 pub mod http;
+mod jobs;
+mod lifecycle;
+mod listener;
+mod publish;
+mod refusal;
+mod shard;
 pub mod telemetry;
+mod tls;
+mod upgrade;
+
+pub use lifecycle::{ServeError, Server, serve};

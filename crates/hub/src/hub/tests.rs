@@ -17,12 +17,8 @@ fn frame(topic: &Topic, offset: u64) -> Frame {
     Frame::text(&format!("{topic} {offset:06}"))
 }
 
-fn publication(topic: &Topic, offset: u64) -> Publication {
-    Publication {
-        topic: topic.clone(),
-        offset: Offset(offset),
-        frame: frame(topic, offset),
-    }
+fn publish(hub: &mut Hub, topic: &Topic, offset: u64) -> usize {
+    hub.publish(topic, Offset(offset), || frame(topic, offset))
 }
 
 /// What arrived at one socket: the offsets of each topic, in order.
@@ -98,7 +94,7 @@ impl World {
     fn commit(&mut self, name: usize, lost: bool) {
         self.log[name] += 1;
         if !lost {
-            self.hub.publish(&publication(&topic(name), self.log[name]));
+            publish(&mut self.hub, &topic(name), self.log[name]);
         }
     }
 
@@ -261,12 +257,12 @@ fn a_log_that_starts_later_is_delivered_from_there() {
     let mut hub = Hub::new(1000);
     let key = hub.connect();
     hub.subscribe(key, &topic(0), Offset(2));
-    hub.publish(&publication(&topic(0), 9));
+    publish(&mut hub, &topic(0), 9);
     let request = hub.next_read().expect("behind");
     // 3 to 9 are gone from the log.
     hub.supply(&request, Offset(9), [], true);
     assert_eq!(hub.next_read(), None);
-    assert_eq!(hub.publish(&publication(&topic(0), 10)), 1);
+    assert_eq!(publish(&mut hub, &topic(0), 10), 1);
 }
 
 #[test]
@@ -292,7 +288,7 @@ fn heads_tell_of_events_that_have_not_arrived() {
         hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
         [Offset(4)]
     );
-    hub.publish(&publication(&topic(0), 7));
+    publish(&mut hub, &topic(0), 7);
     assert_eq!(
         hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
         [Offset(7)]

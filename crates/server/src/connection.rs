@@ -1,0 +1,216 @@
+//! One WebSocket: what its session decides, performed.
+//!
+//! `reader.rs` takes bytes in, `perform.rs` does what the session says, `transport.rs` is the socket, plain or
+//! TLS. Everything runs on the connection's shard, so that an answer of the store goes straight into the session.
+
+mod perform;
+mod reader;
+mod transport;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use healthmate_hub::ConnectionKey;
+use healthmate_protocol::{CloseCode, ConnectionId};
+use healthmate_session::{Endpoint, Input, Session, State};
+use healthmate_ws::Frame;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use self::transport::{Stream, Transport};
+use crate::shard::Shard;
+use crate::telemetry::ConnectionState;
+
+/// How long a peer may take to answer a close frame before its socket is closed all the same.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// One connection of a shard.
+pub(crate) struct Connection {
+    id: ConnectionId,
+    key: ConnectionKey,
+    pub(crate) transport: RefCell<Transport>,
+    session: RefCell<Session>,
+    /// When to stop waiting for the peer's close frame; set once ours is queued.
+    closing: Cell<Option<Instant>>,
+    peer_closed: Cell<bool>,
+    ended: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+    drain: RefCell<Option<Waker>>,
+    /// Gives its place back when the connection is gone.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Adds a connection to the shard and greets the client.
+    pub(crate) fn open(
+        shard: &Rc<Shard>,
+        stream: Stream,
+        endpoint: Endpoint,
+        place: OwnedSemaphorePermit,
+    ) -> Rc<Self> {
+        let clock = &shard.app().clock;
+        let id = clock.connection_id();
+        let options = shard.options.clone();
+        let (session, welcome) = Session::open(id.clone(), clock.session_id(), endpoint, options, shard.now());
+        let deadline = session.deadline();
+        let connection = shard.add(|key| {
+            Rc::new(Self {
+                id,
+                key,
+                transport: RefCell::new(Transport::new(stream)),
+                session: RefCell::new(session),
+                closing: Cell::default(),
+                peer_closed: Cell::default(),
+                ended: Cell::default(),
+                reader: RefCell::default(),
+                drain: RefCell::default(),
+                _place: place,
+            })
+        });
+        let metrics = &shard.app().metrics;
+        metrics.connections_opened.inc();
+        metrics.connections.of(ConnectionState::Connected).inc();
+        if let Some(deadline) = deadline {
+            shard.timers.set(deadline, connection.key);
+        }
+        connection.perform(shard, welcome);
+        shard.wake();
+        connection
+    }
+
+    /// Its id, as logs and clients name it.
+    pub(crate) fn id(&self) -> &ConnectionId {
+        &self.id
+    }
+
+    pub(crate) fn key(&self) -> ConnectionKey {
+        self.key
+    }
+
+    /// Gives the session an input and performs what it decides.
+    pub(crate) fn drive(self: &Rc<Self>, shard: &Rc<Shard>, input: Input<'_>) {
+        let mut actions = Vec::new();
+        let (before, after, topics) = {
+            let mut session = self.session.borrow_mut();
+            let before = (session.state(), session.topics().count());
+            session.handle(shard.now(), input, &mut actions);
+            (before, session.state(), session.topics().count())
+        };
+        self.count_change(shard, before, (after, topics));
+        let idle = actions.is_empty();
+        for action in actions {
+            self.perform(shard, action);
+        }
+        if !idle {
+            shard.wake();
+        }
+    }
+
+    fn count_change(&self, shard: &Shard, before: (State, usize), after: (State, usize)) {
+        let metrics = &shard.app().metrics;
+        if before.1 != after.1 {
+            metrics.subscriptions.inc_by(after.1 as i64 - before.1 as i64);
+        }
+        if before.0 == after.0 {
+            return;
+        }
+        tracing::debug!(connection.id = %self.id, state = ?after.0, "connection changed state");
+        if let Some(state) = counted(before.0) {
+            metrics.connections.of(state).dec();
+        }
+        if let Some(state) = counted(after.0) {
+            metrics.connections.of(state).inc();
+        }
+    }
+
+    /// Queues a close frame, once, and starts to wait for the peer's.
+    pub(crate) fn close(&self, shard: &Shard, code: CloseCode, reason: &str) {
+        shard.app().metrics.closes.of(code).inc();
+        self.close_with(shard, Frame::close(healthmate_ws::CloseCode::new(code.as_u16()), reason));
+    }
+
+    fn close_with(&self, shard: &Shard, frame: Frame) {
+        if self.closing.get().is_some() {
+            return;
+        }
+        let until = shard.now().instant + CLOSE_WAIT;
+        self.closing.set(Some(until));
+        shard.timers.set(until, self.key);
+        shard.hub.borrow_mut().send(self.key, frame);
+        shard.wake();
+    }
+
+    /// Tells the client that the server restarts.
+    pub(crate) fn restart(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.drive(shard, Input::Disconnected);
+        self.close(shard, CloseCode::ServerRestart, "the server restarts, come back after a moment");
+    }
+
+    /// Our close frame is written.
+    pub(crate) fn close_sent(&self) {
+        if self.peer_closed.get() {
+            self.end();
+        }
+    }
+
+    /// A deadline may have passed: of a peer that owes a close frame, or of the session, which was asked before.
+    pub(crate) fn tick(&self, shard: &Shard) {
+        if let Some(until) = self.closing.get() {
+            if shard.now().instant >= until {
+                self.end();
+            }
+            return;
+        }
+        if let Some(deadline) = self.session.borrow().deadline() {
+            shard.timers.set(deadline, self.key);
+        }
+    }
+
+    /// Ends the connection without another word: the reader lets go of it.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        wake(&self.reader);
+        wake(&self.drain);
+    }
+
+    /// All that waited is written: a reader that was held back goes on.
+    pub(crate) fn drained(&self) {
+        wake(&self.reader);
+    }
+
+    /// Waits until the socket takes more, or the connection has ended.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.ended.get() {
+            return Poll::Ready(Err(std::io::ErrorKind::NotConnected.into()));
+        }
+        keep(&self.drain, cx);
+        self.transport.borrow_mut().poll_writable(cx)
+    }
+
+    /// Whether everything that was written has left the transport's own buffer.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.transport.borrow().is_flushed()
+    }
+}
+
+fn counted(state: State) -> Option<ConnectionState> {
+    match state {
+        State::Connected => Some(ConnectionState::Connected),
+        State::Authenticated => Some(ConnectionState::Authenticated),
+        State::Disconnected => None,
+    }
+}
+
+fn keep(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    let mut slot = slot.borrow_mut();
+    if !slot.as_ref().is_some_and(|held| held.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
+    }
+}
+
+fn wake(slot: &RefCell<Option<Waker>>) {
+    if let Some(waker) = slot.borrow_mut().take() {
+        waker.wake();
+    }
+}

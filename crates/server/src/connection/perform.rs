@@ -1,0 +1,145 @@
+//! Doing what the session decides.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use healthmate_care::Action as Act;
+use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
+use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, Topic, UserId};
+use healthmate_session::{Action, Found, HistoryQuery, Identity, Input, OpenedTopic, Refused, RequestId};
+use healthmate_storage::{MeasurementQuery, Recording};
+use healthmate_ws::Frame;
+use tokio::task::spawn_local;
+
+use super::Connection;
+use crate::auth::{access, authenticate};
+use crate::refusal::{access_denied, storage_refusal};
+use crate::shard::Shard;
+use crate::telemetry::metrics::ResumeResult;
+
+impl Connection {
+    pub(super) fn perform(self: &Rc<Self>, shard: &Rc<Shard>, action: Action) {
+        match action {
+            Action::Send(envelope) => self.send(shard, &envelope),
+            Action::Authenticate(request, token) => self.authenticate(shard, request, token),
+            Action::OpenTopic(request, topic) => self.open_topic(shard, request, topic),
+            Action::StartDelivery(topic, after) => {
+                shard.hub.borrow_mut().subscribe(self.key, &topic, after);
+            }
+            Action::StopDelivery(topic) => shard.hub.borrow_mut().unsubscribe(self.key, &topic),
+            Action::Record { request, patient, author, measurements } => {
+                let recording = Recording { patient, author, measurements, idempotency: None };
+                self.record(shard, request, recording);
+            }
+            Action::LoadHistory(request, query) => self.load_history(shard, request, query),
+            Action::SendHeartbeat => self.send_heartbeat(shard),
+            Action::Close(code, reason) => self.close(shard, code, reason),
+        }
+    }
+
+    fn send(&self, shard: &Shard, envelope: &Envelope) {
+        let metrics = &shard.app().metrics;
+        metrics.messages_sent.inc();
+        match &envelope.message {
+            ServerMessage::Error(error) => {
+                metrics.errors.of(error.code).inc();
+            }
+            ServerMessage::SubscriptionDenied(denied) => {
+                metrics.errors.of(denied.code).inc();
+            }
+            ServerMessage::AuthenticationFailed(failed) => {
+                metrics.errors.of(failed.code).inc();
+            }
+            ServerMessage::SubscriptionSuccess(success) => {
+                if let Some(resumed) = success.resumed {
+                    let gap = resumed == Resumed::Gap;
+                    metrics.resumes.of(if gap { ResumeResult::Gap } else { ResumeResult::Complete }).inc();
+                }
+            }
+            _ => {}
+        }
+        shard.hub.borrow_mut().send(self.key, Frame::text(&envelope.to_text()));
+    }
+
+    fn send_heartbeat(&self, shard: &Shard) {
+        let heads = shard.hub.borrow().heads(self.key).map(|(topic, head)| (topic.to_string(), head)).collect();
+        let heartbeat = Heartbeat { epoch: shard.app().store.epoch(), heads };
+        self.send(shard, &Envelope::new(shard.app().clock.now(), ServerMessage::Heartbeat(heartbeat)));
+    }
+
+    /// Waits for `work` beside the connection, and gives its answer to the session.
+    fn later<T: 'static>(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        work: impl Future<Output = T> + 'static,
+        answer: impl FnOnce(T) -> Input<'static> + 'static,
+    ) {
+        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
+        spawn_local(async move {
+            let input = answer(work.await);
+            connection.drive(&shard, input);
+        });
+    }
+
+    fn authenticate(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, token: String) {
+        let app = Arc::clone(shard.app());
+        let work = async move {
+            let identity = authenticate(&app, &token).await;
+            let epoch = app.store.epoch();
+            identity
+                .map(|found| Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch })
+                .map_err(|error| Refused::new(error.code(), error.to_string()))
+        };
+        self.later(shard, work, move |result| Input::Identified(request, result));
+    }
+
+    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
+        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let work = async move {
+            connection.check_reads(&app, topic.id(), "topic").await?;
+            let range = app.store.range(&topic).await.map_err(|error| storage_refusal(&error))?;
+            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head })
+        };
+        self.later(shard, work, move |result| Input::TopicOpened(request, result));
+    }
+
+    /// Refuses, unless the connection's user may read the patient's measurements now.
+    async fn check_reads(&self, app: &crate::app::App, patient: &UserId, field: &str) -> Result<(), Refused> {
+        let user = self.session.borrow().user().cloned();
+        let Some(user) = user else {
+            return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
+        };
+        let decision = access::may(app, &user, Act::ReadMeasurements, patient).await;
+        let decision = decision.map_err(|error| storage_refusal(&error))?;
+        if decision.is_allowed() { Ok(()) } else { Err(access_denied(decision, field)) }
+    }
+
+    fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
+        let app = Arc::clone(shard.app());
+        let work = async move {
+            let receipts: Vec<MeasurementReceipt> =
+                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
+            app.metrics.count_receipts(&receipts);
+            Ok(receipts)
+        };
+        self.later(shard, work, move |result| Input::Recorded(request, result));
+    }
+
+    fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
+        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let work = async move {
+            connection.check_reads(&app, &query.patient, "patient").await?;
+            let after = query.cursor.as_deref().map(str::parse).transpose();
+            let after = after.map_err(|error: healthmate_storage::CursorError| {
+                Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
+            })?;
+            let HistoryQuery { patient, metric, from, to, limit, .. } = query;
+            let query = MeasurementQuery { patient, metric, from, to, limit, after };
+            let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
+            let next_cursor = page.next.map(|cursor| cursor.to_string());
+            Ok(Found { measurements: page.measurements, next_cursor })
+        };
+        self.later(shard, work, move |result| Input::HistoryLoaded(request, result));
+    }
+}

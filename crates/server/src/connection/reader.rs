@@ -1,0 +1,113 @@
+//! The one task of a connection: bytes in, events to the session.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use healthmate_protocol::CloseCode;
+use healthmate_session::Input;
+use healthmate_ws::{Event, Frame, Inbound, Limits};
+
+use super::{Connection, keep};
+use crate::shard::Shard;
+
+impl Connection {
+    /// Reads until the connection ends, then lets go of it. `leftover` came with the handshake.
+    pub(crate) async fn run(self: Rc<Self>, shard: Rc<Shard>, leftover: Bytes) {
+        let max = shard.app().settings.limits.max_message_bytes;
+        let mut inbound = Inbound::new(Limits { max_frame_bytes: max, max_message_bytes: max });
+        if !leftover.is_empty() {
+            self.take(&shard, &mut inbound, &mut leftover.to_vec());
+        }
+        loop {
+            match poll_fn(|cx| self.poll_step(cx, &shard, &mut inbound)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(connection.id = %self.id, %error, "read failed");
+                    break;
+                }
+            }
+        }
+        self.end();
+        self.drive(&shard, Input::Disconnected);
+        shard.remove(self.key);
+    }
+
+    /// One read into the buffer that all connections of the shard share. False at the end.
+    fn poll_step(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        shard: &Rc<Shard>,
+        inbound: &mut Inbound,
+    ) -> Poll<io::Result<bool>> {
+        if self.ended.get() {
+            return Poll::Ready(Ok(false));
+        }
+        keep(&self.reader, cx);
+        let budget = shard.app().settings.limits.queued_bytes_per_connection as usize;
+        if shard.hub.borrow().queued_bytes(self.key) > budget {
+            // A client that asks and does not read its answers is not heard until it does: `drained` wakes us.
+            return Poll::Pending;
+        }
+        let mut room = shard.received.borrow_mut();
+        let count = ready!(self.transport.borrow_mut().poll_read(cx, &mut room))?;
+        if count > 0 {
+            self.take(shard, inbound, &mut room[..count]);
+        }
+        Poll::Ready(Ok(count > 0))
+    }
+
+    fn take(self: &Rc<Self>, shard: &Rc<Shard>, inbound: &mut Inbound, bytes: &mut [u8]) {
+        let mut events = inbound.feed(bytes);
+        loop {
+            match events.next() {
+                Ok(Some(event)) => self.on_event(shard, event),
+                Ok(None) => return,
+                Err(violation) => {
+                    tracing::debug!(connection.id = %self.id, %violation, "the client broke the protocol");
+                    if let Some(code) = CloseCode::ALL.iter().find(|code| code.as_u16() == violation.code().get()) {
+                        shard.app().metrics.closes.of(*code).inc();
+                    }
+                    self.drive(shard, Input::Disconnected);
+                    return self.close_with(shard, violation.close_frame());
+                }
+            }
+        }
+    }
+
+    fn on_event(self: &Rc<Self>, shard: &Rc<Shard>, event: Event<'_>) {
+        match event {
+            Event::Text(text) => {
+                shard.app().metrics.messages_received.inc();
+                shard.app().metrics.received_bytes.inc_by(text.len() as u64);
+                self.drive(shard, Input::Text(text));
+            }
+            Event::Ping(payload) => {
+                shard.hub.borrow_mut().send(self.key, Frame::pong(payload));
+                shard.wake();
+                self.drive(shard, Input::Received);
+            }
+            Event::Pong(_) => self.drive(shard, Input::Received),
+            Event::Binary(_) => {
+                self.drive(shard, Input::Disconnected);
+                self.close(shard, CloseCode::Unsupported, "only text messages are understood");
+            }
+            Event::Close { code, .. } => self.on_close(shard, code),
+        }
+    }
+
+    /// The peer closes, or answers our close.
+    fn on_close(self: &Rc<Self>, shard: &Rc<Shard>, code: healthmate_ws::CloseCode) {
+        self.peer_closed.set(true);
+        self.drive(shard, Input::Disconnected);
+        if self.closing.get().is_none() {
+            shard.app().metrics.closes.of(CloseCode::Normal).inc();
+            self.close_with(shard, Frame::close(code, ""));
+        } else if shard.hub.borrow().queued_bytes(self.key) == 0 {
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Starting, running and stopping a server.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use healthmate_care::Clock;
+use healthmate_storage::EventLog;
+use healthmate_storage_sqlite::{OpenError, Options, SqliteStore};
+use healthmate_ws::{InvalidOrigin, OriginPolicy};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use crate::app::App;
+use crate::auth::TokenVerifier;
+use crate::auth::secret::{self, SecretError};
+use crate::config::Settings;
+use crate::shard::{self, Ground, ShardHandle};
+use crate::{http, jobs, listener, publish, tls};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The key for tokens cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// An allowed origin is none.
+    #[error("server.allowed_origins: {0}")]
+    Origin(#[from] InvalidOrigin),
+    /// Certificate or key cannot be used.
+    #[error("{path}: {problem}", path = path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a shard: {0}")]
+    Shard(std::io::Error),
+}
+
+/// A server that is listening.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    app: Arc<App>,
+    shards: Vec<(Arc<ShardHandle>, JoinHandle<()>)>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Server {
+    /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, the TLS files cannot be used, or a thread cannot be started.
+    pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
+        let settings = &app.settings.server;
+        let tls = tls::acceptor(settings)?;
+        let origins = Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?);
+        let places = Arc::new(Semaphore::new(app.settings.limits.max_connections as usize));
+        let ground = Ground { app: Arc::clone(&app), router: http::router(Arc::clone(&app)), tls, origins, places };
+        let address = settings.listen;
+        let failed = |source| ServeError::Listen { address, source };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+
+        let handles: Vec<Arc<ShardHandle>> = (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
+        let counted = Arc::clone(&app.metrics);
+        app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
+            counted.events_published.inc_by(events as u64);
+            counted.commit_events.observe(events as f64);
+        }));
+        let start = |(number, handle): (usize, &Arc<ShardHandle>)| {
+            let thread = shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
+            Ok((Arc::clone(handle), thread))
+        };
+        let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
+        let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
+        let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
+        app.set_ready(true);
+        Ok(Self { address, app, shards, tasks: vec![accepting, trimming] })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, tells those there are to come back after the restart, and waits until they have
+    /// gone, at most for the grace time.
+    pub async fn stop(self) {
+        self.app.set_ready(false);
+        for task in &self.tasks {
+            task.abort();
+        }
+        for (handle, _) in &self.shards {
+            handle.stop();
+        }
+        let threads: Vec<_> = self.shards.into_iter().map(|(_, thread)| thread).collect();
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
+        match tokio::time::timeout(grace, joined).await {
+            Ok(Ok(true)) => tracing::info!("stopped"),
+            Ok(_) => tracing::error!("stopped; a shard had panicked"),
+            Err(_) => tracing::warn!(grace_s = grace.as_secs(), "stopped with connections still open"),
+        }
+    }
+}
+
+/// One shard a core, unless the settings say otherwise.
+fn shard_count(configured: u32) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count as usize,
+    }
+}
+
+/// Opens the store, serves until `shutdown` completes, and stops. `on_ready` is told the address once connections
+/// are taken.
+///
+/// # Errors
+/// If the store, the key or the address cannot be had. Once it listens, nothing ends it but `shutdown`.
+pub async fn serve(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    on_ready: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let options = Options { max_group_rows: settings.storage.max_group as usize, exclusive: true, ..Options::default() };
+    let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
+    let key = secret::load_or_create(&settings, &*clock)?;
+    let verifier = TokenVerifier::new(&settings.auth, &key);
+    let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
+    let server = Server::start(app).await?;
+    tracing::info!(listen = %server.address(), "ready");
+    on_ready(server.address());
+    shutdown.await;
+    tracing::info!("stopping");
+    server.stop().await;
+    // The listener would keep the shards' handles; the store is closed with its last owner.
+    store.set_commit_listener(Arc::new(|_| {}));
+    drop(store);
+    Ok(())
+}

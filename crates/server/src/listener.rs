@@ -1,0 +1,100 @@
+//! Sockets in: accepting them, TLS, and HTTP until a request becomes a WebSocket.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
+use tower::ServiceExt;
+
+use crate::connection::Stream;
+use crate::shard::{NewSocket, Shard, ShardHandle};
+use crate::upgrade;
+
+/// How long to wait when the system has no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The room for a request's head, in bytes.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Accepts sockets and deals them to the shards in turn, until it is dropped.
+pub(crate) async fn accept(listener: TcpListener, shards: Vec<Arc<ShardHandle>>) {
+    let mut turns = shards.iter().cycle();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // A shard's reactor must know the socket, so this one forgets it.
+                if let (Ok(stream), Some(shard)) = (stream.into_std(), turns.next()) {
+                    shard.accept(NewSocket { stream, peer });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one socket: TLS where it is configured, then HTTP, then a WebSocket if a request asks for one.
+pub(crate) async fn serve_socket(shard: Rc<Shard>, socket: NewSocket) {
+    let peer = socket.peer;
+    match handshake(&shard, socket).await {
+        Ok(stream) => serve_http(shard, stream, peer).await,
+        Err(error) => tracing::debug!(%error, "a connection ended in its handshake"),
+    }
+}
+
+async fn handshake(shard: &Shard, socket: NewSocket) -> std::io::Result<Stream> {
+    let stream = TcpStream::from_std(socket.stream)?;
+    stream.set_nodelay(true)?;
+    let Some(acceptor) = &shard.ground.tls else { return Ok(Either::Left(stream)) };
+    match tokio::time::timeout(shard.handshake_timeout(), acceptor.accept(stream)).await {
+        Ok(accepted) => accepted.map(|stream| Either::Right(Box::new(stream))),
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn serve_http(shard: Rc<Shard>, stream: Stream, peer: SocketAddr) {
+    let service = {
+        let shard = Rc::clone(&shard);
+        service_fn(move |request| answer(Rc::clone(&shard), peer, request))
+    };
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shard.handshake_timeout())
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(http);
+    let _serving = shard.serving_http();
+    let result = tokio::select! {
+        result = http.as_mut() => result,
+        () = shard.stop.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "an HTTP connection failed");
+    }
+}
+
+async fn answer(
+    shard: Rc<Shard>,
+    peer: SocketAddr,
+    request: http::Request<Incoming>,
+) -> Result<http::Response<Body>, Infallible> {
+    if request.uri().path().starts_with("/ws/") {
+        return Ok(upgrade::answer(&shard, peer, request));
+    }
+    shard.ground.router.clone().oneshot(request.map(Body::new)).await
+}

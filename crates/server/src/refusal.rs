@@ -1,0 +1,27 @@
+//! What a client is told when storage or the policy says no.
+
+use healthmate_care::Decision;
+use healthmate_protocol::ErrorCode;
+use healthmate_session::Refused;
+use healthmate_storage::Error;
+
+/// Storage did not do it. What went wrong inside is logged, not told.
+pub(crate) fn storage_refusal(error: &Error) -> Refused {
+    match error {
+        Error::Unavailable(_) => {
+            tracing::error!(%error, "storage failed");
+            Refused::new(ErrorCode::StorageUnavailable, "storage is unavailable now: nothing was stored")
+        }
+        Error::Full => {
+            tracing::error!(%error, "storage failed");
+            Refused::new(ErrorCode::StorageFull, "the server's disk is full: nothing was stored")
+        }
+        Error::IdempotencyConflict => Refused::new(ErrorCode::IdempotencyConflict, error.to_string()),
+        Error::NotFound(_) | Error::Exists(_) => Refused::new(ErrorCode::NotFound, error.to_string()),
+    }
+}
+
+/// The policy said no; `field` names whom it was asked about.
+pub(crate) fn access_denied(decision: Decision, field: &str) -> Refused {
+    Refused::field(ErrorCode::AccessDenied, field, decision.message())
+}

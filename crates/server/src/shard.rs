@@ -1,0 +1,213 @@
+//! A shard: one thread that owns its connections, their subscriptions and outboxes.
+//!
+//! Everything on it is single-threaded, so nothing on the way to a socket takes a lock. Other threads reach it
+//! through its [`ShardHandle`]: new sockets, committed events, the end. Its tasks are a reader for each connection,
+//! one flusher (`shard/flusher.rs`), one timer (`shard/timers.rs`), and short-lived ones that wait for the store.
+
+mod flusher;
+mod handle;
+mod reads;
+mod timers;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use healthmate_hub::{ConnectionKey, Hub};
+use healthmate_session::{Input, Now, Options};
+use healthmate_ws::OriginPolicy;
+use slotmap::SecondaryMap;
+use tokio::sync::Semaphore;
+use tokio::task::{LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::handle::{NewSocket, ShardHandle};
+use self::timers::Timers;
+use crate::app::App;
+use crate::config::LimitSettings;
+use crate::connection::Connection;
+use crate::listener;
+
+/// How much one read takes, shared by all connections of the shard.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What all shards are started with.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) app: Arc<App>,
+    pub(crate) router: Router,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) origins: Arc<OriginPolicy>,
+    /// The places for connections of this node.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// What the tasks of one shard share.
+pub(crate) struct Shard {
+    pub(crate) ground: Ground,
+    pub(crate) options: Arc<Options>,
+    pub(crate) hub: RefCell<Hub>,
+    pub(crate) timers: Timers,
+    /// What one read takes in, for whichever connection reads.
+    pub(crate) received: RefCell<Box<[u8]>>,
+    /// Cancelled when the shard begins to stop.
+    pub(crate) stop: CancellationToken,
+    handle: Arc<ShardHandle>,
+    connections: RefCell<SecondaryMap<ConnectionKey, Rc<Connection>>>,
+    /// Sockets that speak HTTP, or TLS before it.
+    serving_http: Cell<usize>,
+}
+
+impl Shard {
+    fn new(ground: Ground, handle: Arc<ShardHandle>) -> Rc<Self> {
+        let limits = &ground.app.settings.limits;
+        Rc::new(Self {
+            options: Arc::new(session_options(limits)),
+            hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
+            timers: Timers::default(),
+            received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            stop: CancellationToken::new(),
+            handle,
+            connections: RefCell::default(),
+            serving_http: Cell::default(),
+            ground,
+        })
+    }
+
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.ground.app
+    }
+
+    /// How long a TLS handshake, or the head of a request, may take.
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_secs(self.app().settings.limits.handshake_timeout_s.into())
+    }
+
+    /// The time, for sessions.
+    pub(crate) fn now(&self) -> Now {
+        Now { time: self.app().clock.now(), instant: tokio::time::Instant::now().into_std() }
+    }
+
+    /// Lets the flusher look at what there is to write, publish or read.
+    pub(crate) fn wake(&self) {
+        self.handle.wake();
+    }
+
+    /// Adds a connection to the shard, under the key that the hub gives it.
+    pub(crate) fn add(&self, make: impl FnOnce(ConnectionKey) -> Rc<Connection>) -> Rc<Connection> {
+        let key = self.hub.borrow_mut().connect();
+        let connection = make(key);
+        self.connections.borrow_mut().insert(key, Rc::clone(&connection));
+        connection
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn remove(&self, key: ConnectionKey) {
+        self.hub.borrow_mut().disconnect(key);
+        self.connections.borrow_mut().remove(key);
+        self.wake_if_over();
+    }
+
+    /// Counts a socket that speaks HTTP until what is returned is dropped.
+    pub(crate) fn serving_http(self: &Rc<Self>) -> ServingHttp {
+        self.serving_http.set(self.serving_http.get() + 1);
+        ServingHttp(Rc::clone(self))
+    }
+
+    pub(crate) fn connection(&self, key: ConnectionKey) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(key).cloned()
+    }
+
+    /// Whether the shard was told to stop and its last socket is gone.
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() && self.connections.borrow().is_empty() && self.serving_http.get() == 0
+    }
+
+    fn wake_if_over(&self) {
+        if self.is_over() {
+            self.wake();
+        }
+    }
+
+    /// Tells every connection that the server restarts.
+    fn begin_stop(self: &Rc<Self>) {
+        self.stop.cancel();
+        let all: Vec<_> = self.connections.borrow().values().cloned().collect();
+        for connection in all {
+            connection.restart(self);
+        }
+    }
+
+    /// Serves until the handle says stop and all connections are gone.
+    async fn run(self: Rc<Self>) {
+        spawn_local(Rc::clone(&self).run_timers());
+        self.run_flusher().await;
+    }
+}
+
+/// Starts a shard on a thread of its own.
+///
+/// # Errors
+/// If the thread or its runtime cannot be made.
+pub(crate) fn start(
+    ground: Ground,
+    handle: Arc<ShardHandle>,
+    number: usize,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, Shard::new(ground, handle).run());
+    })
+}
+
+impl Shard {
+    /// Takes what other threads have left for this shard.
+    fn take_inputs(self: &Rc<Self>) {
+        let (commits, sockets, stop) = self.handle.take();
+        if !commits.is_empty() {
+            let mut hub = self.hub.borrow_mut();
+            let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
+            self.app().metrics.deliveries.inc_by(delivered as u64);
+        }
+        for socket in sockets {
+            spawn_local(listener::serve_socket(Rc::clone(self), socket));
+        }
+        if stop && !self.stop.is_cancelled() {
+            self.begin_stop();
+        }
+    }
+
+    /// A deadline of this connection may have passed.
+    pub(crate) fn tick(self: &Rc<Self>, key: ConnectionKey) {
+        if let Some(connection) = self.connection(key) {
+            connection.drive(self, Input::Tick);
+            connection.tick(self);
+        }
+    }
+}
+
+/// A socket that speaks HTTP.
+pub(crate) struct ServingHttp(Rc<Shard>);
+
+impl Drop for ServingHttp {
+    fn drop(&mut self) {
+        self.0.serving_http.set(self.0.serving_http.get() - 1);
+        self.0.wake_if_over();
+    }
+}
+
+fn session_options(limits: &LimitSettings) -> Options {
+    let seconds = |count: u32| Duration::from_secs(count.into());
+    Options {
+        authenticate_within: seconds(limits.authenticate_within_s),
+        heartbeat_interval: seconds(limits.heartbeat_interval_s),
+        idle_timeout: seconds(limits.idle_timeout_s),
+        topics: limits.topics_per_connection as usize,
+        pending_requests: limits.pending_requests_per_connection as usize,
+        max_message_bytes: limits.max_message_bytes as usize,
+    }
+}

@@ -1,0 +1,79 @@
+//! The one task that writes: a few connections, a look at the inputs, a few more.
+//!
+//! An idle server writes a lone message at once; under load, what is published between two looks joins the queues
+//! of all connections not yet written, so that one write carries many messages.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use healthmate_hub::{ConnectionKey, Flushed};
+use tokio::task::{spawn_local, yield_now};
+
+use super::Shard;
+
+/// How many connections are written between two looks at the inputs.
+const CHUNK: usize = 64;
+
+impl Shard {
+    pub(super) async fn run_flusher(self: Rc<Self>) {
+        let mut scratch = Vec::with_capacity(64 * 1024);
+        while !self.is_over() {
+            self.handle.woken().await;
+            loop {
+                self.take_inputs();
+                self.flush_chunk(&mut scratch);
+                self.start_reads();
+                if !self.hub.borrow().is_dirty() {
+                    break;
+                }
+                yield_now().await;
+            }
+        }
+    }
+
+    fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {
+        for _ in 0..CHUNK {
+            let flushed = self.hub.borrow_mut().flush(scratch, |key, bytes| match self.connection(key) {
+                Some(connection) => {
+                    let result = connection.transport.borrow_mut().try_write(bytes);
+                    if let Ok(count) = result {
+                        self.app().metrics.sent_bytes.inc_by(count as u64);
+                    }
+                    result
+                }
+                None => Err(std::io::ErrorKind::NotConnected.into()),
+            });
+            let Some((key, flushed)) = flushed else { return };
+            self.after_flush(key, &flushed);
+        }
+    }
+
+    fn after_flush(self: &Rc<Self>, key: ConnectionKey, flushed: &Flushed) {
+        let Some(connection) = self.connection(key) else { return };
+        match flushed {
+            Flushed::Done | Flushed::Closed if !connection.is_flushed() => {
+                self.drain(key);
+            }
+            Flushed::Done => connection.drained(),
+            Flushed::Closed => connection.close_sent(),
+            Flushed::Blocked => self.drain(key),
+            Flushed::Failed(error) => {
+                tracing::debug!(connection.id = %connection.id(), %error, "write failed");
+                connection.end();
+            }
+        }
+    }
+
+    /// Waits until a full socket takes more; lives only as long as it is full.
+    fn drain(self: &Rc<Self>, key: ConnectionKey) {
+        let shard = Rc::clone(self);
+        spawn_local(async move {
+            let Some(connection) = shard.connection(key) else { return };
+            if poll_fn(|cx| connection.poll_writable(cx)).await.is_err() {
+                return connection.end();
+            }
+            shard.hub.borrow_mut().writable(key);
+            shard.wake();
+        });
+    }
+}

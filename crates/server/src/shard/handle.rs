@@ -1,0 +1,66 @@
+//! How other threads reach a shard.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::publish::Committed;
+
+/// An accepted socket.
+#[derive(Debug)]
+pub(crate) struct NewSocket {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+}
+
+/// A shard's letter box. Whatever is put in, the shard is woken once.
+#[derive(Debug, Default)]
+pub(crate) struct ShardHandle {
+    letters: Mutex<Letters>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    commits: Vec<Arc<Committed>>,
+    sockets: Vec<NewSocket>,
+    stop: bool,
+}
+
+impl ShardHandle {
+    /// Hands over a socket.
+    pub(crate) fn accept(&self, socket: NewSocket) {
+        self.letters.lock().sockets.push(socket);
+        self.wake();
+    }
+
+    /// Hands over committed events, in the order of their commits.
+    pub(crate) fn publish(&self, committed: Arc<Committed>) {
+        self.letters.lock().commits.push(committed);
+        self.wake();
+    }
+
+    /// Tells the shard to close its connections and end.
+    pub(crate) fn stop(&self) {
+        self.letters.lock().stop = true;
+        self.wake();
+    }
+
+    /// Wakes the flusher; if it is awake, it will look once more.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits to be woken.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// All that was handed over since the last time, and whether to stop.
+    pub(crate) fn take(&self) -> (Vec<Arc<Committed>>, Vec<NewSocket>, bool) {
+        let mut letters = self.letters.lock();
+        (std::mem::take(&mut letters.commits), std::mem::take(&mut letters.sockets), letters.stop)
+    }
+}

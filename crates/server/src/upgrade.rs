@@ -1,0 +1,132 @@
+//! From an HTTP request to a WebSocket.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use healthmate_protocol::{ErrorCode, SUBPROTOCOL};
+use healthmate_session::{Endpoint, Input};
+use healthmate_ws::Handshake;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_local;
+
+use crate::auth::token_from_headers;
+use crate::config::Network;
+use crate::connection::{Connection, Stream};
+use crate::http::Problem;
+use crate::shard::Shard;
+
+/// What the handshake settled.
+struct Opening {
+    endpoint: Endpoint,
+    token: Option<String>,
+    place: OwnedSemaphorePermit,
+}
+
+/// Answers a request to `/ws/…`: with 101, or with the reason why not.
+pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
+    match check(shard, &request) {
+        Ok((handshake, opening)) => {
+            let address = client_address(peer.ip(), request.headers(), &shard.app().settings.server.trusted_proxies);
+            tracing::trace!(client.address = %address, "a websocket opens");
+            spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
+            handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
+        }
+        Err(refusal) => {
+            shard.app().metrics.connections_refused.inc();
+            *refusal
+        }
+    }
+}
+
+fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Opening), Box<Response<Body>>> {
+    let path = request.uri().path();
+    let Some(endpoint) = Endpoint::at_path(path) else {
+        let detail = "no websocket is served here: use /ws/health or /ws/combined";
+        return Err(refuse(Problem::new(ErrorCode::NotFound, detail)));
+    };
+    let head = Handshake::check_head(request.method(), request.uri(), request.version(), request.headers());
+    let handshake = head.map_err(|refusal| {
+        let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
+        let mut response = refuse(problem.with_status(refusal.status()));
+        response.headers_mut().extend(refusal.headers());
+        response
+    })?;
+    if !shard.ground.origins.allows(handshake.origin(), Some(handshake.host())) {
+        let detail = "pages of this origin may not connect: add it to server.allowed_origins";
+        return Err(refuse(Problem::new(ErrorCode::AccessDenied, detail).at("Origin")));
+    }
+    let free = Arc::clone(&shard.ground.places).try_acquire_owned();
+    let place = free.ok().filter(|_| shard.app().is_ready()).ok_or_else(|| {
+        let detail = "the server takes no more connections now";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        refuse(Problem::new(ErrorCode::TooManyRequests, detail).with_status(status))
+    })?;
+    let token = token_from_headers(request.headers()).map(str::to_owned);
+    Ok((handshake, Opening { endpoint, token, place }))
+}
+
+fn refuse(problem: Problem) -> Box<Response<Body>> {
+    Box::new(problem.into_response())
+}
+
+async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
+    let upgraded: Upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return tracing::debug!(%error, "a client left in its handshake"),
+    };
+    // Out of hyper's hands, so that nothing of HTTP stays with the connection.
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        return tracing::error!("an upgraded connection is not the socket it came on");
+    };
+    let connection = Connection::open(&shard, parts.io.into_inner(), opening.endpoint, opening.place);
+    if let Some(token) = opening.token {
+        connection.drive(&shard, Input::Token(token));
+    }
+    connection.run(shard, parts.read_buf).await;
+}
+
+/// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one
+/// of them. Anybody can write the header, so nothing is believed beyond the first address that is not trusted.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let lists = headers.get_all("x-forwarded-for").iter().rev();
+    let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
+    let mut address = peer;
+    while is_trusted(address) {
+        let Some(Ok(hop)) = hops.next().map(|hop| hop.trim().parse()) else { break };
+        address = hop;
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
+        let trusted: Vec<Network> = vec!["10.0.0.0/8".parse().expect("valid")];
+        let address = |peer: &str, forwarded: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            client_address(peer.parse().expect("valid"), &headers, &trusted).to_string()
+        };
+        assert_eq!(address("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "nobody vouches");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"]), "203.0.113.9", "1.1.1.1 is a claim");
+        assert_eq!(address("10.0.0.1", &["1.1.1.1", "203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["nonsense"]), "10.0.0.1");
+    }
+}
