@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use healthmate_ws::OriginPolicy;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,6 +20,7 @@ use crate::app::App;
 use crate::assets::Assets;
 
 mod caller;
+mod cors;
 mod demo;
 mod headers;
 mod health;
@@ -58,14 +60,17 @@ pub fn router(app: Arc<App>) -> Router {
     let (documented, _) = routes().split_for_parts();
     let assets = Arc::new(Assets::new(app.settings.server.web_dir.clone()));
     let body_bytes = app.settings.limits.body_bytes as usize;
+    // What is no origin was refused with the settings.
+    let origins = Arc::new(OriginPolicy::only(&app.settings.server.allowed_origins).unwrap_or_default());
     documented
         .fallback(move |request| web::serve(assets, request))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(middleware::from_fn_with_state(origins, cors::share))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .layer(middleware::from_fn(headers::secure))
         .with_state(app)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,3 +21,38 @@ pub async fn may(app: &App, user: &User, action: Action, patient: &UserId) -> Re
     let relation = app.store.care_relation(patient, &user.id).await?;
     Ok(decide(user, action, patient, relation.as_ref(), now))
 }
+
+#[cfg(test)]
+mod tests {
+    use healthmate_care::Role;
+
+    use super::*;
+    use crate::http::tests::{Failing, World};
+
+    #[tokio::test]
+    async fn own_data_is_decided_without_a_look_at_the_care_team() {
+        let world = World::failing(Failing::Reading).await;
+        let id = |text: &str| UserId::new(text).expect("valid");
+        let user = |role, of: Option<&str>| User {
+            id: id("u"),
+            role,
+            name: "U".to_owned(),
+            device_of: of.map(id),
+            active: true,
+        };
+        let device = user(Role::Device, Some("p"));
+        let nurse = user(Role::Nurse, None);
+        let may = async |user: &User, action| {
+            may(&world.app, user, action, &id("p"))
+                .await
+                .map(Decision::is_allowed)
+        };
+        assert_eq!(may(&device, Action::WriteMeasurements).await, Ok(true));
+        assert_eq!(may(&device, Action::ReadMeasurements).await, Ok(true));
+        assert_eq!(may(&nurse, Action::WriteMeasurements).await, Ok(false));
+        assert!(
+            may(&nurse, Action::ReadMeasurements).await.is_err(),
+            "an unread care team lets nobody in"
+        );
+    }
+}

@@ -12,24 +12,28 @@ use healthmate_storage::{
 
 /// How it fails.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::http) enum Failing {
+pub(crate) enum Failing {
     Full,
     Unavailable,
     /// It never answers.
     Hanging,
+    /// Care teams cannot be read.
+    Reading,
 }
 
 /// Reads as `inner` does, and writes nothing.
-pub(super) struct FailingStore {
-    pub(super) inner: MemoryStore,
-    pub(super) failing: Failing,
+pub(crate) struct FailingStore {
+    pub(crate) inner: MemoryStore,
+    pub(crate) failing: Failing,
 }
 
 impl FailingStore {
     async fn fail<T>(&self) -> Result<T, Error> {
         match self.failing {
             Failing::Full => Err(Error::Full),
-            Failing::Unavailable => Err(Error::Unavailable("/secret/path is gone".to_owned())),
+            Failing::Unavailable | Failing::Reading => {
+                Err(Error::Unavailable("/secret/path is gone".to_owned()))
+            }
             Failing::Hanging => std::future::pending().await,
         }
     }
@@ -100,6 +104,9 @@ impl Directory for FailingStore {
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
+        if matches!(self.failing, Failing::Reading) {
+            return self.fail().await;
+        }
         self.inner.care_relation(patient, member).await
     }
 
