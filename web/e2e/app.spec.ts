@@ -53,13 +53,26 @@ test("after the server was killed and is back, the page is complete by itself", 
   expect(await number(page, "[data-patient-page]", "data-missing")).toBe(0);
 });
 
-test("a patient sees nobody but themselves", async ({ page }) => {
-  await signIn(page, /\(nurse\)/);
+test("a patient who has not let the nurse in is not listed", async ({ page }) => {
   const listed = page.locator("[data-patient]");
-  await expect(listed.nth(1)).toBeVisible();
+  await page.goto(server.url);
+  const foreign = page.getByRole("button", { name: /Eli Stern/ });
+  await expect(foreign).toBeVisible();
+  await signIn(page, /\(nurse\)/);
+  await expect(listed).toHaveCount(3);
+  await expect(page.getByText("Eli Stern")).toHaveCount(0);
   await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByRole("button", { name: /\(patient\)/ }).first().click();
+  await foreign.click();
   await expect(listed).toHaveCount(1);
+  await expect(page.getByRole("heading", { name: "Eli Stern" })).toBeVisible();
+  await expect(page.locator("[data-patient-page]")).toContainText("No measurements yet");
+  await expectAccessible(page);
+});
+
+test("whoever may see nobody is told so", async ({ page }) => {
+  await signIn(page, /\(admin\)/);
+  await expect(page.getByRole("main")).toContainText("No patient has let you in yet");
+  await expectAccessible(page);
 });
 
 test("a refused token ends on the sign-in screen with the reason", async ({ page }) => {

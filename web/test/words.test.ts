@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
+import { peopleFirst } from "../src/lib/api.js";
 import { ago } from "../src/lib/clock.svelte.js";
 import { describeChart, extentOf } from "../src/lib/describe.js";
 import { compareMetrics, formatTime, metricStyle } from "../src/lib/metrics.js";
 import { Ring } from "../src/lib/ring.js";
+import { sparkline } from "../src/lib/sparkline.js";
 import { trendOf } from "../src/lib/trend.js";
 import { WINDOWS } from "../src/lib/windows.js";
 
@@ -30,6 +32,19 @@ test("a chart in words names latest value, unit, trend, time and extent", () => 
   expect(words).toBe(
     `Heart rate chart, last 1 min: latest 72 bpm, rising, taken ${formatTime(time, time)}; from 60 to 72 bpm`,
   );
+});
+
+test("a demo offers people, carers first, and no devices", () => {
+  const roles = ["admin", "device", "patient", "nurse", "patient"];
+  const signIns = roles.map((role, index) => ({ user: `demo-${index}`, name: "", role, token: "" }));
+  expect(peopleFirst(signIns).map(({ user }) => user)).toEqual(["demo-3", "demo-2", "demo-4", "demo-0"]);
+});
+
+test("a sparkline fills its box with the newest sixty points", () => {
+  const points = sparkline(ringOf(Array.from({ length: 100 }, (_, index) => index)), 1).split(" ");
+  expect(points).toHaveLength(60);
+  expect([points[0], points.at(-1)]).toEqual(["0.0,22.0", "100.0,2.0"]);
+  expect(sparkline(ringOf([7]), 0)).toBe("0.0,12.0");
 });
 
 test("another day is shown with its date", () => {

@@ -64,6 +64,14 @@ export class Api {
   }
 }
 
+const ROLES = ["nurse", "doctor", "caregiver", "patient", "admin"];
+
+/** Who looks at screens, carers first; devices have no use for this app. */
+export function peopleFirst(signIns: readonly DemoSignIn[]): DemoSignIn[] {
+  const people = signIns.filter(({ role }) => ROLES.includes(role));
+  return people.sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
+}
+
 /** The sign-ins of a demo; none when the server is no demo. */
 export async function demoSignIns(fetcher: Fetch = fetch): Promise<DemoSignIn[]> {
   const response = await fetcher("/demo/sign-ins");
