@@ -5,6 +5,13 @@ export interface Patient {
   name: string;
 }
 
+/** The signed-in user. */
+export interface Me {
+  id: string;
+  name: string;
+  role: string;
+}
+
 /** One way to sign in to a demo. */
 export interface DemoSignIn {
   user: string;
@@ -46,6 +53,10 @@ export class Api {
   constructor(token: string, fetcher: Fetch = (...args) => fetch(...args)) {
     this.#token = token;
     this.#fetch = fetcher;
+  }
+
+  me(): Promise<Me> {
+    return this.#get("/v1/me");
   }
 
   /** Those whom the signed-in user may read. */

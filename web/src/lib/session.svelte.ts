@@ -1,11 +1,11 @@
 import { type ConnectionStatus, HealthMateClient } from "@healthmate/client";
-import { Api, Problem } from "./api.js";
+import { Api, type Me, Problem } from "./api.js";
 import { LivePatient } from "./patient.svelte.js";
 
 /** The signed-in user's connection and the patients that they may read. */
 export class Session {
   status: ConnectionStatus = $state.raw({ state: "connecting" });
-  user: { id: string; role: string } | undefined = $state.raw();
+  user: Me | undefined = $state.raw();
   /** Absent until the server has told. */
   patients: LivePatient[] | undefined = $state.raw();
   /** Why the patients cannot be shown. */
@@ -43,15 +43,14 @@ export class Session {
     this.status = status;
     if (status.ended !== undefined) return this.#onSignedOut(status.ended.message);
     if (status.state !== "authenticated") return;
-    const user = this.#client.user;
-    this.user = user && { id: user.user_id, role: user.role };
     void this.#loadPatients();
   }
 
   /** Asks again after each reconnect: people may have joined or left. */
   async #loadPatients(): Promise<void> {
     try {
-      const listed = await this.#api.patients();
+      const [me, listed] = await Promise.all([this.#api.me(), this.#api.patients()]);
+      this.user = me;
       for (const gone of this.patients ?? []) if (!listed.some(({ id }) => id === gone.id)) gone.leave();
       this.patients = listed.map((patient) => this.#find(patient.id) ?? new LivePatient(patient, this.#client, this.#api));
       this.problem = undefined;
