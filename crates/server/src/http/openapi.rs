@@ -49,7 +49,7 @@ fn write() -> String {
         "schemas": schemas(),
         "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
     });
-    describe_problems(&mut document);
+    complete(&mut document);
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
@@ -72,20 +72,39 @@ fn schemas() -> Map<String, Value> {
     generator.take_definitions(true)
 }
 
-/// Every refusal has the same body.
-fn describe_problems(document: &mut Value) {
+/// What the annotations cannot say: every refusal has the same body, a request's body must be there, and a parameter
+/// that may be absent is not `null`.
+fn complete(document: &mut Value) {
     let operations = document["paths"]
         .as_object_mut()
         .into_iter()
         .flat_map(Map::values_mut);
-    let operations = operations
+    for operation in operations
         .filter_map(Value::as_object_mut)
-        .flat_map(Map::values_mut);
-    for responses in operations.filter_map(|operation| operation["responses"].as_object_mut()) {
-        for (_, response) in responses
-            .iter_mut()
-            .filter(|(status, _)| status.as_str() >= "400")
+        .flat_map(Map::values_mut)
+    {
+        if let Some(body) = operation.get_mut("requestBody") {
+            body["required"] = json!(true);
+        }
+        for parameter in operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
         {
+            let Some(kind) = parameter.pointer_mut("/schema/type") else {
+                continue;
+            };
+            if let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned() {
+                *kind = first;
+            }
+        }
+        let responses = operation
+            .get_mut("responses")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten();
+        for (_, response) in responses.filter(|(status, _)| status.as_str() >= "400") {
             response["content"] =
                 json!({ PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } });
         }
@@ -142,5 +161,8 @@ mod tests {
                 .starts_with("3.1")
         );
         assert_eq!(document["paths"].as_object().expect("paths").len(), 10);
+        let record = &document["paths"]["/v1/measurements"]["post"];
+        assert_eq!(record["requestBody"]["required"], true);
+        assert_eq!(record["parameters"][0]["schema"]["type"], "string");
     }
 }
