@@ -180,6 +180,10 @@ impl ClientMessage {
     /// # Errors
     /// If it is no JSON object, its `type` is unknown, or a field is missing, of the wrong kind or past its limit.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
+        // serde would take an array for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(malformed(text, None));
+        }
         let Head {
             r#type,
             correlation_id,
@@ -255,16 +259,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
     let mut reader = serde_json::Deserializer::from_str(text);
     let refused = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
     let Some(refused) = refused.filter(|error| error.inner().is_data()) else {
-        let message = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Err(error) => format!("not valid JSON: {error}"),
-            Ok(_) => "not a JSON object".to_owned(),
-        };
-        return ParseError {
-            code: ErrorCode::MalformedJson,
-            message,
-            field: None,
-            correlation_id,
-        };
+        return malformed(text, correlation_id);
     };
     let problem = refused.inner().to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
@@ -294,6 +289,20 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
         code: ErrorCode::InvalidField,
         message: problem.to_owned(),
         field,
+        correlation_id,
+    }
+}
+
+/// The text is no JSON, or no object.
+fn malformed(text: &str, correlation_id: Option<CorrelationId>) -> ParseError {
+    let message = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Err(error) => format!("not valid JSON: {error}"),
+        Ok(_) => "not a JSON object".to_owned(),
+    };
+    ParseError {
+        code: ErrorCode::MalformedJson,
+        message,
+        field: None,
         correlation_id,
     }
 }

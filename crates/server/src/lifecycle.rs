@@ -74,27 +74,46 @@ impl Server {
         let tls = tls::acceptor(settings)?;
         let origins = Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?);
         let places = Arc::new(Semaphore::new(app.settings.limits.max_connections as usize));
-        let ground = Ground { app: Arc::clone(&app), router: http::router(Arc::clone(&app)), tls, origins, places };
+        let ground = Ground {
+            app: Arc::clone(&app),
+            router: http::router(Arc::clone(&app)),
+            tls,
+            origins,
+            places,
+        };
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
 
-        let handles: Vec<Arc<ShardHandle>> = (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
+        let handles: Vec<Arc<ShardHandle>> = (0..shard_count(settings.shards))
+            .map(|_| Arc::default())
+            .collect();
         let counted = Arc::clone(&app.metrics);
-        app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
-            counted.events_published.inc_by(events as u64);
-            counted.commit_events.observe(events as f64);
-        }));
+        app.store
+            .set_commit_listener(publish::listener(handles.clone(), move |events| {
+                counted.events_published.inc_by(events as u64);
+                counted.commit_events.observe(events as f64);
+            }));
         let start = |(number, handle): (usize, &Arc<ShardHandle>)| {
-            let thread = shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
+            let thread =
+                shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
             Ok((Arc::clone(handle), thread))
         };
-        let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
+        let shards = handles
+            .iter()
+            .enumerate()
+            .map(start)
+            .collect::<Result<_, ServeError>>()?;
         let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
         let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
         app.set_ready(true);
-        Ok(Self { address, app, shards, tasks: vec![accepting, trimming] })
+        Ok(Self {
+            address,
+            app,
+            shards,
+            tasks: vec![accepting, trimming],
+        })
     }
 
     /// Where it listens.
@@ -113,7 +132,8 @@ impl Server {
             handle.stop();
         }
         let threads: Vec<_> = self.shards.into_iter().map(|(_, thread)| thread).collect();
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        let joined =
+            tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
         match tokio::time::timeout(grace, joined).await {
             Ok(Ok(true)) => tracing::info!("stopped"),
@@ -142,7 +162,11 @@ pub async fn serve(
     on_ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let options = Options { max_group_rows: settings.storage.max_group as usize, exclusive: true, ..Options::default() };
+    let options = Options {
+        max_group_rows: settings.storage.max_group as usize,
+        exclusive: true,
+        ..Options::default()
+    };
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
     let verifier = TokenVerifier::new(&settings.auth, &key);

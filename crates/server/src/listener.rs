@@ -56,7 +56,9 @@ pub(crate) async fn serve_socket(shard: Rc<Shard>, socket: NewSocket) {
 async fn handshake(shard: &Shard, socket: NewSocket) -> std::io::Result<Stream> {
     let stream = TcpStream::from_std(socket.stream)?;
     stream.set_nodelay(true)?;
-    let Some(acceptor) = &shard.ground.tls else { return Ok(Either::Left(stream)) };
+    let Some(acceptor) = &shard.ground.tls else {
+        return Ok(Either::Left(stream));
+    };
     match tokio::time::timeout(shard.handshake_timeout(), acceptor.accept(stream)).await {
         Ok(accepted) => accepted.map(|stream| Either::Right(Box::new(stream))),
         Err(_) => Err(std::io::ErrorKind::TimedOut.into()),

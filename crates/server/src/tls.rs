@@ -14,7 +14,9 @@ use crate::lifecycle::ServeError;
 
 /// What accepts TLS connections; `None` where no certificate is configured.
 pub(crate) fn acceptor(settings: &ServerSettings) -> Result<Option<TlsAcceptor>, ServeError> {
-    let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else { return Ok(None) };
+    let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
+        return Ok(None);
+    };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
     let chain = chain.map_err(|error| wrong(certificate, format!("not a certificate in PEM: {error}")))?;
     let private = PrivateKeyDer::from_pem_file(key)
@@ -27,5 +29,8 @@ pub(crate) fn acceptor(settings: &ServerSettings) -> Result<Option<TlsAcceptor>,
 }
 
 fn wrong(path: &Path, problem: String) -> ServeError {
-    ServeError::Tls { path: path.to_owned(), problem }
+    ServeError::Tls {
+        path: path.to_owned(),
+        problem,
+    }
 }

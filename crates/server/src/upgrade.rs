@@ -33,7 +33,11 @@ struct Opening {
 pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
     match check(shard, &request) {
         Ok((handshake, opening)) => {
-            let address = client_address(peer.ip(), request.headers(), &shard.app().settings.server.trusted_proxies);
+            let address = client_address(
+                peer.ip(),
+                request.headers(),
+                &shard.app().settings.server.trusted_proxies,
+            );
             tracing::trace!(client.address = %address, "a websocket opens");
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
@@ -51,14 +55,23 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         let detail = "no websocket is served here: use /ws/health or /ws/combined";
         return Err(refuse(Problem::new(ErrorCode::NotFound, detail)));
     };
-    let head = Handshake::check_head(request.method(), request.uri(), request.version(), request.headers());
+    let head = Handshake::check_head(
+        request.method(),
+        request.uri(),
+        request.version(),
+        request.headers(),
+    );
     let handshake = head.map_err(|refusal| {
         let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
         let mut response = refuse(problem.with_status(refusal.status()));
         response.headers_mut().extend(refusal.headers());
         response
     })?;
-    if !shard.ground.origins.allows(handshake.origin(), Some(handshake.host())) {
+    if !shard
+        .ground
+        .origins
+        .allows(handshake.origin(), Some(handshake.host()))
+    {
         let detail = "pages of this origin may not connect: add it to server.allowed_origins";
         return Err(refuse(Problem::new(ErrorCode::AccessDenied, detail).at("Origin")));
     }
@@ -69,7 +82,14 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         refuse(Problem::new(ErrorCode::TooManyRequests, detail).with_status(status))
     })?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
-    Ok((handshake, Opening { endpoint, token, place }))
+    Ok((
+        handshake,
+        Opening {
+            endpoint,
+            token,
+            place,
+        },
+    ))
 }
 
 fn refuse(problem: Problem) -> Box<Response<Body>> {
@@ -97,10 +117,14 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let lists = headers.get_all("x-forwarded-for").iter().rev();
-    let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
+    let mut hops = lists
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.rsplit(','));
     let mut address = peer;
     while is_trusted(address) {
-        let Some(Ok(hop)) = hops.next().map(|hop| hop.trim().parse()) else { break };
+        let Some(Ok(hop)) = hops.next().map(|hop| hop.trim().parse()) else {
+            break;
+        };
         address = hop;
     }
     address
@@ -122,10 +146,18 @@ mod tests {
             }
             client_address(peer.parse().expect("valid"), &headers, &trusted).to_string()
         };
-        assert_eq!(address("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "nobody vouches");
+        assert_eq!(
+            address("192.0.2.1", &["203.0.113.9"]),
+            "192.0.2.1",
+            "nobody vouches"
+        );
         assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(address("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
-        assert_eq!(address("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"]), "203.0.113.9", "1.1.1.1 is a claim");
+        assert_eq!(
+            address("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"]),
+            "203.0.113.9",
+            "1.1.1.1 is a claim"
+        );
         assert_eq!(address("10.0.0.1", &["1.1.1.1", "203.0.113.9"]), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["nonsense"]), "10.0.0.1");
     }

@@ -36,6 +36,7 @@ fn unknown_fields_are_tolerated() {
 fn every_refusal_names_code_field_and_problem() {
     assert_eq!(refusal("{").0, ErrorCode::MalformedJson);
     assert_eq!(refusal("[]").0, ErrorCode::MalformedJson);
+    assert_eq!(refusal(r#"["ping"]"#).0, ErrorCode::MalformedJson);
     assert_eq!(refusal("7").0, ErrorCode::MalformedJson);
     assert_eq!(refusal("").0, ErrorCode::MalformedJson);
     assert_eq!(

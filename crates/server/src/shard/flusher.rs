@@ -33,23 +33,28 @@ impl Shard {
 
     fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {
         for _ in 0..CHUNK {
-            let flushed = self.hub.borrow_mut().flush(scratch, |key, bytes| match self.connection(key) {
-                Some(connection) => {
-                    let result = connection.transport.borrow_mut().try_write(bytes);
-                    if let Ok(count) = result {
-                        self.app().metrics.sent_bytes.inc_by(count as u64);
+            let flushed = self
+                .hub
+                .borrow_mut()
+                .flush(scratch, |key, bytes| match self.connection(key) {
+                    Some(connection) => {
+                        let result = connection.transport.borrow_mut().try_write(bytes);
+                        if let Ok(count) = result {
+                            self.app().metrics.sent_bytes.inc_by(count as u64);
+                        }
+                        result
                     }
-                    result
-                }
-                None => Err(std::io::ErrorKind::NotConnected.into()),
-            });
+                    None => Err(std::io::ErrorKind::NotConnected.into()),
+                });
             let Some((key, flushed)) = flushed else { return };
             self.after_flush(key, &flushed);
         }
     }
 
     fn after_flush(self: &Rc<Self>, key: ConnectionKey, flushed: &Flushed) {
-        let Some(connection) = self.connection(key) else { return };
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
         match flushed {
             Flushed::Done | Flushed::Closed if !connection.is_flushed() => {
                 self.drain(key);
@@ -68,7 +73,9 @@ impl Shard {
     fn drain(self: &Rc<Self>, key: ConnectionKey) {
         let shard = Rc::clone(self);
         spawn_local(async move {
-            let Some(connection) = shard.connection(key) else { return };
+            let Some(connection) = shard.connection(key) else {
+                return;
+            };
             if poll_fn(|cx| connection.poll_writable(cx)).await.is_err() {
                 return connection.end();
             }

@@ -1,0 +1,11 @@
+//! The server through its front door: a real listener, real sockets, an independent WebSocket client.
+
+mod access;
+mod client;
+mod handshake;
+mod limits;
+mod live;
+mod resume;
+mod server;
+mod stop;
+mod tls;

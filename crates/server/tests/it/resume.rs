@@ -1,0 +1,207 @@
+//! Coming back: stale state and events are fresh state, over both stores, under load.
+
+use healthmate_protocol::client::SubscribeSince;
+use healthmate_protocol::server::{GapReason, Resumed};
+use healthmate_protocol::{Epoch, Offset};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::client::{Came, Client};
+use crate::server::{StoreKind, TestServer};
+
+/// How a watcher's connection ends, after how many events.
+#[derive(Clone, Debug)]
+struct Cut {
+    after: usize,
+    politely: bool,
+}
+
+/// Watches `health:ana` through all the cuts, until it has seen `total` events; returns the offsets it saw.
+async fn watch(server: &TestServer, cuts: Vec<Cut>, total: u64) -> Vec<u64> {
+    let mut seen: Vec<u64> = Vec::new();
+    let mut cuts = cuts.into_iter();
+    while seen.last() != Some(&total) {
+        let mut client = server.connect("nora").await;
+        let since = SubscribeSince {
+            epoch: server.app.store.epoch(),
+            offset: Offset(seen.last().copied().unwrap_or(0)),
+        };
+        let started = client.subscribe("health:ana", Some(&since)).await;
+        assert_eq!(started.resumed, Some(Resumed::Complete));
+        let cut = cuts.next().unwrap_or(Cut {
+            after: usize::MAX,
+            politely: true,
+        });
+        let mut left = cut.after;
+        while left > 0 && seen.last() != Some(&total) {
+            let Came::Message(envelope) = client.come().await else {
+                panic!("closed by the server")
+            };
+            if let Some((_, offset)) = envelope.position {
+                seen.push(offset.0);
+                left -= 1;
+            }
+        }
+        end(client, cut.politely).await;
+    }
+    seen
+}
+
+async fn end(mut client: Client, politely: bool) {
+    if politely {
+        // The server may have events on the way; what matters is that it hears the close.
+        drop(client.socket.close(None).await);
+    }
+    drop(client);
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    (0usize..40, any::<bool>()).prop_map(|(after, politely)| Cut { after, politely })
+}
+
+/// However often and wherever watchers are cut while two devices keep sending, each sees every event once, in order.
+fn watchers_miss_nothing(kind: StoreKind, cases: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    let strategy = (
+        prop::collection::vec(prop::collection::vec(cut(), 0..6), 3),
+        prop::collection::vec(1u32..20, 10..30),
+    );
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    runner
+        .run(&strategy, |(watchers, batches)| {
+            runtime.block_on(async {
+                let server = TestServer::start_with(kind, |settings| {
+                    // So little room that slow moments make readers fall back to the log.
+                    settings.limits.queued_bytes_per_connection = 4096;
+                })
+                .await;
+                let total: u64 = 2 * batches.iter().map(|size| u64::from(*size)).sum::<u64>();
+                let send = |user: &'static str| {
+                    let (server, batches) = (&server, &batches);
+                    async move {
+                        let mut sender = server.connect(user).await;
+                        for size in batches {
+                            sender.record(0..*size).await;
+                        }
+                    }
+                };
+                let watched = futures_util::future::join_all(
+                    watchers.iter().map(|cuts| watch(&server, cuts.clone(), total)),
+                );
+                let (seen, (), ()) = tokio::join!(watched, send("ana"), send("watch-ana"));
+                for offsets in seen {
+                    prop_assert_eq!(&offsets, &(1..=total).collect::<Vec<_>>());
+                }
+                server.stop().await;
+                Ok(())
+            })
+        })
+        .unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+}
+
+#[test]
+fn watchers_miss_nothing_over_memory() {
+    watchers_miss_nothing(StoreKind::Memory, 24);
+}
+
+#[test]
+fn watchers_miss_nothing_over_sqlite() {
+    watchers_miss_nothing(StoreKind::Sqlite, 12);
+}
+
+#[tokio::test]
+async fn a_gap_is_told_exactly() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |_| {}).await;
+        let epoch = server.app.store.epoch();
+        let mut ana = server.connect("ana").await;
+        ana.record(0..10).await;
+        server
+            .app
+            .store
+            .trim(server.app.clock.now().plus_millis(1000), 4)
+            .await
+            .expect("trimmed");
+        ana.record(0..2).await;
+        let other = Epoch::new("another").expect("valid");
+        let cases = [
+            (
+                &epoch,
+                2,
+                Resumed::Gap,
+                Some((3, 4)),
+                Some(GapReason::Retention),
+                5,
+            ),
+            (&epoch, 6, Resumed::Complete, None, None, 7),
+            (
+                &epoch,
+                99,
+                Resumed::Gap,
+                Some((1, 4)),
+                Some(GapReason::AheadOfLog),
+                5,
+            ),
+            (
+                &other,
+                6,
+                Resumed::Gap,
+                Some((1, 4)),
+                Some(GapReason::NewEpoch),
+                5,
+            ),
+        ];
+        for (epoch, offset, resumed, gone, reason, first) in cases {
+            let mut nora = server.connect("nora").await;
+            let since = SubscribeSince {
+                epoch: epoch.clone(),
+                offset: Offset(offset),
+            };
+            let started = nora.subscribe("health:ana", Some(&since)).await;
+            assert_eq!(
+                (started.head, started.resumed, started.reason),
+                (Offset(12), Some(resumed), reason)
+            );
+            assert_eq!(
+                started.from.zip(started.to).map(|(from, to)| (from.0, to.0)),
+                gone
+            );
+            let expected: Vec<u64> = (first..=12).collect();
+            assert_eq!(nora.offsets(expected.len()).await, expected);
+        }
+        server.stop().await;
+    }
+}
+
+/// A reader that stops reading costs no more than its budget, slows nobody, and has every event once it reads on.
+#[tokio::test]
+async fn a_slow_reader_has_everything_in_the_end() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |settings| {
+            settings.limits.queued_bytes_per_connection = 65_536
+        })
+        .await;
+        let mut slow = server.connect("nora").await;
+        slow.subscribe("health:ana", None).await;
+        let mut quick = server.connect("nora").await;
+        quick.subscribe("health:ana", None).await;
+        let mut device = server.connect("watch-ana").await;
+        let total = 200 * 300;
+        let reading = tokio::spawn(async move { quick.offsets(total).await.len() });
+        for _ in 0..200 {
+            // About 20 MB in all: more than the sockets hold between the server and a reader that does not read.
+            device.record(0..300).await;
+        }
+        assert_eq!(reading.await.expect("read"), total);
+        let expected: Vec<u64> = (1..=total as u64).collect();
+        assert_eq!(slow.offsets(total).await, expected);
+        server.stop().await;
+    }
+}
