@@ -11,7 +11,7 @@ mod token;
 #[cfg(test)]
 pub(crate) mod scripted_peer;
 
-pub(crate) use backoff::Backoff;
+pub(crate) use backoff::{Backoff, seed};
 pub(crate) use connection::{Connection, Received, Target};
 pub(crate) use error::ClientError;
 pub(crate) use reconnect::{Link, Reconnect};

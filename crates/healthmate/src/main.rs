@@ -1,10 +1,20 @@
-//! The command line of HealthMate.
+//! The command line of HealthMate: serve, the clients `replay` and `watch`, and what an administrator needs.
+//!
+//! Each command is a file under `cli/`; the clients are in `client/`, `replay/` and `watch/`, the demo's people and
+//! devices in `demo/`. Data goes to stdout, everything else to stderr.
 
+mod cli;
 mod client;
+mod demo;
 mod replay;
 mod watch;
 
+use std::process::ExitCode;
+
+// Many small messages of many threads: it is faster here than the system's, and keeps less.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use healthmate_care::Clock;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -47,6 +48,12 @@ impl Backoff {
     pub(crate) fn reset(&mut self) {
         self.attempt = 0;
     }
+}
+
+/// A seed for [`Backoff::new`].
+pub(crate) fn seed(clock: &dyn Clock) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = clock.random();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use healthmate_protocol::client::Authenticate;
-use healthmate_protocol::server::{AuthenticationSuccess, ConnectionEstablished};
+use healthmate_protocol::server::ConnectionEstablished;
 use healthmate_protocol::{ClientMessage, Command, Envelope, SUBPROTOCOL, ServerMessage};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -70,8 +70,6 @@ pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// What the server said first.
     pub(crate) established: ConnectionEstablished,
-    /// Who the client is.
-    pub(crate) signed_in: AuthenticationSuccess,
 }
 
 impl Connection {
@@ -88,14 +86,10 @@ impl Connection {
         let mut socket = timeout(SETUP_TIMEOUT, Box::pin(dial(target)))
             .await
             .map_err(|_| late())??;
-        let (established, signed_in) = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token))
+        let established = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token))
             .await
             .map_err(|_| late())??;
-        Ok(Self {
-            socket,
-            established,
-            signed_in,
-        })
+        Ok(Self { socket, established })
     }
 
     /// Sends one message.
@@ -148,7 +142,7 @@ async fn dial(target: &Target) -> Result<WebSocketStream<MaybeTlsStream<TcpStrea
 async fn sign_in(
     socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
     token: &Token,
-) -> Result<(ConnectionEstablished, AuthenticationSuccess), ClientError> {
+) -> Result<ConnectionEstablished, ClientError> {
     let command = Command::Authenticate(Authenticate {
         token: token.reveal().to_owned(),
     });
@@ -161,11 +155,10 @@ async fn sign_in(
     loop {
         match receive(socket).await?.envelope.message {
             ServerMessage::ConnectionEstablished(hello) => established = Some(hello),
-            ServerMessage::AuthenticationSuccess(signed_in) => {
-                let hello = established.ok_or_else(|| {
+            ServerMessage::AuthenticationSuccess(_) => {
+                return established.ok_or_else(|| {
                     ClientError::Protocol("connection_established did not come first".to_owned())
-                })?;
-                return Ok((hello, signed_in));
+                });
             }
             ServerMessage::AuthenticationFailed(refusal) => {
                 let (code, message, retry) = (refusal.code, refusal.message, refusal.retry);

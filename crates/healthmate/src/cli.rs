@@ -1,0 +1,129 @@
+//! The commands.
+
+mod care;
+mod config;
+mod failure;
+mod migrate;
+mod output;
+mod replay;
+mod schema;
+mod serve;
+mod settings;
+mod sign_in;
+mod span;
+mod token;
+mod user;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use failure::Failure;
+
+/// The real-time backend of a health app, in one binary
+#[derive(Parser)]
+#[command(name = "healthmate", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  healthmate serve --demo                  try it: people, devices and their measurements
+  healthmate watch health:demo-ana --as demo-nora
+  healthmate config show                   every setting and where it stands
+
+`healthmate COMMAND --help` tells more about a command.";
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Replay(replay::Replay),
+    Watch(watch::Watch),
+    User(user::User),
+    Care(care::Care),
+    Token(token::Token),
+    Config(config::Config),
+    Migrate(migrate::Migrate),
+    Schema(schema::Schema),
+}
+
+/// The commands as the help groups them. A test finds every command here.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Server", &["serve", "config", "migrate"]),
+    ("Clients", &["replay", "watch"]),
+    ("People", &["user", "care", "token"]),
+    ("Documents", &["schema"]),
+];
+
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}\n";
+
+/// Runs the command of the process's arguments.
+pub(crate) fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let ended = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command.run(),
+        Err(error) => error.exit(),
+    };
+    ended.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(command) => command.run(),
+            Self::Replay(command) => command.run(),
+            Self::Watch(command) => command.run(),
+            Self::User(command) => command.run(),
+            Self::Care(command) => command.run(),
+            Self::Token(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Migrate(command) => command.run(),
+            Self::Schema(command) => command.run(),
+        }
+    }
+}
+
+/// The command line, with its commands grouped: clap itself lists them in one heap.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let mut groups = String::new();
+    for (heading, names) in GROUPS {
+        groups.push_str(&format!("{heading}:\n"));
+        for name in *names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            groups.push_str(&format!("  {name:<9}{about}\n"));
+        }
+        groups.push('\n');
+    }
+    command.before_help(groups).help_template(TEMPLATE)
+}
+
+/// Runs a command that waits: one thread is enough for a client or an administrator.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
+        .block_on(future)
+}
+
+/// Completes when the process is asked to stop, by Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Where signals cannot be heard, the default action ends the process, which is what they ask for.
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

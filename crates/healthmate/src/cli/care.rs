@@ -1,0 +1,179 @@
+//! `healthmate care`
+
+use clap::{Args, Subcommand};
+use healthmate_care::CareRelation;
+use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::{Directory, Error};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::settings::{SettingsArgs, open_store, system_clock};
+use super::{block_on, output};
+
+/// Let members into a patient's care team, and list it
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Care {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  healthmate care add patient-1 nurse-1
+  healthmate care add patient-1 locum-1 --until 2026-12-31T18:00:00+01:00
+  healthmate care list patient-1";
+
+#[derive(Subcommand)]
+enum Action {
+    /// Let a member in, or change until when
+    Add {
+        /// Who is cared for
+        patient: UserId,
+        /// Who may read the patient's measurements
+        member: UserId,
+        /// When it ends, in RFC 3339 [default: it does not]
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List a patient's care team
+    List {
+        /// Who is cared for
+        patient: UserId,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// A relation as `--json` prints it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    patient: &'a UserId,
+    member: &'a UserId,
+    starts_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Timestamp>,
+    holds: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn at(now: Timestamp, relation: &'a CareRelation) -> Self {
+        let CareRelation {
+            patient,
+            member,
+            starts_at,
+            ends_at,
+        } = relation;
+        Self {
+            patient,
+            member,
+            starts_at: *starts_at,
+            ends_at: *ends_at,
+            holds: relation.holds_at(now),
+        }
+    }
+}
+
+impl Care {
+    /// Does what is asked.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let now = system_clock().now();
+        match self.action {
+            Action::Add {
+                patient,
+                member,
+                until,
+                common,
+            } => add(
+                CareRelation {
+                    patient,
+                    member,
+                    starts_at: now,
+                    ends_at: until,
+                },
+                now,
+                &common,
+            ),
+            Action::List { patient, common } => list(&patient, now, &common),
+        }
+    }
+}
+
+fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<(), Failure> {
+    if relation.ends_at.is_some_and(|end| end <= now) {
+        return Err(Failure::usage("--until lies in the past"));
+    }
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    block_on(async {
+        // Who is in the team already stays in it from the same day on.
+        let before = store
+            .care_relation(&relation.patient, &relation.member)
+            .await
+            .map_err(Failure::failed)?;
+        if let Some(before) = before.filter(|before| before.holds_at(now)) {
+            relation.starts_at = before.starts_at;
+        }
+        match store.add_care_relation(relation.clone()).await {
+            Err(Error::NotFound(what)) => {
+                let (patient, member) = (&relation.patient, &relation.member);
+                Err(Failure::failed(format!(
+                    "no such {what}: {patient} must be a patient and {member} a user"
+                )))
+            }
+            added => added.map_err(Failure::failed),
+        }
+    })?;
+    if common.json {
+        return output::json(&Shown::at(now, &relation));
+    }
+    let until = relation
+        .ends_at
+        .map(|end| format!(" until {end}"))
+        .unwrap_or_default();
+    output::line(&format!(
+        "{} is in the care team of {}{until}",
+        relation.member, relation.patient
+    ))
+}
+
+fn list(patient: &UserId, now: Timestamp, common: &Common) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Team<'a> {
+        care_team: Vec<Shown<'a>>,
+    }
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let team = block_on(async {
+        match store.user(patient).await.map_err(Failure::failed)? {
+            None => Err(Failure::failed(format!("there is no user {patient}"))),
+            Some(_) => store.care_team(patient).await.map_err(Failure::failed),
+        }
+    })?;
+    if common.json {
+        return output::json(&Team {
+            care_team: team.iter().map(|relation| Shown::at(now, relation)).collect(),
+        });
+    }
+    let row = |relation: &CareRelation| {
+        let until = relation.ends_at.map(|end| end.to_string()).unwrap_or_default();
+        let holds = if relation.holds_at(now) { "yes" } else { "no" };
+        [
+            relation.member.to_string(),
+            holds.to_owned(),
+            relation.starts_at.to_string(),
+            until,
+        ]
+    };
+    let rows: Vec<_> = team.iter().map(row).collect();
+    output::line(&output::table(["member", "holds", "from", "until"], &rows))
+}

@@ -1,0 +1,88 @@
+//! The settings a command works with, and what they lead to: the store and the secret.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use healthmate_care::{Clock, SystemClock};
+use healthmate_server::auth::{TokenVerifier, secret};
+use healthmate_server::config::{ConfigError, Overrides, Settings};
+use healthmate_storage_sqlite::{Options, SqliteStore};
+
+use super::failure::Failure;
+
+/// Where the settings are.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SettingsArgs {
+    /// Folder of the database and the secret [default: healthmate-data]
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    data: Option<PathBuf>,
+    /// TOML file with settings; each is also an environment variable HEALTHMATE_SECTION__NAME
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+}
+
+impl SettingsArgs {
+    /// Reads the settings from flags, environment and file.
+    pub(crate) fn load(&self) -> Result<Settings, Failure> {
+        self.load_with(Overrides::default()).map_err(Failure::usage)
+    }
+
+    /// The same, with what other flags say.
+    pub(crate) fn load_with(&self, overrides: Overrides) -> Result<Settings, ConfigError> {
+        let overrides = Overrides {
+            data: self.data.clone(),
+            ..overrides
+        };
+        // A variable that is no text cannot name a setting.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Settings::load(self.config.as_deref(), environment, overrides)
+    }
+
+    /// Whether a data folder was named.
+    pub(crate) fn names_data(&self) -> bool {
+        self.data.is_some()
+    }
+}
+
+/// The machine's clock.
+pub(crate) fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::default())
+}
+
+/// Opens the database of the data folder, beside a server that may be running.
+pub(crate) fn open_store(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<SqliteStore>, Failure> {
+    open(settings, clock, false)
+}
+
+/// Opens the database of the data folder, unless a server has it.
+pub(crate) fn open_store_alone(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<SqliteStore>, Failure> {
+    open(settings, clock, true)
+}
+
+fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<Arc<SqliteStore>, Failure> {
+    let options = Options {
+        exclusive,
+        ..Options::default()
+    };
+    SqliteStore::open(&settings.server.data, &options, Arc::clone(clock)).map_err(Failure::failed)
+}
+
+/// Makes tokens the server of these settings takes. The secret is made if there is none yet.
+pub(crate) fn signer(settings: &Settings, clock: &dyn Clock) -> Result<TokenVerifier, Failure> {
+    let secret = secret::load_or_create(settings, clock).map_err(Failure::failed)?;
+    Ok(TokenVerifier::new(&settings.auth, &secret))
+}
+
+/// The same, if there is a secret; makes none.
+pub(crate) fn existing_signer(settings: &Settings) -> Result<Option<TokenVerifier>, Failure> {
+    let file = settings.server.data.join(secret::FILE_NAME);
+    if settings.auth.jwt_secret.is_none() && !file.exists() {
+        return Ok(None);
+    }
+    signer(settings, system_clock().as_ref()).map(Some)
+}

@@ -1,0 +1,168 @@
+//! `healthmate token`
+
+use std::io::Read;
+
+use clap::{Args, Subcommand};
+use healthmate_care::Clock;
+use healthmate_protocol::{Timestamp, UserId};
+use healthmate_server::auth::{self, TokenVerifier};
+use healthmate_storage::Directory;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::settings::{SettingsArgs, existing_signer, open_store, signer, system_clock};
+use super::span::Span;
+use super::{block_on, output};
+
+/// Issue tokens with the server's secret, and look into them
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  healthmate token issue nurse-1 --ttl 8h > nurse.token
+  healthmate token inspect - < nurse.token";
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print a token for a user
+    Issue {
+        /// The user
+        user: UserId,
+        /// How long it is good
+        #[arg(long, value_name = "SPAN", default_value = "12h")]
+        ttl: Span,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say what a token claims, and whether the server would take it
+    Inspect {
+        /// The token; - reads it from stdin, which keeps it out of the shell's history
+        token: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// What `inspect` found. It does not repeat the token.
+#[derive(Serialize)]
+struct Inspected {
+    header: Value,
+    claims: Value,
+    /// Whether the server would take it; absent where there is no secret to check it with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid: Option<bool>,
+    /// The code of the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+impl Token {
+    /// Does what is asked.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let clock = system_clock();
+        match self.action {
+            Action::Issue { user, ttl, common } => issue(&user, ttl, clock.as_ref(), &common),
+            Action::Inspect { token, common } => inspect(&token, clock.now(), &common),
+        }
+    }
+}
+
+fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &Common) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Issued<'a> {
+        user: &'a UserId,
+        expires_at: Timestamp,
+        token: &'a str,
+    }
+    if ttl.seconds == 0 {
+        return Err(Failure::usage("--ttl must be at least 1s"));
+    }
+    let settings = common.settings.load()?;
+    let store = open_store(&settings, &system_clock())?;
+    let user = block_on(async { store.user(id).await.map_err(Failure::failed) })?;
+    let user = user.ok_or_else(|| Failure::failed(format!("there is no user {id}")))?;
+    if !user.active {
+        return Err(Failure::failed(format!("user {id} is disabled")));
+    }
+    let now = clock.now();
+    let token = signer(&settings, clock)?.issue(id, ttl.seconds, now);
+    if common.json {
+        let expires_at = now.plus_millis(i64::from(ttl.seconds) * 1000);
+        output::json(&Issued {
+            user: id,
+            expires_at,
+            token: &token,
+        })
+    } else {
+        output::line(&token)
+    }
+}
+
+fn inspect(token: &str, now: Timestamp, common: &Common) -> Result<(), Failure> {
+    let token = match token {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin()
+                .take(auth::MAX_TOKEN_BYTES as u64 + 2)
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;
+            text.trim().to_owned()
+        }
+        given => given.to_owned(),
+    };
+    let parts = auth::inspect(&token).map_err(|error| Failure::failed(format!("no token: {error}")))?;
+    let verdict = existing_signer(&common.settings.load()?)?.map(|verifier| verdict(&verifier, &token, now));
+    let part = |name: &str| parts.get(name).cloned().unwrap_or_default();
+    let inspected = Inspected {
+        header: part("header"),
+        claims: part("claims"),
+        valid: verdict.map(|verdict| verdict.is_ok()),
+        code: verdict.and_then(Result::err),
+    };
+    if common.json {
+        output::json(&inspected)
+    } else {
+        output::line(&describe(&inspected))
+    }
+}
+
+fn verdict(verifier: &TokenVerifier, token: &str, now: Timestamp) -> Result<(), &'static str> {
+    verifier
+        .verify(token, now)
+        .map(drop)
+        .map_err(|error| error.code().as_str())
+}
+
+fn describe(inspected: &Inspected) -> String {
+    let mut lines = vec![
+        format!("header  {}", inspected.header),
+        format!("claims  {}", inspected.claims),
+    ];
+    for (claim, what) in [("iat", "issued"), ("nbf", "not before"), ("exp", "ends")] {
+        if let Some(seconds) = inspected.claims.get(claim).and_then(Value::as_i64) {
+            let time = Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+            lines.push(format!("{what:<11} {time}"));
+        }
+    }
+    lines.push(match (inspected.valid, inspected.code) {
+        (Some(true), _) => "good: the server of this data folder takes it".to_owned(),
+        (_, Some(code)) => format!("refused: {code}"),
+        _ => "not checked: there is no secret in the data folder".to_owned(),
+    });
+    lines.join("\n")
+}

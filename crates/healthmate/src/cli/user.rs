@@ -1,0 +1,226 @@
+//! `healthmate user`
+
+use clap::{Args, Subcommand};
+use healthmate_care::{Role, User as Person};
+use healthmate_protocol::UserId;
+use healthmate_storage::{Directory, Error};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::settings::{SettingsArgs, open_store, system_clock};
+use super::{block_on, output};
+
+/// The longest name, in characters.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Add, list, disable and enable users, also while a server runs
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct User {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  healthmate user add patient-1 --role patient --name 'Ana Ruiz'
+  healthmate user add watch-1 --role device --device-of patient-1
+  healthmate user disable watch-1";
+
+#[derive(Subcommand)]
+enum Action {
+    /// Add a user
+    Add {
+        /// Id: the `sub` of the user's tokens
+        id: UserId,
+        /// patient, caregiver, nurse, doctor, admin or device
+        #[arg(long, value_name = "ROLE")]
+        role: Role,
+        /// What people call the user [default: the id]
+        #[arg(long, value_name = "NAME", value_parser = name)]
+        name: Option<String>,
+        /// For a device: the patient whose measurements it sends
+        #[arg(long, value_name = "PATIENT")]
+        device_of: Option<UserId>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List all users
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Refuse a user everywhere from now on
+    Disable {
+        /// The user
+        id: UserId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Let a disabled user in again
+    Enable {
+        /// The user
+        id: UserId,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// A user as `--json` prints it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a UserId,
+    role: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_of: Option<&'a UserId>,
+    active: bool,
+}
+
+impl<'a> From<&'a Person> for Shown<'a> {
+    fn from(user: &'a Person) -> Self {
+        let Person {
+            id,
+            role,
+            name,
+            device_of,
+            active,
+        } = user;
+        Self {
+            id,
+            role: role.as_str(),
+            name,
+            device_of: device_of.as_ref(),
+            active: *active,
+        }
+    }
+}
+
+impl User {
+    /// Does what is asked.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.action {
+            Action::Add {
+                id,
+                role,
+                name,
+                device_of,
+                common,
+            } => {
+                let name = name.unwrap_or_else(|| id.to_string());
+                add(
+                    Person {
+                        id,
+                        role,
+                        name,
+                        device_of,
+                        active: true,
+                    },
+                    &common,
+                )
+            }
+            Action::List { common } => list(&common),
+            Action::Disable { id, common } => set_active(&id, false, &common),
+            Action::Enable { id, common } => set_active(&id, true, &common),
+        }
+    }
+}
+
+fn add(user: Person, common: &Common) -> Result<(), Failure> {
+    match (user.role, &user.device_of) {
+        (Role::Device, None) => return Err(Failure::usage("a device needs --device-of, its patient")),
+        (role, Some(_)) if role != Role::Device => {
+            return Err(Failure::usage(format!(
+                "--device-of is for devices, and this is a {role}"
+            )));
+        }
+        _ => {}
+    }
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    block_on(async {
+        store
+            .add_user(user.clone())
+            .await
+            .map_err(|error| refused(&error, &user))
+    })?;
+    show(&user, "added", common)
+}
+
+fn refused(error: &Error, user: &Person) -> Failure {
+    match (error, &user.device_of) {
+        (Error::Exists(_), _) => Failure::failed(format!("user {} exists already", user.id)),
+        (Error::NotFound(_), Some(patient)) => Failure::failed(format!("there is no patient {patient}")),
+        _ => Failure::failed(error),
+    }
+}
+
+fn list(common: &Common) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Users<'a> {
+        users: Vec<Shown<'a>>,
+    }
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let users = block_on(async { store.users().await.map_err(Failure::failed) })?;
+    if common.json {
+        return output::json(&Users {
+            users: users.iter().map(Shown::from).collect(),
+        });
+    }
+    let row = |user: &Person| {
+        let patient = user.device_of.as_ref().map(UserId::to_string).unwrap_or_default();
+        let state = if user.active { "active" } else { "disabled" };
+        [
+            user.id.to_string(),
+            user.role.to_string(),
+            state.to_owned(),
+            patient,
+            user.name.clone(),
+        ]
+    };
+    let rows: Vec<_> = users.iter().map(row).collect();
+    output::line(&output::table(
+        ["id", "role", "state", "device of", "name"],
+        &rows,
+    ))
+}
+
+fn set_active(id: &UserId, active: bool, common: &Common) -> Result<(), Failure> {
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let unknown = || Failure::failed(format!("there is no user {id}"));
+    let user = block_on(async {
+        match store.set_active(id, active).await {
+            Err(Error::NotFound(_)) => return Err(unknown()),
+            set => set.map_err(Failure::failed)?,
+        }
+        store.user(id).await.map_err(Failure::failed)?.ok_or_else(unknown)
+    })?;
+    show(&user, if active { "enabled" } else { "disabled" }, common)
+}
+
+fn show(user: &Person, done: &str, common: &Common) -> Result<(), Failure> {
+    if common.json {
+        output::json(&Shown::from(user))
+    } else {
+        output::line(&format!("{done} {} {}", user.role, user.id))
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let chars = text.trim().chars().count();
+    if (1..=MAX_NAME_CHARS).contains(&chars) && !text.chars().any(char::is_control) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err(format!(
+            "must be 1 to {MAX_NAME_CHARS} characters, without control characters"
+        ))
+    }
+}
