@@ -28,7 +28,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         app.metrics.errors.of(code).inc();
     }
     let code = code.map(ErrorCode::as_str);
-    let duration_ms = seconds * 1000.0;
+    let duration_ms = (seconds * 1e6).round() / 1e3;
     tracing::debug!(
         http.route = route,
         http.method = method,
