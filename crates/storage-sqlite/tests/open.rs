@@ -1,0 +1,275 @@
+//! Opening: what is made, what is kept, and what is refused with which sentence.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use healthmate_care::{Role, SystemClock, User};
+use healthmate_protocol::UserId;
+use healthmate_storage::{Directory, Measurements, Recording};
+use healthmate_storage_sqlite::{OpenError, Options, SqliteStore, migration_status};
+use rusqlite::Connection;
+
+fn open(dir: &Path) -> Result<Arc<SqliteStore>, OpenError> {
+    SqliteStore::open(dir, &Options::default(), Arc::new(SystemClock::default()))
+}
+
+fn beside(dir: &Path) -> Result<Arc<SqliteStore>, OpenError> {
+    let options = Options {
+        exclusive: false,
+        ..Options::default()
+    };
+    SqliteStore::open(dir, &options, Arc::new(SystemClock::default()))
+}
+
+fn patient(name: &str) -> User {
+    let id = UserId::new(name).expect("valid");
+    User {
+        id,
+        role: Role::Patient,
+        name: name.to_owned(),
+        device_of: None,
+        active: true,
+    }
+}
+
+/// A folder with a database that was closed.
+fn closed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()).expect("opened"));
+    folder
+}
+
+#[test]
+fn the_folder_is_made_for_its_owner_and_a_clean_stop_leaves_no_journal() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("a/b");
+    drop(open(&folder).expect("opened"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(
+            fs::metadata(&folder).expect("made").permissions().mode() & 0o777,
+            0o700
+        );
+    }
+    assert!(folder.join("healthmate.db").exists());
+    assert!(!folder.join("healthmate.db-wal").exists());
+}
+
+#[test]
+fn a_second_server_is_refused_until_the_first_stops() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = open(folder.path()).expect("opened");
+    let refused = open(folder.path()).expect_err("in use");
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("is in use by another healthmate server: stop that one"),
+        "{refused}"
+    );
+    drop(first);
+    open(folder.path()).expect("free again");
+}
+
+/// `healthmate user add` beside a running server: the server knows the user at once, also as an author.
+#[tokio::test]
+async fn a_command_beside_the_server_adds_a_user_whom_the_server_knows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = open(folder.path()).expect("opened");
+    let (p, q) = (patient("p"), patient("q"));
+    let empty = |user: &User| Recording {
+        patient: user.id.clone(),
+        author: user.id.clone(),
+        measurements: Vec::new(),
+        idempotency: None,
+    };
+    server.add_user(p.clone()).await.expect("added");
+    server.record(empty(&p)).await.expect("recorded");
+    assert!(server.record(empty(&q)).await.is_err());
+    let command = beside(folder.path()).expect("opened beside the server");
+    command.add_user(q.clone()).await.expect("added");
+    command.set_active(&p.id, false).await.expect("changed");
+    drop(command);
+    server.record(empty(&q)).await.expect("recorded");
+    assert!(!server.user(&p.id).await.expect("read").expect("there").active);
+    assert!(server.integrity_check().await.expect("read").is_empty());
+}
+
+#[test]
+fn what_is_no_folder_or_no_database_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "x").expect("written");
+    let refused = open(&file).expect_err("a file");
+    assert!(matches!(refused, OpenError::Folder { .. }), "{refused}");
+    assert!(
+        refused.to_string().starts_with("cannot make the data folder"),
+        "{refused}"
+    );
+    let refused = open(&file.join("below")).expect_err("below a file");
+    assert!(matches!(refused, OpenError::Folder { .. }), "{refused}");
+    fs::create_dir(folder.path().join("healthmate.db")).expect("made");
+    for refused in [open(folder.path()).err(), migration_status(folder.path()).err()] {
+        assert!(
+            matches!(refused, Some(OpenError::NotADatabase { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_text_or_somebody_elses_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("healthmate.db");
+    let text = "a shopping list, long enough to be a header of a hundred bytes ".repeat(20);
+    fs::write(&path, &text).expect("written");
+    let refused = open(folder.path()).expect_err("no database");
+    assert!(matches!(refused, OpenError::NotADatabase { .. }), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("is not a database: restore it from a backup"),
+        "{refused}"
+    );
+    assert_eq!(fs::read_to_string(&path).expect("there"), text);
+    fs::remove_file(&path).expect("removed");
+    let theirs = Connection::open(&path).expect("made");
+    theirs
+        .execute_batch("CREATE TABLE recipe (name TEXT)")
+        .expect("made");
+    drop(theirs);
+    let refused = open(folder.path()).expect_err("not ours");
+    assert!(matches!(refused, OpenError::NotOurs { .. }), "{refused}");
+    assert!(migration_status(folder.path()).is_err());
+}
+
+#[test]
+fn a_newer_database_is_refused_with_both_versions_and_unchanged() {
+    let folder = closed();
+    let path = folder.path().join("healthmate.db");
+    Connection::open(&path)
+        .expect("ours")
+        .pragma_update(None, "user_version", 99)
+        .expect("written");
+    let before = fs::read(&path).expect("there");
+    for refused in [open(folder.path()).err(), migration_status(folder.path()).err()] {
+        let refused = refused.expect("newer");
+        assert!(
+            matches!(
+                refused,
+                OpenError::Newer {
+                    found: 99,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        assert!(
+            refused
+                .to_string()
+                .contains("has schema version 99 and this healthmate knows versions up to 1")
+        );
+    }
+    assert!(fs::read(&path).expect("there") == before, "the file was touched");
+}
+
+/// Only after a server that did not stop cleanly is the file read through.
+#[test]
+fn a_damaged_database_is_refused_after_an_unclean_stop() {
+    let folder = closed();
+    let path = folder.path().join("healthmate.db");
+    let mut bytes = fs::read(&path).expect("there");
+    let pages = bytes.len() / 4096;
+    assert!(pages > 3, "there are tables to damage");
+    bytes[2 * 4096..].fill(0xA5);
+    fs::write(&path, &bytes).expect("written");
+    fs::write(folder.path().join("healthmate.db-wal"), [0; 64]).expect("written");
+    let refused = open(folder.path()).expect_err("damaged");
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("restore it from a backup"),
+        "{refused}"
+    );
+    assert!(fs::read(&path).expect("there") == bytes, "the file was touched");
+}
+
+#[test]
+fn the_status_of_migrations_makes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let applied = |dir: &Path| -> Vec<(u32, bool)> {
+        migration_status(dir)
+            .expect("read")
+            .iter()
+            .map(|step| (step.version, step.applied))
+            .collect()
+    };
+    assert_eq!(applied(&folder.path().join("nowhere")), [(1, false)]);
+    assert_eq!(applied(folder.path()), [(1, false)]);
+    assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
+    let store = open(folder.path()).expect("opened");
+    assert_eq!(applied(folder.path()), [(1, true)]);
+    drop(store);
+    assert_eq!(applied(folder.path()), [(1, true)]);
+}
+
+/// File modes do not bind root: the one who opens is another user, where the tests run as root.
+#[cfg(unix)]
+#[test]
+fn a_read_only_folder_and_a_read_only_file_are_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+    let folder = closed();
+    let program = tempfile::tempdir().expect("a folder");
+    let copy = program.path().join("opener");
+    fs::copy(std::env::current_exe().expect("this test"), &copy).expect("copied");
+    mode(program.path(), 0o755);
+    mode(&copy, 0o755);
+    let refusal = || {
+        let mut opener = Command::new(&copy);
+        opener
+            .args(["--ignored", "--exact", "opener", "--nocapture"])
+            .current_dir("/");
+        opener
+            .env("HEALTHMATE_TEST_FOLDER", folder.path())
+            .stderr(Stdio::inherit());
+        if fs::metadata(folder.path()).expect("there").uid() == 0 {
+            use std::os::unix::process::CommandExt;
+            opener.uid(65534).gid(65534);
+        }
+        String::from_utf8(opener.output().expect("run").stdout).expect("text")
+    };
+    for file in ["healthmate.db", "healthmate.lock"] {
+        mode(
+            &folder.path().join(file),
+            if file == "healthmate.db" { 0o444 } else { 0o666 },
+        );
+    }
+    mode(folder.path(), 0o755);
+    let text = refusal();
+    assert!(text.contains("refused: cannot write the database"), "{text}");
+    mode(&folder.path().join("healthmate.lock"), 0o444);
+    mode(folder.path(), 0o555);
+    let text = refusal();
+    assert!(
+        text.contains("refused: cannot write in the data folder"),
+        "{text}"
+    );
+    mode(folder.path(), 0o755);
+    mode(&folder.path().join("healthmate.db"), 0o644);
+    open(folder.path()).expect("writable again, and undamaged");
+}
+
+#[test]
+#[ignore = "the program that the test of read-only folders runs as another user"]
+fn opener() {
+    let folder = std::env::var_os("HEALTHMATE_TEST_FOLDER").expect("run by its test");
+    match open(Path::new(&folder)) {
+        Ok(_) => println!("opened"),
+        Err(error) => println!("refused: {error}"),
+    }
+}
