@@ -8,7 +8,7 @@ use healthmate_storage::Error;
 use crate::app::App;
 
 /// How often the log is trimmed.
-const TRIM_INTERVAL: Duration = Duration::from_secs(600);
+const TRIM_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How much one transaction forgets, so that no commit waits long.
 const TRIM_STEP: u32 = 2_000;

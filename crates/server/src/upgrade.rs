@@ -11,7 +11,7 @@ use healthmate_session::{Endpoint, Input};
 use healthmate_ws::Handshake;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_local;
@@ -29,6 +29,30 @@ struct Opening {
     place: OwnedSemaphorePermit,
 }
 
+/// Why a request does not become a WebSocket.
+struct Refusal {
+    problem: Problem,
+    /// What the status asks for beside it.
+    headers: HeaderMap,
+}
+
+impl From<Problem> for Box<Refusal> {
+    fn from(problem: Problem) -> Self {
+        Self::new(Refusal {
+            problem,
+            headers: HeaderMap::new(),
+        })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let mut response = self.problem.into_response();
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
 /// Answers a request to `/ws/…`: with 101, or with the reason why not.
 pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
     match check(shard, &request) {
@@ -44,16 +68,16 @@ pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<I
         }
         Err(refusal) => {
             shard.app().metrics.connections_refused.inc();
-            *refusal
+            refusal.into_response()
         }
     }
 }
 
-fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Opening), Box<Response<Body>>> {
+fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Opening), Box<Refusal>> {
     let path = request.uri().path();
     let Some(endpoint) = Endpoint::at_path(path) else {
         let detail = "no websocket is served here: use /ws/health or /ws/combined";
-        return Err(refuse(Problem::new(ErrorCode::NotFound, detail)));
+        return Err(Problem::new(ErrorCode::NotFound, detail).into());
     };
     let head = Handshake::check_head(
         request.method(),
@@ -63,9 +87,10 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
     );
     let handshake = head.map_err(|refusal| {
         let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
-        let mut response = refuse(problem.with_status(refusal.status()));
-        response.headers_mut().extend(refusal.headers());
-        response
+        Box::new(Refusal {
+            problem: problem.with_status(refusal.status()),
+            headers: refusal.headers(),
+        })
     })?;
     if !shard
         .ground
@@ -73,13 +98,13 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         .allows(handshake.origin(), Some(handshake.host()))
     {
         let detail = "pages of this origin may not connect: add it to server.allowed_origins";
-        return Err(refuse(Problem::new(ErrorCode::AccessDenied, detail).at("Origin")));
+        return Err(Problem::new(ErrorCode::AccessDenied, detail).at("Origin").into());
     }
     let free = Arc::clone(&shard.ground.places).try_acquire_owned();
     let place = free.ok().filter(|_| shard.app().is_ready()).ok_or_else(|| {
         let detail = "the server takes no more connections now";
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        refuse(Problem::new(ErrorCode::TooManyRequests, detail).with_status(status))
+        Problem::new(ErrorCode::TooManyRequests, detail).with_status(status)
     })?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
     Ok((
@@ -92,24 +117,20 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
     ))
 }
 
-fn refuse(problem: Problem) -> Box<Response<Body>> {
-    Box::new(problem.into_response())
-}
-
 async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
     let upgraded: Upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "a client left in its handshake"),
     };
     // Out of hyper's hands, so that nothing of HTTP stays with the connection.
-    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
         return tracing::error!("an upgraded connection is not the socket it came on");
     };
-    let connection = Connection::open(&shard, parts.io.into_inner(), opening.endpoint, opening.place);
+    let connection = Connection::open(&shard, io.into_inner(), opening.endpoint, opening.place);
     if let Some(token) = opening.token {
         connection.drive(&shard, Input::Token(token));
     }
-    connection.run(shard, parts.read_buf).await;
+    connection.run(shard, read_buf).await;
 }
 
 /// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one

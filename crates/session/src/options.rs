@@ -26,7 +26,7 @@ impl Default for Options {
         Self {
             authenticate_within: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(3600),
+            idle_timeout: Duration::from_hours(1),
             topics: 128,
             pending_requests: 64,
             max_message_bytes: 64 * 1024,

@@ -55,12 +55,14 @@ mod tests {
 
     use super::*;
 
-    /// (oldest, head, since) to (after, resumed, gone, reason)
+    /// Where delivery starts, whether it is whole, from where to where events are gone, and why.
+    type Answer = (u64, Option<Resumed>, Option<(u64, u64)>, Option<GapReason>);
+
     fn decide(
         oldest: u64,
         head: u64,
         since: Option<(&str, u64)>,
-    ) -> (u64, Option<Resumed>, Option<(u64, u64)>, Option<GapReason>) {
+    ) -> Answer {
         let epoch = Epoch::new("now").expect("valid");
         let log = OpenedTopic {
             epoch,

@@ -92,7 +92,7 @@ async fn listed_origins_may_connect() {
 #[tokio::test]
 async fn a_silent_handshake_is_closed() {
     let server = TestServer::start_with(StoreKind::Memory, |settings| {
-        settings.limits.handshake_timeout_s = 1
+        settings.limits.handshake_timeout_s = 1;
     })
     .await;
     let mut silent = TcpStream::connect(server.address()).await.expect("listening");

@@ -105,7 +105,13 @@ async fn a_measurement_sent_again_is_stored_once() {
                 ))
                 .await;
             let reply = device.envelope().await;
-            assert_eq!(reply.correlation_id.as_ref().map(|id| id.as_str()), Some("r"));
+            assert_eq!(
+                reply
+                    .correlation_id
+                    .as_ref()
+                    .map(healthmate_protocol::CorrelationId::as_str),
+                Some("r")
+            );
             let ServerMessage::Acknowledgment(stored) = reply.message else {
                 panic!("not stored")
             };
@@ -153,7 +159,7 @@ async fn commands_may_follow_a_token_without_waiting() {
 #[tokio::test]
 async fn heartbeats_carry_the_heads_of_the_topics() {
     let server = TestServer::start_with(StoreKind::Memory, |settings| {
-        settings.limits.heartbeat_interval_s = 1
+        settings.limits.heartbeat_interval_s = 1;
     })
     .await;
     let mut ana = server.connect("ana").await;

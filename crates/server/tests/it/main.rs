@@ -1,5 +1,7 @@
 //! The server through its front door: a real listener, real sockets, an independent WebSocket client.
 
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+
 mod access;
 mod client;
 mod handshake;

@@ -185,7 +185,7 @@ async fn a_gap_is_told_exactly() {
 async fn a_slow_reader_has_everything_in_the_end() {
     for kind in [StoreKind::Memory, StoreKind::Sqlite] {
         let server = TestServer::start_with(kind, |settings| {
-            settings.limits.queued_bytes_per_connection = 65_536
+            settings.limits.queued_bytes_per_connection = 65_536;
         })
         .await;
         let mut slow = server.connect("nora").await;

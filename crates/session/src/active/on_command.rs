@@ -35,17 +35,17 @@ impl Active {
         match command {
             Command::Ping => actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {}))),
             Command::Authenticate(command) => {
-                self.on_authenticate(context, now, correlation_id, command, actions)
+                self.on_authenticate(context, now, correlation_id, command, actions);
             }
             Command::Subscribe(command) => self.on_subscribe(context, now, correlation_id, command, actions),
             Command::Unsubscribe(command) => {
-                self.on_unsubscribe(now, correlation_id, &command.topic, actions)
+                self.on_unsubscribe(now, correlation_id, &command.topic, actions);
             }
             Command::HealthUpdate(command) => {
-                self.on_health_update(context, now, correlation_id, command, actions)
+                self.on_health_update(context, now, correlation_id, command, actions);
             }
             Command::GetHealthData(command) => {
-                self.on_get_health_data(context, now, correlation_id, command, actions)
+                self.on_get_health_data(context, now, correlation_id, command, actions);
             }
         }
     }

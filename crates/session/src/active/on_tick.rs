@@ -46,7 +46,7 @@ impl Active {
     pub(super) fn set_deadline(&mut self, options: &Options, now: Now) {
         let left = u64::try_from(self.expires_at.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon.
-        let token_end = now.instant + Duration::from_millis(left + 1).min(Duration::from_secs(86_400));
+        let token_end = now.instant + Duration::from_millis(left + 1).min(Duration::from_hours(24));
         self.deadline = self
             .next_heartbeat
             .min(self.last_received + options.idle_timeout)

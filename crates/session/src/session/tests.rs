@@ -164,7 +164,7 @@ fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
     bench.input(at(1), Input::Identified(request, Ok(user("ana", Role::Patient))));
     assert_eq!(bench.names(), ["authentication_success"]);
     assert_eq!(
-        bench.messages()[0].correlation_id.as_ref().map(|id| id.as_str()),
+        bench.messages()[0].correlation_id.as_ref().map(healthmate_protocol::CorrelationId::as_str),
         Some("a")
     );
     assert!(matches!(&bench.actions[1], Action::OpenTopic(_, topic) if topic.to_string() == "health:ana"));
@@ -413,7 +413,7 @@ fn heartbeats_come_and_silence_ends() {
 #[test]
 fn an_idle_connection_ends_at_its_limit() {
     let options = Options {
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         ..Options::default()
     };
     let mut bench = Bench::signed_in(user("ana", Role::Patient), options);
