@@ -71,10 +71,7 @@ impl Migrate {
             return output::line(&output::table(["step", "state", "brings"], &rows));
         }
         let folder = settings.server.data.display();
-        let mut text = format!(
-            "the database in {folder} has all {} steps of the schema",
-            steps.len()
-        );
+        let mut text = format!("the database in {folder} has this version's schema");
         if let Some(epoch) = epoch.filter(|_| self.new_epoch) {
             text.push_str(&format!(", and the new epoch {epoch}"));
         }

@@ -49,7 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   healthmate replay data/heart-rate.csv --patient demo-eli --speed 1 --loop
   healthmate replay data/glucose.csv --subject 2 --patient demo-eli --data healthmate-data
-  HEALTHMATE_TOKEN=… healthmate replay weight.csv --metric body_weight --patient p1 --server wss://mate.example";
+  healthmate replay weight.csv --metric body_weight --patient p1 --token-file p1.token";
 
 impl Replay {
     /// Replays until the recording ends or Ctrl-C.
