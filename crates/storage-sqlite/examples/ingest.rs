@@ -1,9 +1,10 @@
 //! Acknowledged measurements per second: the store beside plain SQLite doing the same rows in the same group sizes
 //! with the same fsyncs. The two take turns; the middle one of five rounds is printed.
 //!
-//! `cargo run --release -p healthmate-storage-sqlite --example ingest --features bench [-- FOLDER]`
+//! `cargo run --release -p healthmate-storage-sqlite --example ingest --features bench [-- FOLDER [LOAD]]`
 //!
-//! FOLDER says which disk to measure; by default that of temporary files.
+//! FOLDER says which disk to measure; by default that of temporary files. LOAD is one line of the table, such as
+//! `10x100` for ten senders of batches of 100.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -31,6 +32,7 @@ fn main() -> Result<(), Failed> {
     let folder = std::env::args()
         .nth(1)
         .map_or_else(std::env::temp_dir, PathBuf::from);
+    let only = std::env::args().nth(2);
     let loads = [
         Load {
             rows: 2_000,
@@ -64,7 +66,10 @@ fn main() -> Result<(), Failed> {
         },
     ];
     println!("senders  batch  store/s    raw/s      store/raw");
-    for load in loads {
+    for load in loads.into_iter().filter(|load| {
+        only.as_ref()
+            .is_none_or(|only| *only == format!("{}x{}", load.senders, load.batch))
+    }) {
         let (mut store, mut raw) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             store.push(load.rows as f64 / store_seconds(&folder, &load)?);

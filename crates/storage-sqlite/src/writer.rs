@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use healthmate_care::Clock;
 use healthmate_protocol::Epoch;
@@ -29,8 +30,10 @@ use crate::writer::group::{Group, Written};
 /// How many commands may wait for the writer; further callers wait for a place.
 const QUEUE: usize = 1024;
 
-/// How often the writer lets others run before it writes a smaller group than the last one.
-const GATHER_YIELDS: usize = 100;
+/// How often, and how long each time, the writer waits for others before it writes a smaller group than the last
+/// one.
+const GATHER_ROUNDS: usize = 5;
+const GATHER_ROUND: Duration = Duration::from_micros(50);
 
 /// What the writer shares with those who hold the store.
 pub(crate) struct Shared {
@@ -267,14 +270,14 @@ impl Work {
     }
 }
 
-/// Gives those who were answered with the last group the time to send again, some microseconds beside an fsync's
-/// hundreds. Without it the first to come would be a group alone, and all others the next one.
+/// Gives those who were answered with the last group the time to send again, less than an fsync takes. Without it
+/// the first to come would be a group alone, and all others the next one. A lone sender is never waited for.
 fn gather(waiting: &mpsc::Receiver<Box<dyn Command>>, last: usize) {
-    for _ in 0..GATHER_YIELDS {
+    for _ in 0..GATHER_ROUNDS {
         if waiting.len() + 1 >= last {
             break;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(GATHER_ROUND);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A process that is killed while it records: what it acknowledged is there, once.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -33,7 +35,7 @@ async fn recorder() {
         let (store, run) = (Arc::clone(&store), run.clone());
         senders.spawn(async move {
             for n in 0.. {
-                let measurements = (0..n % 7 + 1)
+                let measurements = (0..=n % 7)
                     .map(|m| measurement(&format!("{run}-{n}-{m}")))
                     .collect();
                 let (patient, author) = (id(patient), id(patient));

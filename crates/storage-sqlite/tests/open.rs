@@ -1,5 +1,7 @@
 //! Opening: what is made, what is kept, and what is refused with which sentence.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -12,7 +12,8 @@
 #[cfg(any(test, feature = "conformance"))]
 #[expect(
     clippy::missing_errors_doc,
-    reason = "every check returns the first operation that failed"
+    clippy::missing_panics_doc,
+    reason = "a check fails by the first operation or assertion that does"
 )]
 pub mod conformance;
 pub mod memory;
@@ -181,6 +182,7 @@ pub enum Error {
 /// A new epoch, which nobody can guess: 16 characters that hold 96 random bits.
 #[expect(
     clippy::expect_used,
+    clippy::missing_panics_doc,
     reason = "letters, digits, '-' and '_' are what an epoch is made of"
 )]
 pub fn new_epoch(clock: &dyn Clock) -> Epoch {

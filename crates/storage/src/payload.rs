@@ -103,7 +103,7 @@ mod tests {
                 value: 5.5,
                 unit: "mmol/L".to_owned(),
             }),
-            ..bare.clone()
+            ..bare
         };
         for measurement in [bare, full] {
             let expected = serde_json::to_string(&measurement.to_data(&patient, &author, recorded_at.at()));

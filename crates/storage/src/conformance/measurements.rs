@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use healthmate_protocol::{MAX_BATCH, OriginalQuantity};
+use healthmate_protocol::{ClientId, MAX_BATCH, OriginalQuantity};
 
 use super::sample::{beat, beats, everything_of, health, logged, named, offsets, people, recording};
 use super::{Harness, Outcome};
@@ -22,7 +22,7 @@ pub async fn receipts_come_in_order(harness: Harness) -> Outcome {
     assert_eq!(offsets(&receipts), [1, 2, 3]);
     let names: Vec<_> = receipts
         .iter()
-        .map(|r| r.client_id.as_ref().map(|id| id.as_str()))
+        .map(|r| r.client_id.as_ref().map(ClientId::as_str))
         .collect();
     assert_eq!(names, [Some("a"), None, Some("b")]);
     assert_eq!(receipts[2].flags, ["converted"]);
@@ -88,7 +88,7 @@ pub async fn a_name_used_before_gets_its_first_receipt(mut harness: Harness) -> 
     assert_eq!(offsets(&receipts), [3, 2]);
     assert!(receipts[1].duplicate && !receipts[0].duplicate);
     assert_eq!(receipts[1].flags, ["converted"], "the first receipt says so");
-    assert_eq!(receipts[1].client_id.as_ref().map(|id| id.as_str()), Some("a"));
+    assert_eq!(receipts[1].client_id.as_ref().map(ClientId::as_str), Some("a"));
     Ok(())
 }
 

@@ -124,6 +124,9 @@ pub async fn pages_join_without_hole_or_repeat(harness: Harness) -> Outcome {
     Ok(())
 }
 
+/// Metric, from, to, and the values that pass.
+type Filtered<'a> = (Option<Metric>, Option<Timestamp>, Option<Timestamp>, &'a [f64]);
+
 /// `from` is inclusive, `to` exclusive, and all filters hold together.
 pub async fn filters_hold_at_their_limits(harness: Harness) -> Outcome {
     people(&harness).await?;
@@ -133,9 +136,8 @@ pub async fn filters_hold_at_their_limits(harness: Harness) -> Outcome {
     batch[2].metric = Metric::Steps;
     batch[4].metric = Metric::Steps;
     harness.store()?.record(recording("p", "d", batch)?).await?;
-    type Row<'a> = (Option<Metric>, Option<Timestamp>, Option<Timestamp>, &'a [f64]);
     let steps = Some(Metric::Steps);
-    let table: [Row; 8] = [
+    let table: [Filtered; 8] = [
         (None, at(2), at(5), &[4.0, 3.0, 2.0]),
         (None, at(5), None, &[5.0]),
         (None, None, at(0), &[]),
