@@ -70,7 +70,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli.command.run(),
         Err(error) => error.exit(),
     };
-    ended.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    ended.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }
 
 impl Command {
@@ -92,16 +92,17 @@ impl Command {
 /// The command line, with its commands grouped: clap itself lists them in one heap.
 fn command() -> clap::Command {
     let command = Cli::command();
-    let mut groups = String::new();
-    for (heading, names) in GROUPS {
-        groups.push_str(&format!("{heading}:\n"));
-        for name in *names {
-            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
-            let about = about.map(ToString::to_string).unwrap_or_default();
-            groups.push_str(&format!("  {name:<9}{about}\n"));
-        }
-        groups.push('\n');
-    }
+    let line = |name: &&str| {
+        let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+        format!(
+            "  {name:<9}{}\n",
+            about.map(ToString::to_string).unwrap_or_default()
+        )
+    };
+    let group = |(heading, names): &(&str, &[&str])| {
+        format!("{heading}:\n{}\n", names.iter().map(line).collect::<String>())
+    };
+    let groups: String = GROUPS.iter().map(group).collect();
     command.before_help(groups).help_template(TEMPLATE)
 }
 

@@ -80,7 +80,7 @@ impl From<FeedError> for Interruption {
     fn from(error: FeedError) -> Self {
         Self::Fatal(match error {
             FeedError::Refused { code, message } => ReplayError::Refused { code, message },
-            other => ReplayError::Feed(other),
+            other @ FeedError::WrongCount { .. } => ReplayError::Feed(other),
         })
     }
 }
@@ -148,13 +148,11 @@ impl Replay {
         feed: &mut Option<Feed>,
         counts: &mut Counts,
     ) -> Result<(), Interruption> {
-        let feed = match feed {
-            Some(feed) => feed,
-            None => {
-                let newest = self.newest(connection).await?;
-                let begun = self.begin(newest.as_ref());
-                feed.insert(begun)
-            }
+        let feed = if let Some(begun) = feed {
+            begun
+        } else {
+            let newest = self.newest(connection).await?;
+            feed.insert(self.begin(newest.as_ref()))
         };
         loop {
             let now = self.clock.now();
@@ -190,14 +188,12 @@ impl Replay {
                 ServerMessage::Acknowledgment(receipt) if feed.acknowledged(id.as_ref(), &receipt)? => {
                     self.reconnect.progressed();
                 }
-                ServerMessage::Error(error) if feed.refused(id.as_ref(), &error)? => {
-                    if error.retry {
-                        tracing::debug!(
-                            code = error.code.as_str(),
-                            "the batch is sent again after a pause"
-                        );
-                        self.reconnect.pause().await;
-                    }
+                ServerMessage::Error(error) if feed.refused(id.as_ref(), &error)? && error.retry => {
+                    tracing::debug!(
+                        code = error.code.as_str(),
+                        "the batch is sent again after a pause"
+                    );
+                    self.reconnect.pause().await;
                 }
                 _ => {}
             }

@@ -1,6 +1,8 @@
 //! The real binary, as a person at a terminal meets it: its help, its refusals, and users, tokens and care teams
 //! from adding to listing.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

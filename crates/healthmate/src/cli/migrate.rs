@@ -73,7 +73,7 @@ impl Migrate {
         let folder = settings.server.data.display();
         let mut text = format!("the database in {folder} has this version's schema");
         if let Some(epoch) = epoch.filter(|_| self.new_epoch) {
-            text.push_str(&format!(", and the new epoch {epoch}"));
+            text = format!("{text}, and the new epoch {epoch}");
         }
         output::line(&text)
     }

@@ -18,7 +18,7 @@ use crate::replay::{Counts, Pace, Recording, Selection, Terminal};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Replay {
-    /// CSV file: t_ms,bpm · subject,time,mg_dl · time,value with --metric
+    #[arg(help = "CSV file: t_ms,bpm · subject,time,mg_dl · time,value with --metric")]
     file: PathBuf,
     /// Patient whose measurements they become
     #[arg(long, value_name = "ID")]
@@ -59,7 +59,9 @@ impl Replay {
             let clock = system_clock();
             let reconnect = self
                 .sign_in
-                .reconnect("/ws/health", &clock, |users| device_of(users, &self.patient))
+                .reconnect("/ws/health", &clock, |users| {
+                    Some(device_of(users, &self.patient))
+                })
                 .await?;
             let pace = Pace {
                 speed: self.speed,
@@ -103,11 +105,11 @@ impl Replay {
 }
 
 /// The patient's first device, or the patient where there is none.
-fn device_of(users: &[User], patient: &UserId) -> Option<UserId> {
+fn device_of(users: &[User], patient: &UserId) -> UserId {
     let device = users
         .iter()
         .find(|user| user.active && user.device_of.as_ref() == Some(patient));
-    Some(device.map_or(patient, |device| &device.id).clone())
+    device.map_or(patient, |device| &device.id).clone()
 }
 
 fn summary(counts: Counts) -> String {
@@ -126,7 +128,7 @@ fn summary(counts: Counts) -> String {
         (sent.saturating_sub(acknowledged + skipped), "were not answered"),
     ] {
         if count > 0 {
-            text.push_str(&format!("; {count} {what}"));
+            text = format!("{text}; {count} {what}");
         }
     }
     text
@@ -179,8 +181,8 @@ mod tests {
             device("d2", "p", false),
             device("d3", "p", true),
         ];
-        assert_eq!(device_of(&users, &id("p")), Some(id("d3")));
-        assert_eq!(device_of(&users, &id("r")), Some(id("r")));
+        assert_eq!(device_of(&users, &id("p")), id("d3"));
+        assert_eq!(device_of(&users, &id("r")), id("r"));
     }
 
     #[test]

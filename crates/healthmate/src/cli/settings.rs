@@ -17,8 +17,8 @@ pub(crate) struct SettingsArgs {
     /// Folder of the database and the secret [default: healthmate-data]
     #[arg(long, value_name = "DIR", help_heading = "Settings")]
     data: Option<PathBuf>,
-    /// TOML file with settings; each is also an environment variable HEALTHMATE_SECTION__NAME
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    #[arg(help = "TOML file with settings; each is also an environment variable HEALTHMATE_SECTION__NAME")]
     config: Option<PathBuf>,
 }
 

@@ -118,7 +118,7 @@ impl User {
             } => {
                 let name = name.unwrap_or_else(|| id.to_string());
                 add(
-                    Person {
+                    &Person {
                         id,
                         role,
                         name,
@@ -135,7 +135,7 @@ impl User {
     }
 }
 
-fn add(user: Person, common: &Common) -> Result<(), Failure> {
+fn add(user: &Person, common: &Common) -> Result<(), Failure> {
     match (user.role, &user.device_of) {
         (Role::Device, None) => return Err(Failure::usage("a device needs --device-of, its patient")),
         (role, Some(_)) if role != Role::Device => {
@@ -150,9 +150,9 @@ fn add(user: Person, common: &Common) -> Result<(), Failure> {
         store
             .add_user(user.clone())
             .await
-            .map_err(|error| refused(&error, &user))
+            .map_err(|error| refused(&error, user))
     })?;
-    show(&user, "added", common)
+    show(user, "added", common)
 }
 
 fn refused(error: &Error, user: &Person) -> Failure {

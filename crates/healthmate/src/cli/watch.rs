@@ -15,7 +15,7 @@ use crate::watch::{Format, Screen, Tail};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Watch {
-    /// Topic, such as health:patient-1, or a short name for one's own: health_updates
+    #[arg(help = "Topic, such as health:patient-1, or a short name for one's own: health_updates")]
     topic: TopicName,
     /// Begin after this event instead of now
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = since)]

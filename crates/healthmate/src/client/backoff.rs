@@ -52,8 +52,9 @@ impl Backoff {
 
 /// A seed for [`Backoff::new`].
 pub(crate) fn seed(clock: &dyn Clock) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = clock.random();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&clock.random()[..8]);
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use healthmate_protocol::client::Authenticate;
-use healthmate_protocol::server::ConnectionEstablished;
-use healthmate_protocol::{ClientMessage, Command, Envelope, SUBPROTOCOL, ServerMessage};
+use healthmate_protocol::server::{AuthenticationFailed, ConnectionEstablished};
+use healthmate_protocol::{ClientMessage, Command, Envelope, ErrorCode, SUBPROTOCOL, ServerMessage};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, IntoClientRequest};
@@ -103,15 +103,24 @@ impl Connection {
     /// The next message. Cancelling it loses nothing.
     ///
     /// # Errors
-    /// If the connection ended or broke, the server said nothing for two heartbeats, or what it said is no message.
+    /// If the connection or the token ended, the connection broke, the server said nothing for two heartbeats, or
+    /// what it said is no message.
     pub(crate) async fn next(&mut self) -> Result<Received, ClientError> {
         let interval = Duration::from_secs(self.established.heartbeat_interval_s.max(1).into());
         let patience = interval * MISSED_HEARTBEATS + Duration::from_secs(5);
-        timeout(patience, receive(&mut self.socket))
-            .await
-            .map_err(|_| ClientError::Silent {
-                seconds: patience.as_secs(),
-            })?
+        let received =
+            timeout(patience, receive(&mut self.socket))
+                .await
+                .map_err(|_| ClientError::Silent {
+                    seconds: patience.as_secs(),
+                })??;
+        match received.envelope.message {
+            ServerMessage::AuthenticationFailed(refusal) if refusal.code == ErrorCode::TokenExpired => {
+                Err(ClientError::TokenEnded)
+            }
+            ServerMessage::AuthenticationFailed(refusal) => Err(refused(refusal)),
+            _ => Ok(received),
+        }
     }
 
     /// Says good-bye, without waiting long for the answer.
@@ -160,16 +169,21 @@ async fn sign_in(
                     ClientError::Protocol("connection_established did not come first".to_owned())
                 });
             }
-            ServerMessage::AuthenticationFailed(refusal) => {
-                let (code, message, retry) = (refusal.code, refusal.message, refusal.retry);
-                return Err(ClientError::SignIn { code, message, retry });
-            }
+            ServerMessage::AuthenticationFailed(refusal) => return Err(refused(refusal)),
             ServerMessage::Error(error) => {
                 let (code, message, retry) = (error.code, error.message, error.retry);
                 return Err(ClientError::SignIn { code, message, retry });
             }
             _ => {}
         }
+    }
+}
+
+fn refused(refusal: AuthenticationFailed) -> ClientError {
+    ClientError::SignIn {
+        code: refusal.code,
+        message: refusal.message,
+        retry: refusal.retry,
     }
 }
 

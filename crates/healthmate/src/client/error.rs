@@ -26,6 +26,9 @@ pub(crate) enum ClientError {
         message: String,
         retry: bool,
     },
+    /// The token was good until now. The next connection gets another one, where there is one.
+    #[error("the token has ended")]
+    TokenEnded,
     /// The server closed the connection.
     #[error("the server closed the connection with {code}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Closed { code: u16, reason: String },
@@ -44,7 +47,7 @@ impl ClientError {
     /// Whether connecting again can help.
     pub(crate) fn come_back(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken(_) | Self::Silent { .. } => true,
+            Self::Unreachable { .. } | Self::Broken(_) | Self::Silent { .. } | Self::TokenEnded => true,
             Self::Handshake { status, .. } => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }

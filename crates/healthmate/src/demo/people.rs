@@ -83,15 +83,14 @@ const CARE: &[(&str, &[&str])] = &[
 
 /// The people to sign in as, a line each.
 pub(crate) fn sign_ins() -> String {
+    let line = |person: &Person| {
+        let Person {
+            id, role, name, sees, ..
+        } = person;
+        format!("  {name:<13}{:<11}{id:<11}{sees}\n", role.as_str())
+    };
     let people = PEOPLE.iter().filter(|person| person.role != Role::Device);
-    people
-        .map(|person| {
-            let Person {
-                id, role, name, sees, ..
-            } = person;
-            format!("  {name:<13}{:<11}{id:<11}{sees}\n", role.as_str())
-        })
-        .collect()
+    people.map(line).collect::<Vec<_>>().concat()
 }
 
 /// Adds the demo's people and care teams where they are missing. Who was changed or disabled stays so.

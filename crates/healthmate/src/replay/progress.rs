@@ -103,7 +103,7 @@ fn describe(counts: Counts, rate: f64) -> String {
     );
     for (what, count) in [("skipped", counts.skipped), ("sent again", counts.resent)] {
         if count > 0 {
-            line.push_str(&format!(", {what} {count}"));
+            line = format!("{line}, {what} {count}");
         }
     }
     line

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::pending;
 
 use healthmate_care::ManualClock;
+use healthmate_protocol::server::AuthenticationFailed;
 use healthmate_protocol::{MeasurementData, Offset};
 
 use super::*;
@@ -211,4 +212,45 @@ async fn stopping_tells_what_was_done() {
     let counts = counts.expect("stopped");
     assert_eq!(counts.acknowledged, acknowledged);
     assert!(counts.sent > counts.acknowledged);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_is_followed_by_the_next_one() {
+    let peer = ScriptedPeer::bind().await;
+    let mut replay = replay(&peer);
+    let made = std::sync::atomic::AtomicU32::new(0);
+    let token = Box::new(move || {
+        let number = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Token::new(&format!("token-{number}")))
+    });
+    let target = Target::new(&peer.server(), "/ws/health").expect("valid");
+    let backoff = Backoff::within(Duration::from_millis(1), Duration::from_millis(2), 1);
+    replay.reconnect = Reconnect::new(target, token, backoff);
+    let server = async {
+        let (mut connection, token) = peer.accept_signed_in().await;
+        assert_eq!(token, "token-0");
+        connection.answer_history(None).await;
+        let (_, cut) = connection.hear_batch().await;
+        let ended = AuthenticationFailed {
+            code: ErrorCode::TokenExpired,
+            message: "the token has ended".to_owned(),
+            retry: false,
+        };
+        connection.say(ServerMessage::AuthenticationFailed(ended)).await;
+        connection.close(4500).await;
+        let (mut connection, token) = peer.accept_signed_in().await;
+        assert_eq!(token, "token-1");
+        let (request, batch) = connection.hear_batch().await;
+        assert_eq!(names(&batch), names(&cut));
+        connection.refuse(&request, ErrorCode::AccessDenied, None).await;
+        assert!(connection.hear().await.is_none());
+    };
+    let (ended, ()) = tokio::join!(replay.run(pending()), server);
+    assert!(matches!(
+        ended,
+        Err(ReplayError::Refused {
+            code: ErrorCode::AccessDenied,
+            ..
+        })
+    ));
 }

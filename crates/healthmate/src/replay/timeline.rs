@@ -115,25 +115,33 @@ pub(crate) fn begin(
     })
 }
 
-fn resume(recording: &Recording, pace: Pace, taken_at: Timestamp, client_id: &ClientId) -> Option<Beginning> {
+fn resume(
+    recording: &Recording,
+    replay: Pace,
+    taken_at: Timestamp,
+    client_id: &ClientId,
+) -> Option<Beginning> {
     let mut parts = client_id
         .as_str()
         .strip_prefix(recording.name())?
         .strip_prefix(':')?
         .split(':');
     let start_ms: i64 = parts.next()?.parse().ok()?;
-    let place = Place {
+    let newest = Place {
         lap: parts.next()?.parse().ok()?,
         row: parts.next()?.parse().ok()?,
     };
-    if parts.next().is_some() || place.row >= recording.rows().len() {
+    if parts.next().is_some() || newest.row >= recording.rows().len() {
         return None;
     }
-    let timeline = Timeline::new(Timestamp::from_micros(start_ms.checked_mul(1000)?), pace.speed);
+    let timeline = Timeline::new(Timestamp::from_micros(start_ms.checked_mul(1000)?), replay.speed);
     // A replay of another speed, or of a file that has changed, had this row at another time.
-    let same = timeline.taken_at(recording, place).millis_since(taken_at).abs() <= 1;
-    let place = place.next(recording, pace.looped)?;
-    same.then_some(Beginning { timeline, place })
+    let same = timeline.taken_at(recording, newest).millis_since(taken_at).abs() <= 1;
+    let next = newest.next(recording, replay.looped)?;
+    same.then_some(Beginning {
+        timeline,
+        place: next,
+    })
 }
 
 #[cfg(test)]
