@@ -94,10 +94,7 @@ fn command() -> clap::Command {
     let command = Cli::command();
     let line = |name: &&str| {
         let about = command.find_subcommand(name).and_then(clap::Command::get_about);
-        format!(
-            "  {name:<9}{}\n",
-            about.map(ToString::to_string).unwrap_or_default()
-        )
+        format!("  {name:<9}{}\n", about.map(ToString::to_string).unwrap_or_default())
     };
     let group = |(heading, names): &(&str, &[&str])| {
         format!("{heading}:\n{}\n", names.iter().map(line).collect::<String>())
@@ -109,9 +106,7 @@ fn command() -> clap::Command {
 /// Runs a command that waits: one thread is enough for a client or an administrator.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
-        .block_on(future)
+    runtime.map_err(|error| Failure::failed(format!("cannot start: {error}")))?.block_on(future)
 }
 
 /// Completes when the process is asked to stop, by Ctrl-C or SIGTERM.

@@ -177,22 +177,17 @@ impl Replay {
     async fn answered(&mut self, connection: &mut Connection, feed: &mut Feed) -> Result<(), Interruption> {
         let deadline = Instant::now() + ACKNOWLEDGMENT_PATIENCE;
         while feed.is_under_way() {
-            let received = tokio::time::timeout_at(deadline, connection.next())
-                .await
-                .map_err(|_| {
-                    let seconds = ACKNOWLEDGMENT_PATIENCE.as_secs();
-                    ClientError::Broken(format!("no acknowledgment within {seconds} s"))
-                })??;
+            let received = tokio::time::timeout_at(deadline, connection.next()).await.map_err(|_| {
+                let seconds = ACKNOWLEDGMENT_PATIENCE.as_secs();
+                ClientError::Broken(format!("no acknowledgment within {seconds} s"))
+            })??;
             let id = received.envelope.correlation_id;
             match received.envelope.message {
                 ServerMessage::Acknowledgment(receipt) if feed.acknowledged(id.as_ref(), &receipt)? => {
                     self.reconnect.progressed();
                 }
                 ServerMessage::Error(error) if feed.refused(id.as_ref(), &error)? && error.retry => {
-                    tracing::debug!(
-                        code = error.code.as_str(),
-                        "the batch is sent again after a pause"
-                    );
+                    tracing::debug!(code = error.code.as_str(), "the batch is sent again after a pause");
                     self.reconnect.pause().await;
                 }
                 _ => {}
@@ -213,12 +208,7 @@ impl Replay {
             ..GetHealthData::default()
         });
         let correlation_id = HISTORY_REQUEST.parse().ok();
-        connection
-            .send(&ClientMessage {
-                correlation_id,
-                command,
-            })
-            .await?;
+        connection.send(&ClientMessage { correlation_id, command }).await?;
         loop {
             match connection.next().await?.envelope.message {
                 ServerMessage::HealthDataResponse(page) => return Ok(page.measurements.into_iter().next()),
@@ -235,12 +225,7 @@ impl Replay {
     fn begin(&mut self, newest: Option<&RecordedMeasurement>) -> Feed {
         let newest = newest.map(|stored| (stored.data.taken_at, stored.data.client_id.as_ref()));
         let beginning = timeline::begin(&self.recording, self.pace, newest, self.clock.now());
-        let feed = Feed::new(
-            Arc::clone(&self.recording),
-            self.patient.clone(),
-            self.pace.looped,
-            beginning,
-        );
+        let feed = Feed::new(Arc::clone(&self.recording), self.patient.clone(), self.pace.looped, beginning);
         self.observer.begins(feed.remaining());
         feed
     }

@@ -38,11 +38,7 @@ pub(crate) enum WatchError {
     Client(#[from] ClientError),
     /// The topic is refused.
     #[error("the server refuses {topic}: {} ({message})", code.as_str())]
-    Denied {
-        topic: String,
-        code: ErrorCode,
-        message: String,
-    },
+    Denied { topic: String, code: ErrorCode, message: String },
     /// The request is refused.
     #[error("the server refuses: {} ({message})", code.as_str())]
     Refused { code: ErrorCode, message: String },
@@ -153,12 +149,7 @@ impl Watch {
                     return Err(Interruption::Cut(ClientError::Broken(missing)));
                 }
                 // A watcher says nothing else, and the server closes connections that say nothing for long.
-                connection
-                    .send(&ClientMessage {
-                        correlation_id: None,
-                        command: Command::Ping,
-                    })
-                    .await?;
+                connection.send(&ClientMessage { correlation_id: None, command: Command::Ping }).await?;
             }
             _ => {}
         }

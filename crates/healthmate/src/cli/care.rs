@@ -69,19 +69,8 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn at(now: Timestamp, relation: &'a CareRelation) -> Self {
-        let CareRelation {
-            patient,
-            member,
-            starts_at,
-            ends_at,
-        } = relation;
-        Self {
-            patient,
-            member,
-            starts_at: *starts_at,
-            ends_at: *ends_at,
-            holds: relation.holds_at(now),
-        }
+        let CareRelation { patient, member, starts_at, ends_at } = relation;
+        Self { patient, member, starts_at: *starts_at, ends_at: *ends_at, holds: relation.holds_at(now) }
     }
 }
 
@@ -90,21 +79,9 @@ impl Care {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let now = system_clock().now();
         match self.action {
-            Action::Add {
-                patient,
-                member,
-                until,
-                common,
-            } => add(
-                CareRelation {
-                    patient,
-                    member,
-                    starts_at: now,
-                    ends_at: until,
-                },
-                now,
-                &common,
-            ),
+            Action::Add { patient, member, until, common } => {
+                add(CareRelation { patient, member, starts_at: now, ends_at: until }, now, &common)
+            }
             Action::List { patient, common } => list(&patient, now, &common),
         }
     }
@@ -117,10 +94,8 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<()
     let store = open_store(&common.settings.load()?, &system_clock())?;
     block_on(async {
         // Who is in the team already stays in it from the same day on.
-        let before = store
-            .care_relation(&relation.patient, &relation.member)
-            .await
-            .map_err(Failure::failed)?;
+        let before =
+            store.care_relation(&relation.patient, &relation.member).await.map_err(Failure::failed)?;
         if let Some(before) = before.filter(|before| before.holds_at(now)) {
             relation.starts_at = before.starts_at;
         }
@@ -137,14 +112,8 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<()
     if common.json {
         return output::json(&Shown::at(now, &relation));
     }
-    let until = relation
-        .ends_at
-        .map(|end| format!(" until {end}"))
-        .unwrap_or_default();
-    output::line(&format!(
-        "{} is in the care team of {}{until}",
-        relation.member, relation.patient
-    ))
+    let until = relation.ends_at.map(|end| format!(" until {end}")).unwrap_or_default();
+    output::line(&format!("{} is in the care team of {}{until}", relation.member, relation.patient))
 }
 
 fn list(patient: &UserId, now: Timestamp, common: &Common) -> Result<(), Failure> {
@@ -167,12 +136,7 @@ fn list(patient: &UserId, now: Timestamp, common: &Common) -> Result<(), Failure
     let row = |relation: &CareRelation| {
         let until = relation.ends_at.map(|end| end.to_string()).unwrap_or_default();
         let holds = if relation.holds_at(now) { "yes" } else { "no" };
-        [
-            relation.member.to_string(),
-            holds.to_owned(),
-            relation.starts_at.to_string(),
-            until,
-        ]
+        [relation.member.to_string(), holds.to_owned(), relation.starts_at.to_string(), until]
     };
     let rows: Vec<_> = team.iter().map(row).collect();
     output::line(&output::table(["member", "holds", "from", "until"], &rows))

@@ -41,9 +41,7 @@ impl Migrate {
         } else if self.new_epoch {
             // A running server goes on with the epoch it read when it started.
             let store = open_store_alone(&settings, &system_clock())?;
-            Some(block_on(async {
-                store.renew_epoch().await.map_err(Failure::failed)
-            })?)
+            Some(block_on(async { store.renew_epoch().await.map_err(Failure::failed) })?)
         } else {
             Some(open_store(&settings, &system_clock())?.epoch())
         };

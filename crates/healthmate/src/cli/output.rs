@@ -32,17 +32,11 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let write = |cells: [&str; N]| {
-        let padded = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let rows = rows.iter().map(|row| write(row.each_ref().map(String::as_str)));
-    std::iter::once(write(heading))
-        .chain(rows)
-        .collect::<Vec<_>>()
-        .join("\n")
+    std::iter::once(write(heading)).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -51,13 +45,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [
-            ["a".to_owned(), "Zoë".to_owned()],
-            ["longer".to_owned(), "b".to_owned()],
-        ];
-        assert_eq!(
-            table(["id", "name"], &rows),
-            "id      name\na       Zoë\nlonger  b"
-        );
+        let rows = [["a".to_owned(), "Zoë".to_owned()], ["longer".to_owned(), "b".to_owned()]];
+        assert_eq!(table(["id", "name"], &rows), "id      name\na       Zoë\nlonger  b");
     }
 }

@@ -59,9 +59,7 @@ impl Replay {
             let clock = system_clock();
             let reconnect = self
                 .sign_in
-                .reconnect("/ws/health", &clock, |users| {
-                    Some(device_of(users, &self.patient))
-                })
+                .reconnect("/ws/health", &clock, |users| Some(device_of(users, &self.patient)))
                 .await?;
             let pace = Pace {
                 speed: self.speed,
@@ -78,11 +76,7 @@ impl Replay {
                 observer,
             };
             let counts = replay.run(asked_to_stop()).await.map_err(Failure::failed)?;
-            if self.json {
-                output::json(&counts)
-            } else {
-                output::line(&summary(counts))
-            }
+            if self.json { output::json(&counts) } else { output::line(&summary(counts)) }
         })
     }
 
@@ -90,15 +84,8 @@ impl Replay {
         let shown = self.file.display();
         let file =
             std::fs::File::open(&self.file).map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
-        let stem = self
-            .file
-            .file_stem()
-            .map(|stem| stem.to_string_lossy())
-            .unwrap_or_default();
-        let selection = Selection {
-            subject: self.subject.clone(),
-            metric: self.metric,
-        };
+        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        let selection = Selection { subject: self.subject.clone(), metric: self.metric };
         Recording::read(&stem, std::io::BufReader::new(file), &selection)
             .map_err(|error| Failure::usage(format!("{shown}: {error}")))
     }
@@ -106,20 +93,12 @@ impl Replay {
 
 /// The patient's first device, or the patient where there is none.
 fn device_of(users: &[User], patient: &UserId) -> UserId {
-    let device = users
-        .iter()
-        .find(|user| user.active && user.device_of.as_ref() == Some(patient));
+    let device = users.iter().find(|user| user.active && user.device_of.as_ref() == Some(patient));
     device.map_or(patient, |device| &device.id).clone()
 }
 
 fn summary(counts: Counts) -> String {
-    let Counts {
-        sent,
-        acknowledged,
-        duplicates,
-        skipped,
-        resent,
-    } = counts;
+    let Counts { sent, acknowledged, duplicates, skipped, resent } = counts;
     let mut text = format!("{acknowledged} measurements acknowledged of {sent} sent");
     for (count, what) in [
         (duplicates, "were there already"),
@@ -153,13 +132,7 @@ mod tests {
 
     #[test]
     fn a_summary_names_what_happened() {
-        let counts = Counts {
-            sent: 10,
-            acknowledged: 7,
-            duplicates: 2,
-            skipped: 1,
-            resent: 0,
-        };
+        let counts = Counts { sent: 10, acknowledged: 7, duplicates: 2, skipped: 1, resent: 0 };
         assert_eq!(
             summary(counts),
             "7 measurements acknowledged of 10 sent; 2 were there already; 1 were refused and skipped; 2 were not answered"
@@ -176,11 +149,7 @@ mod tests {
             device_of: Some(id(patient)),
             active,
         };
-        let users = [
-            device("d1", "q", true),
-            device("d2", "p", false),
-            device("d3", "p", true),
-        ];
+        let users = [device("d1", "q", true), device("d2", "p", false), device("d3", "p", true)];
         assert_eq!(device_of(&users, &id("p")), id("d3"));
         assert_eq!(device_of(&users, &id("r")), id("r"));
     }

@@ -34,11 +34,7 @@ Examples:
 impl Serve {
     /// Serves until SIGINT or SIGTERM; a second one ends the process at once.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let overrides = Overrides {
-            listen: self.listen,
-            demo: self.demo,
-            ..Overrides::default()
-        };
+        let overrides = Overrides { listen: self.listen, demo: self.demo, ..Overrides::default() };
         let settings = self.settings.load_with(overrides).map_err(Failure::usage)?;
         if settings.demo && settings.server.tls_certificate.is_some() {
             let sentence =
@@ -56,9 +52,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut devices = None;
     if settings.demo {
         // The store is closed again before the server opens it as its own.
-        demo::seed(open_store(&settings, &clock)?.as_ref(), clock.now())
-            .await
-            .map_err(Failure::failed)?;
+        demo::seed(open_store(&settings, &clock)?.as_ref(), clock.now()).await.map_err(Failure::failed)?;
         devices = Some(signer(&settings, clock.as_ref())?);
     }
     let mut running = None;
@@ -66,12 +60,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         // Whoever reads stdout may have gone; the server runs on.
         let _ = output::line(&greeting(&settings, address));
         if let Some(signer) = devices.take() {
-            running = Some(demo::start_devices(
-                address,
-                signer,
-                Arc::clone(&clock),
-                stopping.subscribe(),
-            ));
+            running = Some(demo::start_devices(address, signer, Arc::clone(&clock), stopping.subscribe()));
         }
     };
     let shutdown = async {
@@ -92,11 +81,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
 /// What the person who started it should know.
 fn greeting(settings: &Settings, address: SocketAddr) -> String {
-    let scheme = if settings.server.tls_certificate.is_some() {
-        "https"
-    } else {
-        "http"
-    };
+    let scheme = if settings.server.tls_certificate.is_some() { "https" } else { "http" };
     let mut text = format!(
         "HealthMate {} listens on {scheme}://{address}\nIts data lie in {}\n",
         env!("CARGO_PKG_VERSION"),

@@ -30,10 +30,7 @@ impl SettingsArgs {
 
     /// The same, with what other flags say.
     pub(crate) fn load_with(&self, overrides: Overrides) -> Result<Settings, ConfigError> {
-        let overrides = Overrides {
-            data: self.data.clone(),
-            ..overrides
-        };
+        let overrides = Overrides { data: self.data.clone(), ..overrides };
         // A variable that is no text cannot name a setting.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -65,10 +62,7 @@ pub(crate) fn open_store_alone(
 }
 
 fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<Arc<SqliteStore>, Failure> {
-    let options = Options {
-        exclusive,
-        ..Options::default()
-    };
+    let options = Options { exclusive, ..Options::default() };
     SqliteStore::open(&settings.server.data, &options, Arc::clone(clock)).map_err(Failure::failed)
 }
 

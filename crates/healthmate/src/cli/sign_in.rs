@@ -94,23 +94,15 @@ impl SignInArgs {
                 settings.server.data.display()
             )));
         };
-        let users = open_store(&settings, &clock)?
-            .users()
-            .await
-            .map_err(Failure::failed)?;
+        let users = open_store(&settings, &clock)?.users().await.map_err(Failure::failed)?;
         let user = match &self.user {
-            Some(id) => users
-                .iter()
-                .find(|user| user.id == *id)
-                .map(|user| user.id.clone()),
+            Some(id) => users.iter().find(|user| user.id == *id).map(|user| user.id.clone()),
             None => choose(&users),
         };
         let user = user.ok_or_else(|| match &self.user {
             Some(id) => Failure::failed(format!("there is no user {id}")),
             None => Failure::usage("name with --as the user to sign in as"),
         })?;
-        Ok(Box::new(move || {
-            Ok(Token::new(&signer.issue(&user, TTL_S, clock.now())))
-        }))
+        Ok(Box::new(move || Ok(Token::new(&signer.issue(&user, TTL_S, clock.now())))))
     }
 }

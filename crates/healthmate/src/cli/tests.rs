@@ -9,10 +9,7 @@ fn the_definition_holds_together() {
 
 #[test]
 fn every_command_stands_in_one_group() {
-    let mut grouped: Vec<_> = GROUPS
-        .iter()
-        .flat_map(|(_, names)| names.iter().copied())
-        .collect();
+    let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     let command = Cli::command();
     let mut all: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
     grouped.sort_unstable();

@@ -103,11 +103,7 @@ fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &Common) -> Result<(
     let token = signer(&settings, clock)?.issue(id, ttl.seconds, now);
     if common.json {
         let expires_at = now.plus_millis(i64::from(ttl.seconds) * 1000);
-        output::json(&Issued {
-            user: id,
-            expires_at,
-            token: &token,
-        })
+        output::json(&Issued { user: id, expires_at, token: &token })
     } else {
         output::line(&token)
     }
@@ -134,25 +130,15 @@ fn inspect(token: &str, now: Timestamp, common: &Common) -> Result<(), Failure> 
         valid: verdict.map(|verdict| verdict.is_ok()),
         code: verdict.and_then(Result::err),
     };
-    if common.json {
-        output::json(&inspected)
-    } else {
-        output::line(&describe(&inspected))
-    }
+    if common.json { output::json(&inspected) } else { output::line(&describe(&inspected)) }
 }
 
 fn verdict(verifier: &TokenVerifier, token: &str, now: Timestamp) -> Result<(), &'static str> {
-    verifier
-        .verify(token, now)
-        .map(drop)
-        .map_err(|error| error.code().as_str())
+    verifier.verify(token, now).map(drop).map_err(|error| error.code().as_str())
 }
 
 fn describe(inspected: &Inspected) -> String {
-    let mut lines = vec![
-        format!("header  {}", inspected.header),
-        format!("claims  {}", inspected.claims),
-    ];
+    let mut lines = vec![format!("header  {}", inspected.header), format!("claims  {}", inspected.claims)];
     for (claim, what) in [("iat", "issued"), ("nbf", "not before"), ("exp", "ends")] {
         if let Some(seconds) = inspected.claims.get(claim).and_then(Value::as_i64) {
             let time = Timestamp::from_micros(seconds.saturating_mul(1_000_000));

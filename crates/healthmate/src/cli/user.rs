@@ -88,20 +88,8 @@ struct Shown<'a> {
 
 impl<'a> From<&'a Person> for Shown<'a> {
     fn from(user: &'a Person) -> Self {
-        let Person {
-            id,
-            role,
-            name,
-            device_of,
-            active,
-        } = user;
-        Self {
-            id,
-            role: role.as_str(),
-            name,
-            device_of: device_of.as_ref(),
-            active: *active,
-        }
+        let Person { id, role, name, device_of, active } = user;
+        Self { id, role: role.as_str(), name, device_of: device_of.as_ref(), active: *active }
     }
 }
 
@@ -109,24 +97,9 @@ impl User {
     /// Does what is asked.
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Add {
-                id,
-                role,
-                name,
-                device_of,
-                common,
-            } => {
+            Action::Add { id, role, name, device_of, common } => {
                 let name = name.unwrap_or_else(|| id.to_string());
-                add(
-                    &Person {
-                        id,
-                        role,
-                        name,
-                        device_of,
-                        active: true,
-                    },
-                    &common,
-                )
+                add(&Person { id, role, name, device_of, active: true }, &common)
             }
             Action::List { common } => list(&common),
             Action::Disable { id, common } => set_active(&id, false, &common),
@@ -139,19 +112,12 @@ fn add(user: &Person, common: &Common) -> Result<(), Failure> {
     match (user.role, &user.device_of) {
         (Role::Device, None) => return Err(Failure::usage("a device needs --device-of, its patient")),
         (role, Some(_)) if role != Role::Device => {
-            return Err(Failure::usage(format!(
-                "--device-of is for devices, and this is a {role}"
-            )));
+            return Err(Failure::usage(format!("--device-of is for devices, and this is a {role}")));
         }
         _ => {}
     }
     let store = open_store(&common.settings.load()?, &system_clock())?;
-    block_on(async {
-        store
-            .add_user(user.clone())
-            .await
-            .map_err(|error| refused(&error, user))
-    })?;
+    block_on(async { store.add_user(user.clone()).await.map_err(|error| refused(&error, user)) })?;
     show(user, "added", common)
 }
 
@@ -171,26 +137,15 @@ fn list(common: &Common) -> Result<(), Failure> {
     let store = open_store(&common.settings.load()?, &system_clock())?;
     let users = block_on(async { store.users().await.map_err(Failure::failed) })?;
     if common.json {
-        return output::json(&Users {
-            users: users.iter().map(Shown::from).collect(),
-        });
+        return output::json(&Users { users: users.iter().map(Shown::from).collect() });
     }
     let row = |user: &Person| {
         let patient = user.device_of.as_ref().map(UserId::to_string).unwrap_or_default();
         let state = if user.active { "active" } else { "disabled" };
-        [
-            user.id.to_string(),
-            user.role.to_string(),
-            state.to_owned(),
-            patient,
-            user.name.clone(),
-        ]
+        [user.id.to_string(), user.role.to_string(), state.to_owned(), patient, user.name.clone()]
     };
     let rows: Vec<_> = users.iter().map(row).collect();
-    output::line(&output::table(
-        ["id", "role", "state", "device of", "name"],
-        &rows,
-    ))
+    output::line(&output::table(["id", "role", "state", "device of", "name"], &rows))
 }
 
 fn set_active(id: &UserId, active: bool, common: &Common) -> Result<(), Failure> {
@@ -219,8 +174,6 @@ fn name(text: &str) -> Result<String, String> {
     if (1..=MAX_NAME_CHARS).contains(&chars) && !text.chars().any(char::is_control) {
         Ok(text.trim().to_owned())
     } else {
-        Err(format!(
-            "must be 1 to {MAX_NAME_CHARS} characters, without control characters"
-        ))
+        Err(format!("must be 1 to {MAX_NAME_CHARS} characters, without control characters"))
     }
 }

@@ -60,17 +60,10 @@ impl Watch {
 }
 
 fn since(text: &str) -> Result<SubscribeSince, String> {
-    let (epoch, offset) = text
-        .split_once(':')
-        .ok_or("write EPOCH:OFFSET, as `watch` prints at its end")?;
+    let (epoch, offset) = text.split_once(':').ok_or("write EPOCH:OFFSET, as `watch` prints at its end")?;
     let epoch: Epoch = epoch.parse().map_err(|error| format!("{error}"))?;
-    let offset = offset
-        .parse()
-        .map_err(|_| "the offset must be a whole number, 0 or more".to_owned())?;
-    Ok(SubscribeSince {
-        epoch,
-        offset: Offset(offset),
-    })
+    let offset = offset.parse().map_err(|_| "the offset must be a whole number, 0 or more".to_owned())?;
+    Ok(SubscribeSince { epoch, offset: Offset(offset) })
 }
 
 #[cfg(test)]

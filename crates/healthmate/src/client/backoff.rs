@@ -29,12 +29,7 @@ impl Backoff {
 
     /// Pauses of up to `base` at first and up to `cap` at last.
     pub(crate) fn within(base: Duration, cap: Duration, seed: u64) -> Self {
-        Self {
-            base,
-            cap,
-            attempt: 0,
-            rng: StdRng::seed_from_u64(seed),
-        }
+        Self { base, cap, attempt: 0, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// The next pause.

@@ -35,13 +35,10 @@ impl Target {
     /// # Errors
     /// If the address is none, has no host, or is neither `ws`, `wss`, `http` nor `https`.
     pub(crate) fn new(server: &str, path: &str) -> Result<Self, ClientError> {
-        let refuse = |problem: &str| ClientError::Address {
-            url: server.to_owned(),
-            problem: problem.to_owned(),
-        };
-        let (scheme, rest) = server
-            .split_once("://")
-            .ok_or_else(|| refuse("write it like ws://127.0.0.1:8080"))?;
+        let refuse =
+            |problem: &str| ClientError::Address { url: server.to_owned(), problem: problem.to_owned() };
+        let (scheme, rest) =
+            server.split_once("://").ok_or_else(|| refuse("write it like ws://127.0.0.1:8080"))?;
         let scheme = match scheme {
             "ws" | "http" => "ws",
             "wss" | "https" => "wss",
@@ -83,12 +80,8 @@ impl Connection {
             problem: format!("no answer within {} s", SETUP_TIMEOUT.as_secs()),
         };
         // Boxed: the handshake's future is large and lives shortly.
-        let mut socket = timeout(SETUP_TIMEOUT, Box::pin(dial(target)))
-            .await
-            .map_err(|_| late())??;
-        let established = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token))
-            .await
-            .map_err(|_| late())??;
+        let mut socket = timeout(SETUP_TIMEOUT, Box::pin(dial(target))).await.map_err(|_| late())??;
+        let established = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token)).await.map_err(|_| late())??;
         Ok(Self { socket, established })
     }
 
@@ -108,12 +101,9 @@ impl Connection {
     pub(crate) async fn next(&mut self) -> Result<Received, ClientError> {
         let interval = Duration::from_secs(self.established.heartbeat_interval_s.max(1).into());
         let patience = interval * MISSED_HEARTBEATS + Duration::from_secs(5);
-        let received =
-            timeout(patience, receive(&mut self.socket))
-                .await
-                .map_err(|_| ClientError::Silent {
-                    seconds: patience.as_secs(),
-                })??;
+        let received = timeout(patience, receive(&mut self.socket))
+            .await
+            .map_err(|_| ClientError::Silent { seconds: patience.as_secs() })??;
         match received.envelope.message {
             ServerMessage::AuthenticationFailed(refusal) if refusal.code == ErrorCode::TokenExpired => {
                 Err(ClientError::TokenEnded)
@@ -132,19 +122,12 @@ impl Connection {
 
 async fn dial(target: &Target) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, ClientError> {
     let fail = |error| ClientError::dialling(&target.url, error);
-    let uri: Uri = target
-        .url
-        .parse()
-        .map_err(|error: <Uri as std::str::FromStr>::Err| fail(error.into()))?;
-    let request = ClientRequestBuilder::new(uri)
-        .with_sub_protocol(SUBPROTOCOL)
-        .into_client_request()
-        .map_err(fail)?;
+    let uri: Uri = target.url.parse().map_err(|error: <Uri as std::str::FromStr>::Err| fail(error.into()))?;
+    let request =
+        ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL).into_client_request().map_err(fail)?;
     // The messages are small: a large buffer for each of the demo's devices would be wasted.
     let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
-    let (socket, _) = connect_async_with_config(request, Some(config), true)
-        .await
-        .map_err(fail)?;
+    let (socket, _) = connect_async_with_config(request, Some(config), true).await.map_err(fail)?;
     Ok(socket)
 }
 
@@ -152,13 +135,8 @@ async fn sign_in(
     socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
     token: &Token,
 ) -> Result<ConnectionEstablished, ClientError> {
-    let command = Command::Authenticate(Authenticate {
-        token: token.reveal().to_owned(),
-    });
-    let message = ClientMessage {
-        correlation_id: None,
-        command,
-    };
+    let command = Command::Authenticate(Authenticate { token: token.reveal().to_owned() });
+    let message = ClientMessage { correlation_id: None, command };
     socket.send(Message::text(message.to_text())).await?;
     let mut established = None;
     loop {
@@ -180,11 +158,7 @@ async fn sign_in(
 }
 
 fn refused(refusal: AuthenticationFailed) -> ClientError {
-    ClientError::SignIn {
-        code: refusal.code,
-        message: refusal.message,
-        retry: refusal.retry,
-    }
+    ClientError::SignIn { code: refusal.code, message: refusal.message, retry: refusal.retry }
 }
 
 async fn receive(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Result<Received, ClientError> {
@@ -214,10 +188,7 @@ fn read(text: &str) -> Result<Option<Envelope>, ClientError> {
         (Ok(envelope), _) => Ok(Some(envelope)),
         (Err(_), Ok(head)) if !ServerMessage::NAMES.contains(&head.r#type.as_str()) => Ok(None),
         // The parser's words may repeat a value, so they are left out.
-        (Err(_), Ok(head)) => Err(ClientError::Protocol(format!(
-            "a {} that cannot be read",
-            head.r#type
-        ))),
+        (Err(_), Ok(head)) => Err(ClientError::Protocol(format!("a {} that cannot be read", head.r#type))),
         (Err(_), Err(_)) => Err(ClientError::Protocol("a text that is no JSON message".to_owned())),
     }
 }
@@ -229,18 +200,9 @@ mod tests {
     #[test]
     fn an_address_is_taken_in_the_spellings_people_use() {
         let url = |server| Target::new(server, "/ws/health").map(|target| target.url);
-        assert_eq!(
-            url("ws://127.0.0.1:8080").expect("valid"),
-            "ws://127.0.0.1:8080/ws/health"
-        );
-        assert_eq!(
-            url("http://localhost:8080/").expect("valid"),
-            "ws://localhost:8080/ws/health"
-        );
-        assert_eq!(
-            url("https://mate.example").expect("valid"),
-            "wss://mate.example/ws/health"
-        );
+        assert_eq!(url("ws://127.0.0.1:8080").expect("valid"), "ws://127.0.0.1:8080/ws/health");
+        assert_eq!(url("http://localhost:8080/").expect("valid"), "ws://localhost:8080/ws/health");
+        assert_eq!(url("https://mate.example").expect("valid"), "wss://mate.example/ws/health");
         for wrong in ["127.0.0.1:8080", "ftp://x", "ws://", "ws://a b"] {
             let refused = url(wrong).expect_err("no address");
             assert!(!refused.come_back(), "{wrong}");

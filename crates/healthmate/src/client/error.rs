@@ -1,6 +1,9 @@
 //! Why a connection could not be made, or ended.
 
+use std::io;
+
 use healthmate_protocol::ErrorCode;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, protocol::CloseFrame};
 
@@ -10,6 +13,9 @@ pub(crate) enum ClientError {
     /// Nobody listens there, or the network failed.
     #[error("cannot reach {url}: {problem}")]
     Unreachable { url: String, problem: String },
+    /// The server's certificate is not to be trusted.
+    #[error("{url} is not trusted: {problem}; SSL_CERT_FILE may name the certificate of its authority")]
+    Untrusted { url: String, problem: String },
     /// The server answered the handshake with something else.
     #[error("{url} refused the connection with HTTP {status}")]
     Handshake { url: String, status: StatusCode },
@@ -21,11 +27,7 @@ pub(crate) enum ClientError {
     NoToken(anyhow::Error),
     /// The server refused the token.
     #[error("the server refused the sign-in: {} ({message})", code.as_str())]
-    SignIn {
-        code: ErrorCode,
-        message: String,
-        retry: bool,
-    },
+    SignIn { code: ErrorCode, message: String, retry: bool },
     /// The token was good until now. The next connection gets another one, where there is one.
     #[error("the token has ended")]
     TokenEnded,
@@ -53,17 +55,14 @@ impl ClientError {
             }
             Self::SignIn { retry, .. } => *retry,
             Self::Closed { code, .. } => comes_back_after(*code),
-            Self::Address { .. } | Self::NoToken(_) | Self::Protocol(_) => false,
+            Self::Address { .. } | Self::Untrusted { .. } | Self::NoToken(_) | Self::Protocol(_) => false,
         }
     }
 
     /// Reads the server's close frame; a connection that ends without one broke.
     pub(crate) fn closed(frame: Option<CloseFrame>) -> Self {
         match frame {
-            Some(frame) => Self::Closed {
-                code: frame.code.into(),
-                reason: frame.reason.as_str().to_owned(),
-            },
+            Some(frame) => Self::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
             None => Self::Broken("it ended without a close".to_owned()),
         }
     }
@@ -72,22 +71,21 @@ impl ClientError {
     pub(crate) fn dialling(url: &str, error: tungstenite::Error) -> Self {
         let url = url.to_owned();
         match error {
-            tungstenite::Error::Http(response) => Self::Handshake {
-                url,
-                status: response.status(),
-            },
-            tungstenite::Error::Url(problem) => Self::Address {
-                url,
-                problem: problem.to_string(),
-            },
-            tungstenite::Error::HttpFormat(problem) => Self::Address {
-                url,
-                problem: problem.to_string(),
-            },
-            other => Self::Unreachable {
-                url,
-                problem: other.to_string(),
-            },
+            tungstenite::Error::Http(response) => Self::Handshake { url, status: response.status() },
+            tungstenite::Error::Url(problem) => Self::Address { url, problem: problem.to_string() },
+            tungstenite::Error::HttpFormat(problem) => Self::Address { url, problem: problem.to_string() },
+            tungstenite::Error::Tls(problem) => Self::Untrusted { url, problem: problem.to_string() },
+            // What rustls refuses arrives as invalid data.
+            tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Untrusted { url, problem: error.to_string() }
+            }
+            tungstenite::Error::Io(error) => Self::Unreachable { url, problem: error.to_string() },
+            tungstenite::Error::Protocol(ProtocolError::HttparseError(_)) => {
+                let problem =
+                    "what answers there is no HTTP; wss:// is the address of a server with TLS".to_owned();
+                Self::Address { url, problem }
+            }
+            other => Self::Unreachable { url, problem: other.to_string() },
         }
     }
 }
@@ -116,24 +114,14 @@ mod tests {
     fn the_registry_of_close_codes_is_obeyed() {
         for code in CloseCode::ALL {
             let blames_the_client = matches!(code.as_u16(), 1002 | 1003 | 1007 | 1009);
-            let closed = ClientError::Closed {
-                code: code.as_u16(),
-                reason: String::new(),
-            };
-            assert_eq!(
-                closed.come_back(),
-                code.come_back() && !blames_the_client,
-                "{code:?}"
-            );
+            let closed = ClientError::Closed { code: code.as_u16(), reason: String::new() };
+            assert_eq!(closed.come_back(), code.come_back() && !blames_the_client, "{code:?}");
         }
     }
 
     #[test]
     fn a_busy_server_is_asked_again_and_a_wrong_path_is_not() {
-        let answered = |status| ClientError::Handshake {
-            url: "ws://x".to_owned(),
-            status,
-        };
+        let answered = |status| ClientError::Handshake { url: "ws://x".to_owned(), status };
         assert!(answered(StatusCode::SERVICE_UNAVAILABLE).come_back());
         assert!(answered(StatusCode::TOO_MANY_REQUESTS).come_back());
         assert!(!answered(StatusCode::NOT_FOUND).come_back());
@@ -142,18 +130,18 @@ mod tests {
 
     #[test]
     fn a_close_without_a_reason_reads_well() {
-        let closed = ClientError::Closed {
-            code: 4000,
-            reason: String::new(),
-        };
+        let closed = ClientError::Closed { code: 4000, reason: String::new() };
         assert_eq!(closed.to_string(), "the server closed the connection with 4000");
-        let closed = ClientError::Closed {
-            code: 4000,
-            reason: "server_restart".to_owned(),
-        };
-        assert_eq!(
-            closed.to_string(),
-            "the server closed the connection with 4000: server_restart"
-        );
+        let closed = ClientError::Closed { code: 4000, reason: "server_restart".to_owned() };
+        assert_eq!(closed.to_string(), "the server closed the connection with 4000: server_restart");
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_tried_again_and_one_that_is_not_trusted_is_not() {
+        let dialled = |kind: io::ErrorKind| ClientError::dialling("wss://x", io::Error::from(kind).into());
+        assert!(dialled(io::ErrorKind::ConnectionRefused).come_back());
+        let untrusted = dialled(io::ErrorKind::InvalidData);
+        assert!(!untrusted.come_back());
+        assert!(untrusted.to_string().contains("SSL_CERT_FILE"), "{untrusted}");
     }
 }

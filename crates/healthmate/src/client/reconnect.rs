@@ -25,12 +25,7 @@ pub(crate) struct Reconnect {
 impl Reconnect {
     /// Connects to `target` with the tokens of `token`, pausing between attempts as `backoff` says.
     pub(crate) fn new(target: Target, token: TokenSource, backoff: Backoff) -> Self {
-        Self {
-            target,
-            token,
-            backoff,
-            cut: false,
-        }
+        Self { target, token, backoff, cut: false }
     }
 
     /// Connects, as often as it takes.

@@ -36,9 +36,7 @@ pub(crate) fn noon() -> Timestamp {
 
 impl ScriptedPeer {
     pub(crate) async fn bind() -> Self {
-        Self {
-            listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port"),
-        }
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port") }
     }
 
     /// The address to give to the client.
@@ -51,14 +49,10 @@ impl ScriptedPeer {
         let (stream, _) = self.listener.accept().await.expect("a connection");
         #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
         let speak_it = |_: &Request, mut response: Response| {
-            response
-                .headers_mut()
-                .insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+            response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
             Ok(response)
         };
-        let socket = tokio_tungstenite::accept_hdr_async(stream, speak_it)
-            .await
-            .expect("a handshake");
+        let socket = tokio_tungstenite::accept_hdr_async(stream, speak_it).await.expect("a handshake");
         let mut peer = Peer { socket };
         peer.say(ServerMessage::ConnectionEstablished(ConnectionEstablished {
             connection_id: "0190-1".parse().expect("valid"),
@@ -74,11 +68,7 @@ impl ScriptedPeer {
     /// Takes the next connection, greets it and accepts its token, which it returns.
     pub(crate) async fn accept_signed_in(&self) -> (Peer, String) {
         let mut peer = self.accept().await;
-        let Some(ClientMessage {
-            command: Command::Authenticate(sign_in),
-            ..
-        }) = peer.hear().await
-        else {
+        let Some(ClientMessage { command: Command::Authenticate(sign_in), .. }) = peer.hear().await else {
             panic!("the client must sign in first");
         };
         peer.say(ServerMessage::AuthenticationSuccess(AuthenticationSuccess {
@@ -109,18 +99,13 @@ impl Peer {
     /// Hears the client's next batch of measurements, and the message it came in.
     pub(crate) async fn hear_batch(&mut self) -> (ClientMessage, Vec<MeasurementInput>) {
         let message = self.hear().await.expect("a message");
-        let Command::HealthUpdate(update) = &message.command else {
-            panic!("not {message:?}")
-        };
+        let Command::HealthUpdate(update) = &message.command else { panic!("not {message:?}") };
         let batch = update.batch.clone().expect("a batch");
         (message, batch)
     }
 
     pub(crate) async fn send(&mut self, envelope: &Envelope) {
-        self.socket
-            .send(Message::text(envelope.to_text()))
-            .await
-            .expect("the client listens");
+        self.socket.send(Message::text(envelope.to_text())).await.expect("the client listens");
     }
 
     /// Says something that answers no request.
@@ -131,27 +116,19 @@ impl Peer {
     /// Answers `request`.
     pub(crate) async fn answer(&mut self, request: &ClientMessage, message: ServerMessage) {
         let correlation_id = request.correlation_id.clone();
-        self.send(&Envelope {
-            correlation_id,
-            ..Envelope::new(noon(), message)
-        })
-        .await;
+        self.send(&Envelope { correlation_id, ..Envelope::new(noon(), message) }).await;
     }
 
     /// Hears `get_health_data` and answers with `newest`.
     pub(crate) async fn answer_history(&mut self, newest: Option<RecordedMeasurement>) {
         let request = self.hear().await.expect("a message");
-        assert!(
-            matches!(request.command, Command::GetHealthData(_)),
-            "{request:?}"
-        );
+        assert!(matches!(request.command, Command::GetHealthData(_)), "{request:?}");
         let response = HealthDataResponse {
             patient: "patient-1".parse().expect("valid"),
             measurements: newest.into_iter().collect(),
             next_cursor: None,
         };
-        self.answer(&request, ServerMessage::HealthDataResponse(response))
-            .await;
+        self.answer(&request, ServerMessage::HealthDataResponse(response)).await;
     }
 
     /// Acknowledges a batch, from `first` on.
@@ -172,30 +149,19 @@ impl Peer {
             })
             .collect();
         let patient = "patient-1".parse().expect("valid");
-        self.answer(
-            request,
-            ServerMessage::Acknowledgment(Acknowledgment { patient, results }),
-        )
-        .await;
+        self.answer(request, ServerMessage::Acknowledgment(Acknowledgment { patient, results })).await;
     }
 
     /// Refuses `request`.
     pub(crate) async fn refuse(&mut self, request: &ClientMessage, code: ErrorCode, field: Option<&str>) {
-        let error = Error {
-            code,
-            message: "no".to_owned(),
-            field: field.map(str::to_owned),
-            retry: code.retry(),
-        };
+        let error =
+            Error { code, message: "no".to_owned(), field: field.map(str::to_owned), retry: code.retry() };
         self.answer(request, ServerMessage::Error(error)).await;
     }
 
     /// Closes with `code`.
     pub(crate) async fn close(mut self, code: u16) {
-        let frame = CloseFrame {
-            code: code.into(),
-            reason: "because".into(),
-        };
+        let frame = CloseFrame { code: code.into(), reason: "because".into() };
         self.socket.close(Some(frame)).await.expect("the client listens");
         // Until the client has answered, so that the frame is not overtaken by a reset.
         while let Some(Ok(_)) = self.socket.next().await {}

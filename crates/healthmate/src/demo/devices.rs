@@ -84,14 +84,10 @@ pub(crate) fn start_devices(
     clock: Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
 ) -> io::Result<Devices> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signer = Arc::new(signer);
     let run = move || runtime.block_on(run(address, &signer, &clock, &stopping));
-    let thread = std::thread::Builder::new()
-        .name("demo-devices".to_owned())
-        .spawn(run)?;
+    let thread = std::thread::Builder::new().name("demo-devices".to_owned()).spawn(run)?;
     Ok(Devices { thread })
 }
 
@@ -130,10 +126,7 @@ impl Device {
         signer: &Arc<TokenVerifier>,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Replay> {
-        let selection = Selection {
-            subject: self.subject.map(str::to_owned),
-            metric: None,
-        };
+        let selection = Selection { subject: self.subject.map(str::to_owned), metric: None };
         let recording = Recording::read(self.recording, self.csv.as_bytes(), &selection)?;
         let target = Target::new(&format!("ws://{address}"), "/ws/health")?;
         let (signer, time, user) = (Arc::clone(signer), Arc::clone(clock), self.id.parse::<UserId>()?);
@@ -141,11 +134,7 @@ impl Device {
         let observer = Box::new(Quiet::new(recording.name()));
         Ok(Replay {
             patient: self.patient.parse()?,
-            pace: Pace {
-                speed: self.speed,
-                looped: true,
-                history_ms: HISTORY_MS,
-            },
+            pace: Pace { speed: self.speed, looped: true, history_ms: HISTORY_MS },
             clock: Arc::clone(clock),
             reconnect: Reconnect::new(target, token, Backoff::new(crate::client::seed(clock.as_ref()))),
             observer,
@@ -165,20 +154,12 @@ mod tests {
         let clock: Arc<dyn Clock> =
             Arc::new(ManualClock::new("2026-11-23T12:00:00Z".parse().expect("valid")));
         let secret = healthmate_server::config::Secret::new("x".repeat(32));
-        let signer = Arc::new(TokenVerifier::new(
-            &healthmate_server::config::AuthSettings::default(),
-            &secret,
-        ));
+        let signer =
+            Arc::new(TokenVerifier::new(&healthmate_server::config::AuthSettings::default(), &secret));
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let metrics: Vec<_> = DEVICES
             .iter()
-            .map(|device| {
-                device
-                    .replay(address, &signer, &clock)
-                    .expect("readable")
-                    .recording
-                    .metric()
-            })
+            .map(|device| device.replay(address, &signer, &clock).expect("readable").recording.metric())
             .collect();
         assert_eq!(metrics, [Metric::HeartRate, Metric::Glucose, Metric::Glucose]);
     }

@@ -15,59 +15,22 @@ struct Person {
 }
 
 const fn person(id: &'static str, role: Role, name: &'static str, sees: &'static str) -> Person {
-    Person {
-        id,
-        role,
-        name,
-        device_of: None,
-        sees,
-    }
+    Person { id, role, name, device_of: None, sees }
 }
 
 const fn device(id: &'static str, patient: &'static str, name: &'static str) -> Person {
-    Person {
-        id,
-        role: Role::Device,
-        name,
-        device_of: Some(patient),
-        sees: "",
-    }
+    Person { id, role: Role::Device, name, device_of: Some(patient), sees: "" }
 }
 
 /// Patients come before their devices.
 const PEOPLE: &[Person] = &[
     person("demo-nora", Role::Nurse, "Nora Lind", "sees Ana, Ben and Min-ji"),
     person("demo-dan", Role::Doctor, "Dan Weber", "sees Ana"),
-    person(
-        "demo-carl",
-        Role::Caregiver,
-        "Carl Okafor",
-        "sees Ben, his father",
-    ),
-    person(
-        "demo-ana",
-        Role::Patient,
-        "Ana Ruiz",
-        "her heart rate, beat by beat",
-    ),
-    person(
-        "demo-ben",
-        Role::Patient,
-        "Ben Okafor",
-        "his glucose, an hour in a minute",
-    ),
-    person(
-        "demo-cho",
-        Role::Patient,
-        "Cho Min-ji",
-        "her glucose, an hour in a minute",
-    ),
-    person(
-        "demo-eli",
-        Role::Patient,
-        "Eli Stern",
-        "nothing yet; nobody cares for him",
-    ),
+    person("demo-carl", Role::Caregiver, "Carl Okafor", "sees Ben, his father"),
+    person("demo-ana", Role::Patient, "Ana Ruiz", "her heart rate, beat by beat"),
+    person("demo-ben", Role::Patient, "Ben Okafor", "his glucose, an hour in a minute"),
+    person("demo-cho", Role::Patient, "Cho Min-ji", "her glucose, an hour in a minute"),
+    person("demo-eli", Role::Patient, "Eli Stern", "nothing yet; nobody cares for him"),
     person("demo-ada", Role::Admin, "Ada Novak", "no health data"),
     device("demo-ana-strap", "demo-ana", "Ana's chest strap"),
     device("demo-ben-sensor", "demo-ben", "Ben's glucose sensor"),
@@ -84,9 +47,7 @@ const CARE: &[(&str, &[&str])] = &[
 /// The people to sign in as, a line each.
 pub(crate) fn sign_ins() -> String {
     let line = |person: &Person| {
-        let Person {
-            id, role, name, sees, ..
-        } = person;
+        let Person { id, role, name, sees, .. } = person;
         format!("  {name:<13}{:<11}{id:<11}{sees}\n", role.as_str())
     };
     let people = PEOPLE.iter().filter(|person| person.role != Role::Device);
@@ -117,12 +78,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
             let member: UserId = member.parse()?;
             if store.care_relation(&patient, &member).await?.is_none() {
                 let patient = patient.clone();
-                let relation = CareRelation {
-                    patient,
-                    member,
-                    starts_at: now,
-                    ends_at: None,
-                };
+                let relation = CareRelation { patient, member, starts_at: now, ends_at: None };
                 store.add_care_relation(relation).await?;
             }
         }
@@ -155,16 +111,12 @@ mod tests {
         let store = MemoryStore::new(clock.clone());
         seed(&store, clock.now()).await.expect("seeded");
         store.set_active(&id("demo-dan"), false).await.expect("disabled");
-        let first = (
-            store.users().await.expect("read"),
-            store.care_team(&id("demo-ana")).await.expect("read"),
-        );
+        let first =
+            (store.users().await.expect("read"), store.care_team(&id("demo-ana")).await.expect("read"));
         clock.advance_millis(60_000);
         seed(&store, clock.now()).await.expect("seeded again");
-        let again = (
-            store.users().await.expect("read"),
-            store.care_team(&id("demo-ana")).await.expect("read"),
-        );
+        let again =
+            (store.users().await.expect("read"), store.care_team(&id("demo-ana")).await.expect("read"));
         assert_eq!(first, again);
         assert_eq!(first.0.len(), PEOPLE.len());
     }
@@ -185,13 +137,8 @@ mod tests {
             let user = store.user(&id(who)).await.expect("read").expect("seeded");
             for (patient, seen) in patients.iter().zip(seen) {
                 let relation = store.care_relation(&id(patient), &user.id).await.expect("read");
-                let decision = decide(
-                    &user,
-                    Action::ReadMeasurements,
-                    &id(patient),
-                    relation.as_ref(),
-                    clock.now(),
-                );
+                let decision =
+                    decide(&user, Action::ReadMeasurements, &id(patient), relation.as_ref(), clock.now());
                 assert_eq!(decision.is_allowed(), seen, "{who} and {patient}");
             }
         }

@@ -27,16 +27,9 @@ impl Terminal {
     /// Shows the replay of the recording `name`.
     pub(crate) fn new(clock: Arc<dyn Clock>, name: &str) -> Self {
         let now = clock.now();
-        let bar = std::io::stderr()
-            .is_terminal()
-            .then(|| ProgressBar::no_length().with_prefix(name.to_owned()));
-        Self {
-            clock,
-            bar,
-            began: now,
-            last_line: now,
-            rows: None,
-        }
+        let bar =
+            std::io::stderr().is_terminal().then(|| ProgressBar::no_length().with_prefix(name.to_owned()));
+        Self { clock, bar, began: now, last_line: now, rows: None }
     }
 
     /// Acknowledged rows per second since the replay began.
@@ -97,10 +90,7 @@ impl Observer for Terminal {
 
 /// `sent 7, acknowledged 6 (1.2/s), skipped 1`
 fn describe(counts: Counts, rate: f64) -> String {
-    let mut line = format!(
-        "sent {}, acknowledged {} ({rate:.1}/s)",
-        counts.sent, counts.acknowledged
-    );
+    let mut line = format!("sent {}, acknowledged {} ({rate:.1}/s)", counts.sent, counts.acknowledged);
     for (what, count) in [("skipped", counts.skipped), ("sent again", counts.resent)] {
         if count > 0 {
             line = format!("{line}, {what} {count}");
@@ -117,9 +107,7 @@ pub(crate) struct Quiet {
 impl Quiet {
     /// Tells of the recording `name`.
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-        }
+        Self { name: name.to_owned() }
     }
 }
 
@@ -148,17 +136,10 @@ mod tests {
 
     #[test]
     fn a_line_names_only_what_happened() {
-        let mut counts = Counts {
-            sent: 7,
-            acknowledged: 6,
-            ..Counts::default()
-        };
+        let mut counts = Counts { sent: 7, acknowledged: 6, ..Counts::default() };
         assert_eq!(describe(counts, 1.24), "sent 7, acknowledged 6 (1.2/s)");
         counts.skipped = 1;
         counts.resent = 3;
-        assert_eq!(
-            describe(counts, 1.26),
-            "sent 7, acknowledged 6 (1.3/s), skipped 1, sent again 3"
-        );
+        assert_eq!(describe(counts, 1.26), "sent 7, acknowledged 6 (1.3/s), skipped 1, sent again 3");
     }
 }

@@ -87,53 +87,32 @@ impl Recording {
     /// # Errors
     /// If the header is unknown, a field cannot be read, times run backwards, or the selection fits nothing.
     pub(crate) fn read(name: &str, csv: impl Read, selection: &Selection) -> Result<Self, RecordingError> {
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .comment(Some(b'#'))
-            .from_reader(csv);
-        let columns = Columns::find(
-            reader.headers().map_err(|error| malformed(&error))?,
-            selection.metric,
-        )?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(csv);
+        let columns = Columns::find(reader.headers().map_err(|error| malformed(&error))?, selection.metric)?;
         let mut subjects: Vec<String> = Vec::new();
         let mut rows: Vec<(i64, f64)> = Vec::new();
         for record in reader.records() {
             let record = record.map_err(|error| malformed(&error))?;
             let line = record.position().map_or(0, csv::Position::line);
+            let refuse = |problem| RecordingError::Line { line, problem };
             if let Some(subject) = columns.subject.and_then(|column| record.get(column)) {
                 if !subjects.iter().any(|known| known == subject) {
                     subjects.push(subject.to_owned());
                 }
-                if selection.subject.as_deref().is_some_and(|asked| asked != subject) {
+                if selection.subject.as_deref().unwrap_or(&subjects[0]) != subject {
                     continue;
                 }
             }
-            let row = columns
-                .row(&record)
-                .map_err(|problem| RecordingError::Line { line, problem })?;
-            rows.push(row);
-            let several = subjects.len() > 1 && selection.subject.is_none();
-            if !several && rows.len() > 1 && rows[rows.len() - 2].0 > row.0 {
-                let problem = "the time lies before that of the line above".to_owned();
-                return Err(RecordingError::Line { line, problem });
+            let row = columns.row(&record).map_err(refuse)?;
+            if rows.last().is_some_and(|(before, _)| *before > row.0) {
+                return Err(refuse("the time lies before that of the line above".to_owned()));
             }
+            rows.push(row);
         }
         let subject = choose(selection.subject.as_deref(), subjects)?;
-        let Some(&(first, _)) = rows.first() else {
-            return Err(RecordingError::Empty);
-        };
-        let rows = rows
-            .into_iter()
-            .map(|(at, value)| Row {
-                at_ms: at - first,
-                value,
-            })
-            .collect();
-        Ok(Self {
-            name: full_name(name, subject.as_deref()),
-            metric: columns.metric,
-            rows,
-        })
+        let first = rows.first().ok_or(RecordingError::Empty)?.0;
+        let rows = rows.into_iter().map(|(at, value)| Row { at_ms: at - first, value }).collect();
+        Ok(Self { name: full_name(name, subject.as_deref()), metric: columns.metric, rows })
     }
 
     /// `<file stem>[/<subject>]`
@@ -162,9 +141,7 @@ impl Recording {
 impl Columns {
     fn find(header: &csv::StringRecord, asked: Option<Metric>) -> Result<Self, RecordingError> {
         let column = |name: &str| header.iter().position(|known| known == name);
-        let unknown = || RecordingError::Header {
-            found: header.iter().collect::<Vec<_>>().join(","),
-        };
+        let unknown = || RecordingError::Header { found: header.iter().collect::<Vec<_>>().join(",") };
         let (time, counted) = column("t_ms")
             .map(|at| (at, true))
             .or(column("time").map(|at| (at, false)))
@@ -177,42 +154,25 @@ impl Columns {
                 Some(asked) if asked != held => return Err(RecordingError::OtherMetric { asked, held }),
                 _ => (column, held),
             },
-            None => (
-                column("value").ok_or_else(unknown)?,
-                asked.ok_or(RecordingError::MetricNeeded)?,
-            ),
+            None => (column("value").ok_or_else(unknown)?, asked.ok_or(RecordingError::MetricNeeded)?),
         };
-        Ok(Self {
-            subject: column("subject"),
-            time,
-            counted,
-            value,
-            metric,
-        })
+        Ok(Self { subject: column("subject"), time, counted, value, metric })
     }
 
     /// The row's time in milliseconds since some origin, and its value.
     fn row(&self, record: &csv::StringRecord) -> Result<(i64, f64), String> {
         let field = |column| record.get(column).unwrap_or_default();
-        let value: f64 = field(self.value)
-            .parse()
-            .map_err(|_| "the value is no number".to_owned())?;
+        let value: f64 = field(self.value).parse().map_err(|_| "the value is no number".to_owned())?;
         if !value.is_finite() {
             return Err("the value is no finite number".to_owned());
         }
         let time = field(self.time);
         let millis = if self.counted {
-            time.parse()
-                .map_err(|_| "t_ms is no whole number of milliseconds".to_owned())?
+            time.parse().map_err(|_| "t_ms is no whole number of milliseconds".to_owned())?
         } else {
             // Times without a zone are local to the person; as only their distances count, UTC will do.
-            let parsed = time
-                .parse::<Timestamp>()
-                .or_else(|_| format!("{time}Z").parse::<Timestamp>());
-            parsed
-                .map_err(|_| "time is not written like 2015-06-06T16:50:27".to_owned())?
-                .as_micros()
-                / 1000
+            let parsed = time.parse::<Timestamp>().or_else(|_| format!("{time}Z").parse::<Timestamp>());
+            parsed.map_err(|_| "time is not written like 2015-06-06T16:50:27".to_owned())?.as_micros() / 1000
         };
         Ok((millis, value))
     }
@@ -220,19 +180,12 @@ impl Columns {
 
 fn malformed(error: &csv::Error) -> RecordingError {
     RecordingError::Csv(match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
-        } => {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             format!("line {line} has {len} fields, and the header has {expected_len}")
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
-            format!(
-                "line {} is not UTF-8",
-                pos.as_ref().map_or(0, csv::Position::line)
-            )
+            format!("line {} is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
         }
         csv::ErrorKind::Io(problem) => problem.to_string(),
         _ => "it is malformed".to_owned(),
@@ -245,10 +198,7 @@ fn choose(asked: Option<&str>, mut subjects: Vec<String>) -> Result<Option<Strin
         Some(asked) if subjects.iter().any(|known| known == asked) => Ok(Some(asked.to_owned())),
         Some(asked) => {
             subjects.sort();
-            Err(RecordingError::NoSuchSubject {
-                asked: asked.to_owned(),
-                subjects,
-            })
+            Err(RecordingError::NoSuchSubject { asked: asked.to_owned(), subjects })
         }
         None if subjects.len() > 1 => {
             subjects.sort();
@@ -262,11 +212,7 @@ fn choose(asked: Option<&str>, mut subjects: Vec<String>) -> Result<Option<Strin
 fn full_name(stem: &str, subject: Option<&str>) -> String {
     let plain = |text: &str| -> String {
         let allowed = |c: char| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                c
-            } else {
-                '-'
-            }
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' }
         };
         text.chars().map(allowed).take(MAX_NAME_CHARS).collect()
     };
@@ -281,10 +227,7 @@ mod tests {
     use super::*;
 
     fn read(csv: &str, subject: Option<&str>, metric: Option<Metric>) -> Result<Recording, String> {
-        let selection = Selection {
-            subject: subject.map(str::to_owned),
-            metric,
-        };
+        let selection = Selection { subject: subject.map(str::to_owned), metric };
         Recording::read("test", csv.as_bytes(), &selection).map_err(|error| error.to_string())
     }
 
@@ -292,19 +235,7 @@ mod tests {
     fn heart_beats_are_counted_from_the_first() {
         let recording = read("t_ms,bpm\n664,90.4\n1445,76.8\n", None, None).expect("valid");
         assert_eq!(recording.metric(), Metric::HeartRate);
-        assert!(
-            recording.rows()
-                == [
-                    Row {
-                        at_ms: 0,
-                        value: 90.4
-                    },
-                    Row {
-                        at_ms: 781,
-                        value: 76.8
-                    }
-                ]
-        );
+        assert!(recording.rows() == [Row { at_ms: 0, value: 90.4 }, Row { at_ms: 781, value: 76.8 }]);
         assert_eq!(recording.lap_ms(), 781 * 2);
         assert_eq!(recording.name(), "test");
     }
@@ -314,37 +245,19 @@ mod tests {
         let csv = "subject,time,mg_dl\n1,2015-06-06T16:50:27,153\n2,2015-02-24T17:31:29,90\n2,2015-02-24T17:36:29,95\n";
         let recording = read(csv, Some("2"), None).expect("valid");
         assert_eq!(recording.metric(), Metric::Glucose);
-        assert!(
-            recording.rows()
-                == [
-                    Row {
-                        at_ms: 0,
-                        value: 90.0
-                    },
-                    Row {
-                        at_ms: 300_000,
-                        value: 95.0
-                    }
-                ]
-        );
+        assert!(recording.rows() == [Row { at_ms: 0, value: 90.0 }, Row { at_ms: 300_000, value: 95.0 }]);
         assert_eq!(recording.name(), "test/2");
         assert_eq!(
             read(csv, None, None).expect_err("two subjects"),
             "the file holds the subjects 1, 2: choose one with --subject"
         );
-        assert_eq!(
-            read(csv, Some("9"), None).expect_err("not there"),
-            "no subject 9; the file holds 1, 2"
-        );
+        assert_eq!(read(csv, Some("9"), None).expect_err("not there"), "no subject 9; the file holds 1, 2");
     }
 
     #[test]
     fn a_column_named_value_needs_a_metric() {
         let csv = "time,value\n2026-01-01T08:00:00+01:00,37.1\n2026-01-01T07:10:00Z,37.2\n";
-        assert_eq!(
-            read(csv, None, None).expect_err("no metric"),
-            "the column `value` needs --metric"
-        );
+        assert_eq!(read(csv, None, None).expect_err("no metric"), "the column `value` needs --metric");
         let recording = read(csv, None, Some(Metric::BodyTemperature)).expect("valid");
         assert_eq!(recording.rows()[1].at_ms, 600_000);
     }
@@ -352,30 +265,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_by_line_without_the_value() {
         let refused = |csv| read(csv, None, None).expect_err("refused");
-        assert_eq!(
-            refused("t_ms,bpm\n1,70\n2,secret\n"),
-            "line 3: the value is no number"
-        );
-        assert_eq!(
-            refused("t_ms,bpm\n1,inf\n"),
-            "line 2: the value is no finite number"
-        );
-        assert_eq!(
-            refused("t_ms,bpm\nx,70\n"),
-            "line 2: t_ms is no whole number of milliseconds"
-        );
-        assert_eq!(
-            refused("time,bpm\n16:50,70\n"),
-            "line 2: time is not written like 2015-06-06T16:50:27"
-        );
-        assert_eq!(
-            refused("t_ms,bpm\n5,70\n4,71\n"),
-            "line 3: the time lies before that of the line above"
-        );
-        assert_eq!(
-            refused("t_ms,bpm\n5\n"),
-            "not a CSV file: line 2 has 1 fields, and the header has 2"
-        );
+        assert_eq!(refused("t_ms,bpm\n1,70\n2,secret\n"), "line 3: the value is no number");
+        assert_eq!(refused("t_ms,bpm\n1,inf\n"), "line 2: the value is no finite number");
+        assert_eq!(refused("t_ms,bpm\nx,70\n"), "line 2: t_ms is no whole number of milliseconds");
+        assert_eq!(refused("time,bpm\n16:50,70\n"), "line 2: time is not written like 2015-06-06T16:50:27");
+        assert_eq!(refused("t_ms,bpm\n5,70\n4,71\n"), "line 3: the time lies before that of the line above");
+        assert_eq!(refused("t_ms,bpm\n5\n"), "not a CSV file: line 2 has 1 fields, and the header has 2");
         assert_eq!(refused("t_ms,bpm\n"), "the file holds no rows");
         assert!(refused("when,what\n").starts_with("header \"when,what\" is not understood"));
         let other = read("t_ms,bpm\n1,70\n", None, Some(Metric::Glucose)).expect_err("other metric");

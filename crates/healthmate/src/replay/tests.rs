@@ -25,10 +25,8 @@ impl Observer for Silent {
 
 /// A replay of 20 rows that are all due.
 fn replay(peer: &ScriptedPeer) -> Replay {
-    let rows: String = (0..20)
-        .map(|row| format!("{},{}\n", row * 1000, 60 + row))
-        .collect();
-    let csv = format!("t_ms,bpm\n{rows}");
+    let rows: Vec<_> = (0..20).map(|row| format!("{},{}", row * 1000, 60 + row)).collect();
+    let csv = format!("t_ms,bpm\n{}\n", rows.join("\n"));
     let recording = Recording::read("test", csv.as_bytes(), &Selection::default()).expect("valid");
     let target = Target::new(&peer.server(), "/ws/health").expect("valid");
     let token = Box::new(|| Ok(Token::new("planted-token")));
@@ -36,11 +34,7 @@ fn replay(peer: &ScriptedPeer) -> Replay {
     Replay {
         recording: Arc::new(recording),
         patient: "patient-1".parse().expect("valid"),
-        pace: Pace {
-            speed: 1.0,
-            looped: false,
-            history_ms: 600_000,
-        },
+        pace: Pace { speed: 1.0, looped: false, history_ms: 600_000 },
         clock: Arc::new(ManualClock::new(noon())),
         reconnect: Reconnect::new(target, token, backoff),
         observer: Box::new(Silent),
@@ -48,10 +42,7 @@ fn replay(peer: &ScriptedPeer) -> Replay {
 }
 
 fn names(batch: &[healthmate_protocol::MeasurementInput]) -> Vec<String> {
-    batch
-        .iter()
-        .map(|input| input.client_id.clone().expect("named").to_string())
-        .collect()
+    batch.iter().map(|input| input.client_id.clone().expect("named").to_string()).collect()
 }
 
 #[tokio::test]
@@ -71,11 +62,7 @@ async fn every_row_arrives_once_though_the_server_cuts_and_forgets_to_answer() {
         drop(connection);
         let (mut connection, _) = peer.accept_signed_in().await;
         let (request, again) = connection.hear_batch().await;
-        assert_eq!(
-            names(&again),
-            names(&unanswered),
-            "the same rows under the same names"
-        );
+        assert_eq!(names(&again), names(&unanswered), "the same rows under the same names");
         connection.acknowledge(&request, &again, 1).await;
         connection.close(4000).await;
         let (mut connection, _) = peer.accept_signed_in().await;
@@ -122,10 +109,7 @@ async fn a_later_process_goes_on_after_the_newest_stored_row() {
         let (mut connection, _) = peer.accept_signed_in().await;
         connection.answer_history(Some(newest)).await;
         let (request, batch) = connection.hear_batch().await;
-        assert_eq!(
-            names(&batch),
-            [format!("test:{start_ms}:0:18"), format!("test:{start_ms}:0:19")]
-        );
+        assert_eq!(names(&batch), [format!("test:{start_ms}:0:18"), format!("test:{start_ms}:0:19")]);
         connection.acknowledge(&request, &batch, 19).await;
         assert!(connection.hear().await.is_none());
     };
@@ -140,14 +124,10 @@ async fn refused_values_are_skipped_and_a_busy_server_is_asked_again() {
         let (mut connection, _) = peer.accept_signed_in().await;
         connection.answer_history(None).await;
         let (request, batch) = connection.hear_batch().await;
-        connection
-            .refuse(&request, ErrorCode::StorageUnavailable, None)
-            .await;
+        connection.refuse(&request, ErrorCode::StorageUnavailable, None).await;
         let (request, again) = connection.hear_batch().await;
         assert_eq!(names(&again), names(&batch));
-        connection
-            .refuse(&request, ErrorCode::ImplausibleValue, Some("batch[1].value"))
-            .await;
+        connection.refuse(&request, ErrorCode::ImplausibleValue, Some("batch[1].value")).await;
         let (request, without) = connection.hear_batch().await;
         assert_eq!(without.len(), batch.len() - 1);
         assert!(!names(&without).contains(&names(&batch)[1]));
@@ -175,10 +155,7 @@ async fn a_refusal_of_the_whole_or_of_the_token_ends_it_with_a_sentence_without_
         assert!(connection.hear().await.is_none());
     };
     let (ended, ()) = tokio::join!(replay(&peer).run(pending()), denied);
-    assert_eq!(
-        ended.expect_err("refused").to_string(),
-        "the server refuses: access_denied (no)"
-    );
+    assert_eq!(ended.expect_err("refused").to_string(), "the server refuses: access_denied (no)");
 
     let refused = async {
         let mut connection = peer.accept().await;
@@ -187,10 +164,7 @@ async fn a_refusal_of_the_whole_or_of_the_token_ends_it_with_a_sentence_without_
     };
     let (ended, ()) = tokio::join!(replay(&peer).run(pending()), refused);
     let error = ended.expect_err("refused");
-    assert_eq!(
-        error.to_string(),
-        "the server closed the connection with 4500: because"
-    );
+    assert_eq!(error.to_string(), "the server closed the connection with 4500: because");
     assert!(!format!("{error:?}").contains("planted-token"));
 }
 
@@ -246,11 +220,5 @@ async fn a_token_that_ends_is_followed_by_the_next_one() {
         assert!(connection.hear().await.is_none());
     };
     let (ended, ()) = tokio::join!(replay.run(pending()), server);
-    assert!(matches!(
-        ended,
-        Err(ReplayError::Refused {
-            code: ErrorCode::AccessDenied,
-            ..
-        })
-    ));
+    assert!(matches!(ended, Err(ReplayError::Refused { code: ErrorCode::AccessDenied, .. })));
 }

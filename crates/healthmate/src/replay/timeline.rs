@@ -37,15 +37,9 @@ impl Place {
     /// The place after this one; `None` at the end of a recording that does not loop.
     pub(crate) fn next(self, recording: &Recording, looped: bool) -> Option<Self> {
         if self.row + 1 < recording.rows().len() {
-            return Some(Self {
-                row: self.row + 1,
-                ..self
-            });
+            return Some(Self { row: self.row + 1, ..self });
         }
-        looped.then_some(Self {
-            lap: self.lap + 1,
-            row: 0,
-        })
+        looped.then_some(Self { lap: self.lap + 1, row: 0 })
     }
 }
 
@@ -62,18 +56,13 @@ impl Timeline {
     fn new(start: Timestamp, speed: f64) -> Self {
         // The client ids name the start in milliseconds, so it has no finer part.
         let whole_ms = start.as_micros().div_euclid(1000) * 1000;
-        Self {
-            start: Timestamp::from_micros(whole_ms),
-            speed,
-        }
+        Self { start: Timestamp::from_micros(whole_ms), speed }
     }
 
     /// When the row at `place` was taken.
     pub(crate) fn taken_at(&self, recording: &Recording, place: Place) -> Timestamp {
         let row_ms = recording.rows().get(place.row).map_or(0, |row| row.at_ms);
-        let recorded_ms = i64::from(place.lap)
-            .saturating_mul(recording.lap_ms())
-            .saturating_add(row_ms);
+        let recorded_ms = i64::from(place.lap).saturating_mul(recording.lap_ms()).saturating_add(row_ms);
         let micros = (recorded_ms as f64 * 1000.0 / self.speed).round() as i64;
         Timestamp::from_micros(self.start.as_micros().saturating_add(micros))
     }
@@ -81,13 +70,7 @@ impl Timeline {
     /// `<name>:<start in ms>:<lap>:<row>`: the same for the same row, however often it is sent.
     pub(crate) fn client_id(&self, recording: &Recording, place: Place) -> Option<ClientId> {
         let start_ms = self.start.as_micros() / 1000;
-        ClientId::new(&format!(
-            "{}:{start_ms}:{}:{}",
-            recording.name(),
-            place.lap,
-            place.row
-        ))
-        .ok()
+        ClientId::new(&format!("{}:{start_ms}:{}:{}", recording.name(), place.lap, place.row)).ok()
     }
 }
 
@@ -108,10 +91,7 @@ pub(crate) fn begin(
     going_on.unwrap_or_else(|| {
         let after_newest = newest.map_or(history_start, |(taken_at, _)| taken_at.plus_millis(1));
         let start = history_start.max(after_newest).min(now);
-        Beginning {
-            timeline: Timeline::new(start, pace.speed),
-            place: Place::FIRST,
-        }
+        Beginning { timeline: Timeline::new(start, pace.speed), place: Place::FIRST }
     })
 }
 
@@ -121,16 +101,9 @@ fn resume(
     taken_at: Timestamp,
     client_id: &ClientId,
 ) -> Option<Beginning> {
-    let mut parts = client_id
-        .as_str()
-        .strip_prefix(recording.name())?
-        .strip_prefix(':')?
-        .split(':');
+    let mut parts = client_id.as_str().strip_prefix(recording.name())?.strip_prefix(':')?.split(':');
     let start_ms: i64 = parts.next()?.parse().ok()?;
-    let newest = Place {
-        lap: parts.next()?.parse().ok()?,
-        row: parts.next()?.parse().ok()?,
-    };
+    let newest = Place { lap: parts.next()?.parse().ok()?, row: parts.next()?.parse().ok()? };
     if parts.next().is_some() || newest.row >= recording.rows().len() {
         return None;
     }
@@ -138,10 +111,7 @@ fn resume(
     // A replay of another speed, or of a file that has changed, had this row at another time.
     let same = timeline.taken_at(recording, newest).millis_since(taken_at).abs() <= 1;
     let next = newest.next(recording, replay.looped)?;
-    same.then_some(Beginning {
-        timeline,
-        place: next,
-    })
+    same.then_some(Beginning { timeline, place: next })
 }
 
 #[cfg(test)]
@@ -162,21 +132,13 @@ mod tests {
         "2026-11-23T12:00:00.000500Z".parse().expect("valid")
     }
 
-    const PACE: Pace = Pace {
-        speed: 2.0,
-        looped: true,
-        history_ms: 600_000,
-    };
+    const PACE: Pace = Pace { speed: 2.0, looped: true, history_ms: 600_000 };
 
     #[test]
     fn rows_fall_due_at_the_given_speed_lap_after_lap() {
         let recording = recording();
         let timeline = Timeline::new(now(), 2.0);
-        let ms = |lap, row| {
-            timeline
-                .taken_at(&recording, Place { lap, row })
-                .millis_since(timeline.start)
-        };
+        let ms = |lap, row| timeline.taken_at(&recording, Place { lap, row }).millis_since(timeline.start);
         assert_eq!([ms(0, 0), ms(0, 1), ms(0, 2)], [0, 500, 1500]);
         // The lap is 3000 ms and a usual gap of 1500 ms long.
         assert_eq!([ms(1, 0), ms(1, 1), ms(2, 0)], [2250, 2750, 4500]);
@@ -194,10 +156,7 @@ mod tests {
     fn without_history_a_new_timeline_begins_in_the_past() {
         let beginning = begin(&recording(), PACE, None, now());
         assert_eq!(beginning.place, Place::FIRST);
-        assert_eq!(
-            beginning.timeline.start.to_string(),
-            "2026-11-23T11:50:00.000000Z"
-        );
+        assert_eq!(beginning.timeline.start.to_string(), "2026-11-23T11:50:00.000000Z");
     }
 
     #[test]
@@ -209,16 +168,7 @@ mod tests {
             let id = timeline.client_id(&recording, place);
             let newest = Some((timeline.taken_at(&recording, place), id.as_ref()));
             let beginning = begin(&recording, PACE, newest, now());
-            assert_eq!(
-                beginning,
-                Beginning {
-                    timeline,
-                    place: Place {
-                        lap: next.0,
-                        row: next.1
-                    }
-                }
-            );
+            assert_eq!(beginning, Beginning { timeline, place: Place { lap: next.0, row: next.1 } });
         }
     }
 
@@ -236,23 +186,8 @@ mod tests {
         };
         let mine = timeline.client_id(&recording, place).expect("valid");
         let mine = Some(mine.as_str());
-        assert_eq!(
-            starts_anew(
-                Pace {
-                    looped: false,
-                    ..PACE
-                },
-                taken_at,
-                mine
-            ),
-            -58_499,
-            "it had ended"
-        );
-        assert_eq!(
-            starts_anew(Pace { speed: 3.0, ..PACE }, taken_at, mine),
-            -58_499,
-            "another speed"
-        );
+        assert_eq!(starts_anew(Pace { looped: false, ..PACE }, taken_at, mine), -58_499, "it had ended");
+        assert_eq!(starts_anew(Pace { speed: 3.0, ..PACE }, taken_at, mine), -58_499, "another speed");
         for other in [
             None,
             Some("a1"),
@@ -263,15 +198,7 @@ mod tests {
         ] {
             assert_eq!(starts_anew(PACE, taken_at, other), -58_499);
         }
-        assert_eq!(
-            starts_anew(PACE, now().plus_millis(-600_001), mine),
-            -600_000,
-            "too old"
-        );
-        assert_eq!(
-            starts_anew(PACE, now().plus_millis(60_000), None),
-            0,
-            "ahead of the clock"
-        );
+        assert_eq!(starts_anew(PACE, now().plus_millis(-600_001), mine), -600_000, "too old");
+        assert_eq!(starts_anew(PACE, now().plus_millis(60_000), None), 0, "ahead of the clock");
     }
 }

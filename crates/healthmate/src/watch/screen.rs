@@ -27,11 +27,7 @@ pub(crate) struct Screen<E, N> {
 impl<E: Write + Send, N: Write + Send> Screen<E, N> {
     /// Writes events to `events` and what else is to be known to `notes`.
     pub(crate) fn new(format: Format, events: E, notes: N) -> Self {
-        Self {
-            format,
-            events,
-            notes,
-        }
+        Self { format, events, notes }
     }
 
     fn note(&mut self, line: &str) {
@@ -61,12 +57,7 @@ impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
                 writeln!(self.events, "{}", columns(*offset, data))?;
             }
             (other, Format::Columns) => {
-                writeln!(
-                    self.events,
-                    "{}  {offset:>6}  {}",
-                    received.envelope.timestamp,
-                    other.name()
-                )?;
+                writeln!(self.events, "{}  {offset:>6}  {}", received.envelope.timestamp, other.name())?;
             }
         }
         self.events.flush()
@@ -74,12 +65,7 @@ impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
 
     fn subscribed(&mut self, tail: &Tail) {
         if let Some(since) = tail.since() {
-            self.note(&format!(
-                "watching {} after {}:{}",
-                tail.name(),
-                since.epoch,
-                since.offset
-            ));
+            self.note(&format!("watching {} after {}:{}", tail.name(), since.epoch, since.offset));
         }
     }
 
@@ -91,8 +77,5 @@ impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
 /// `2026-11-23T07:00:00.000000Z      41  heart_rate  72 /min`
 fn columns(offset: Offset, data: &MeasurementData) -> String {
     let value = (data.value * 100.0).round() / 100.0;
-    format!(
-        "{}  {:>6}  {}  {value} {}",
-        data.taken_at, offset.0, data.metric, data.unit
-    )
+    format!("{}  {:>6}  {}  {value} {}", data.taken_at, offset.0, data.metric, data.unit)
 }

@@ -68,19 +68,12 @@ impl fmt::Display for Gap {
 impl Tail {
     /// Watches `name` after `since`, or from now on.
     pub(crate) fn new(name: TopicName, since: Option<SubscribeSince>) -> Self {
-        Self {
-            name,
-            topic: None,
-            since,
-            behind_at: None,
-        }
+        Self { name, topic: None, since, behind_at: None }
     }
 
     /// The topic, in full once the server has told.
     pub(crate) fn name(&self) -> String {
-        self.topic
-            .as_ref()
-            .map_or_else(|| self.name.to_string(), Topic::to_string)
+        self.topic.as_ref().map_or_else(|| self.name.to_string(), Topic::to_string)
     }
 
     /// The last event that was shown.
@@ -90,14 +83,8 @@ impl Tail {
 
     /// Asks for what follows.
     pub(crate) fn subscribe(&self) -> ClientMessage {
-        let subscribe = Subscribe {
-            topic: self.name.clone(),
-            since: self.since.clone(),
-        };
-        ClientMessage {
-            correlation_id: None,
-            command: Command::Subscribe(subscribe),
-        }
+        let subscribe = Subscribe { topic: self.name.clone(), since: self.since.clone() };
+        ClientMessage { correlation_id: None, command: Command::Subscribe(subscribe) }
     }
 
     /// The server took the subscription; returns what is gone.
@@ -105,27 +92,16 @@ impl Tail {
         self.topic = Some(success.topic.clone());
         self.behind_at = None;
         let gap = match (success.resumed, success.reason) {
-            (Some(Resumed::Gap), Some(reason)) => Some(Gap {
-                lost: success.from.zip(success.to),
-                reason,
-            }),
+            (Some(Resumed::Gap), Some(reason)) => Some(Gap { lost: success.from.zip(success.to), reason }),
             _ => None,
         };
         let after = match (&gap, &self.since) {
-            (
-                Some(Gap {
-                    lost: Some((_, to)), ..
-                }),
-                _,
-            ) => *to,
+            (Some(Gap { lost: Some((_, to)), .. }), _) => *to,
             (Some(_), _) => Offset::START,
             (None, Some(since)) => since.offset,
             (None, None) => success.head,
         };
-        self.since = Some(SubscribeSince {
-            epoch: success.epoch.clone(),
-            offset: after,
-        });
+        self.since = Some(SubscribeSince { epoch: success.epoch.clone(), offset: after });
         gap
     }
 
@@ -139,10 +115,7 @@ impl Tail {
             return Step::PassOver;
         }
         if offset > expected {
-            return Step::Hole(Hole {
-                expected,
-                got: offset,
-            });
+            return Step::Hole(Hole { expected, got: offset });
         }
         since.offset = offset;
         Step::Show
@@ -153,10 +126,7 @@ impl Tail {
         let Some((topic, since)) = self.topic.as_ref().zip(self.since.as_ref()) else {
             return false;
         };
-        let ahead = heartbeat
-            .heads
-            .get(&topic.to_string())
-            .is_some_and(|head| *head > since.offset);
+        let ahead = heartbeat.heads.get(&topic.to_string()).is_some_and(|head| *head > since.offset);
         let stuck = ahead && self.behind_at == Some(since.offset);
         self.behind_at = ahead.then_some(since.offset);
         stuck
@@ -172,10 +142,8 @@ mod tests {
     }
 
     fn tail(since: Option<u64>) -> Tail {
-        let since = since.map(|offset| SubscribeSince {
-            epoch: "e1".parse().expect("valid"),
-            offset: Offset(offset),
-        });
+        let since = since
+            .map(|offset| SubscribeSince { epoch: "e1".parse().expect("valid"), offset: Offset(offset) });
         Tail::new("health_updates".parse().expect("valid"), since)
     }
 
@@ -199,15 +167,8 @@ mod tests {
     #[test]
     fn without_a_start_it_begins_after_the_head() {
         let mut tail = tail(None);
-        assert_eq!(
-            tail.subscribe().to_text(),
-            r#"{"type":"subscribe","topic":"health_updates"}"#
-        );
-        assert_eq!(
-            tail.event(&topic(), Offset(1)),
-            Step::PassOver,
-            "before the subscription"
-        );
+        assert_eq!(tail.subscribe().to_text(), r#"{"type":"subscribe","topic":"health_updates"}"#);
+        assert_eq!(tail.event(&topic(), Offset(1)), Step::PassOver, "before the subscription");
         assert_eq!(tail.subscribed(&success(41, None)), None);
         assert_eq!(tail.name(), "health:p");
         assert_eq!(tail.event(&topic(), Offset(42)), Step::Show);
@@ -224,33 +185,22 @@ mod tests {
         assert_eq!(tail.event(&topic(), Offset(5)), Step::PassOver);
         assert_eq!(tail.event(&topic(), Offset(6)), Step::Show);
         assert_eq!(tail.event(&topic(), Offset(6)), Step::PassOver);
-        let Step::Hole(hole) = tail.event(&topic(), Offset(8)) else {
-            panic!("7 did not come")
-        };
+        let Step::Hole(hole) = tail.event(&topic(), Offset(8)) else { panic!("7 did not come") };
         assert_eq!(hole.to_string(), "event 8 came where 7 was next");
         assert_eq!(at(&tail), 6, "it asks again after the last one shown");
-        assert_eq!(
-            tail.event(&"health:q".parse().expect("valid"), Offset(7)),
-            Step::PassOver
-        );
+        assert_eq!(tail.event(&"health:q".parse().expect("valid"), Offset(7)), Step::PassOver);
     }
 
     #[test]
     fn after_a_gap_it_goes_on_where_the_server_does() {
         let mut resumed = tail(Some(5));
-        let gap = resumed
-            .subscribed(&success(20, Some((GapReason::Retention, Some((6, 9))))))
-            .expect("a gap");
-        assert_eq!(
-            gap.to_string(),
-            "gap: events 6 to 9 are gone: the log no longer keeps them"
-        );
+        let gap =
+            resumed.subscribed(&success(20, Some((GapReason::Retention, Some((6, 9)))))).expect("a gap");
+        assert_eq!(gap.to_string(), "gap: events 6 to 9 are gone: the log no longer keeps them");
         assert_eq!(resumed.event(&topic(), Offset(10)), Step::Show);
 
         let mut restored = tail(Some(50));
-        let gap = restored
-            .subscribed(&success(3, Some((GapReason::NewEpoch, None))))
-            .expect("a gap");
+        let gap = restored.subscribed(&success(3, Some((GapReason::NewEpoch, None)))).expect("a gap");
         assert!(gap.to_string().contains("counts anew"));
         assert_eq!(restored.event(&topic(), Offset(1)), Step::Show);
     }
