@@ -36,7 +36,9 @@ impl Hub {
             let Some(reader) = self.readers.get_mut(connection) else {
                 continue;
             };
+            let before = reader.outbox.bytes();
             let result = reader.outbox.flush(scratch, |bytes| write(connection, bytes));
+            self.traffic.queued_bytes -= (before - reader.outbox.bytes()) as u64;
             // A blocked connection stays marked, so that nobody queues it before its socket takes more.
             reader.dirty = matches!(result, Ok(Progress::Blocked));
             let behind = reader.behind > 0;

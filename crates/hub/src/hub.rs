@@ -17,6 +17,13 @@ new_key_type! {
     pub(crate) struct TopicKey;
 }
 
+impl Traffic {
+    fn queue(&mut self, bytes: usize) {
+        self.frames += u64::from(bytes > 0);
+        self.queued_bytes += bytes as u64;
+    }
+}
+
 /// A page of the log that a subscription wants. Answer it with [`Hub::supply`] or [`Hub::fail`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
@@ -51,6 +58,16 @@ pub struct Hub {
     reads: VecDeque<(ConnectionKey, TopicKey)>,
     next_number: u32,
     budget_bytes: usize,
+    pub(crate) traffic: Traffic,
+}
+
+/// What has gone through a hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many frames were ever queued.
+    pub frames: u64,
+    /// How many bytes wait now, over all connections.
+    pub queued_bytes: u64,
 }
 
 impl Hub {
@@ -65,6 +82,7 @@ impl Hub {
             reads: VecDeque::new(),
             next_number: 0,
             budget_bytes,
+            traffic: Traffic::default(),
         }
     }
 
@@ -78,9 +96,15 @@ impl Hub {
         let Some(reader) = self.readers.remove(connection) else {
             return;
         };
+        self.traffic.queued_bytes -= reader.outbox.bytes() as u64;
         for topic in reader.topics {
             self.leave(connection, topic);
         }
+    }
+
+    /// What has gone through, and what waits.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// How many connections and subscriptions there are.
@@ -150,7 +174,7 @@ impl Hub {
         let Some(reader) = self.readers.get_mut(connection) else {
             return;
         };
-        reader.outbox.push(frame);
+        self.traffic.queue(reader.outbox.push(frame));
         if !reader.dirty {
             reader.dirty = true;
             self.dirty.push_back(connection);
@@ -178,7 +202,7 @@ impl Hub {
                 Fit::Old => {}
                 Fit::Next if reader.outbox.bytes() < self.budget_bytes => {
                     subscriber.position = offset;
-                    reader.outbox.push(Frame::clone(&frame));
+                    self.traffic.queue(reader.outbox.push(Frame::clone(&frame)));
                     delivered += 1;
                     if !reader.dirty {
                         reader.dirty = true;

@@ -34,15 +34,17 @@ pub enum Progress {
 }
 
 impl Outbox {
-    /// Appends a frame. After a close frame nothing is appended any more.
-    pub fn push(&mut self, frame: Frame) {
+    /// Appends a frame and says how long it is: 0 after a close frame, when nothing is appended any more.
+    pub fn push(&mut self, frame: Frame) -> usize {
         if self.closing {
-            return;
+            return 0;
         }
         self.closing = frame.is_close();
         let bytes = frame.into_bytes();
-        self.bytes += bytes.len();
+        let length = bytes.len();
+        self.bytes += length;
         self.frames.push_back(bytes);
+        length
     }
 
     /// How many bytes wait.

@@ -47,8 +47,9 @@ pub(crate) async fn accept(listener: TcpListener, shards: Vec<Arc<ShardHandle>>)
 /// Serves one socket: TLS where it is configured, then HTTP, then a WebSocket if a request asks for one.
 pub(crate) async fn serve_socket(shard: Rc<Shard>, socket: NewSocket) {
     let peer = socket.peer;
+    let _serving = shard.serving_http();
     match handshake(&shard, socket).await {
-        Ok(stream) => serve_http(shard, stream, peer).await,
+        Ok(stream) => serve_http(Rc::clone(&shard), stream, peer).await,
         Err(error) => tracing::debug!(%error, "a connection ended in its handshake"),
     }
 }
@@ -77,7 +78,6 @@ async fn serve_http(shard: Rc<Shard>, stream: Stream, peer: SocketAddr) {
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(http);
-    let _serving = shard.serving_http();
     let result = tokio::select! {
         result = http.as_mut() => result,
         () = shard.stop.cancelled() => {

@@ -30,6 +30,7 @@ use crate::app::App;
 use crate::config::LimitSettings;
 use crate::connection::Connection;
 use crate::listener;
+use crate::telemetry::ConnectionState;
 
 /// How much one read takes, shared by all connections of the shard.
 const READ_BYTES: usize = 64 * 1024;
@@ -117,6 +118,7 @@ impl Shard {
     /// Counts a socket that speaks HTTP until what is returned is dropped.
     pub(crate) fn serving_http(self: &Rc<Self>) -> ServingHttp {
         self.serving_http.set(self.serving_http.get() + 1);
+        self.app().metrics.connections.of(ConnectionState::Connecting).inc();
         ServingHttp(Rc::clone(self))
     }
 
@@ -203,6 +205,7 @@ pub(crate) struct ServingHttp(Rc<Shard>);
 impl Drop for ServingHttp {
     fn drop(&mut self) {
         self.0.serving_http.set(self.0.serving_http.get() - 1);
+        self.0.app().metrics.connections.of(ConnectionState::Connecting).dec();
         self.0.wake_if_over();
     }
 }

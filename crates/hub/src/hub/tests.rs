@@ -225,6 +225,8 @@ proptest! {
                 let page = 3 * PAGE as usize * 30;
                 prop_assert!(world.hub.queued_bytes(*key) <= budget + page);
             }
+            let queued: usize = world.sockets.keys().map(|key| world.hub.queued_bytes(*key)).sum();
+            prop_assert_eq!(world.hub.traffic().queued_bytes, queued as u64);
         }
         // One more event each, so that a lost last one is noticed; then let everything drain.
         for name in 0..3 {

@@ -50,7 +50,6 @@ impl Connection {
 
     fn send(&self, shard: &Shard, envelope: &Envelope) {
         let metrics = &shard.app().metrics;
-        metrics.messages_sent.inc();
         match &envelope.message {
             ServerMessage::Error(error) => {
                 metrics.errors.of(error.code).inc();

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use healthmate_hub::{ConnectionKey, Flushed};
+use healthmate_hub::{ConnectionKey, Flushed, Traffic};
 use tokio::task::{spawn_local, yield_now};
 
 use super::Shard;
@@ -17,18 +17,29 @@ const CHUNK: usize = 64;
 impl Shard {
     pub(super) async fn run_flusher(self: Rc<Self>) {
         let mut scratch = Vec::with_capacity(64 * 1024);
+        let mut counted = Traffic::default();
         while !self.is_over() {
             self.handle.woken().await;
             loop {
                 self.take_inputs();
                 self.flush_chunk(&mut scratch);
                 self.start_reads();
+                self.count(&mut counted);
                 if !self.hub.borrow().is_dirty() {
                     break;
                 }
                 yield_now().await;
             }
         }
+    }
+
+    /// Brings the metrics up to what has gone through the hub since they were `counted`.
+    fn count(&self, counted: &mut Traffic) {
+        let traffic = self.hub.borrow().traffic();
+        let metrics = &self.app().metrics;
+        metrics.messages_sent.inc_by(traffic.frames - counted.frames);
+        metrics.queued_bytes.inc_by(traffic.queued_bytes as i64 - counted.queued_bytes as i64);
+        *counted = traffic;
     }
 
     fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {

@@ -20,7 +20,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// The states of a connection that is there, as the protocol's documentation names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// In its TLS or WebSocket handshake.
+    /// In its TLS handshake, or speaking HTTP: what a WebSocket is before its handshake is done.
     Connecting,
     /// Not authenticated yet.
     Connected,
