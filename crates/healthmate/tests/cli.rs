@@ -11,11 +11,7 @@ use serde_json::Value;
 fn healthmate(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_healthmate"));
     // Whoever runs the tests may have settings of their own.
-    command
-        .env_clear()
-        .env("COLUMNS", "100")
-        .current_dir(data)
-        .args(arguments);
+    command.env_clear().env("COLUMNS", "100").current_dir(data).args(arguments);
     command
 }
 
@@ -55,17 +51,10 @@ fn help_reads_well() {
         text(&output.stdout)
     };
     insta::assert_snapshot!("help", help(&[]));
-    for command in [
-        "serve", "replay", "watch", "user", "care", "token", "config", "migrate", "schema",
-    ] {
+    for command in ["serve", "replay", "watch", "user", "care", "token", "config", "migrate", "schema"] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
-    for (command, action) in [
-        ("user", "add"),
-        ("care", "add"),
-        ("token", "issue"),
-        ("config", "check"),
-    ] {
+    for (command, action) in [("user", "add"), ("care", "add"), ("token", "issue"), ("config", "check")] {
         insta::assert_snapshot!(format!("help-{command}-{action}"), help(&[command, action]));
     }
 }
@@ -84,20 +73,11 @@ fn help_does_not_show_the_token_of_the_environment() {
 fn users_care_teams_and_tokens_are_kept() {
     let folder = folder();
     let data = folder.path();
-    json(
-        data,
-        &["user", "add", "p1", "--role", "patient", "--name", "Ana Ruiz"],
-    );
-    json(
-        data,
-        &["user", "add", "d1", "--role", "device", "--device-of", "p1"],
-    );
+    json(data, &["user", "add", "p1", "--role", "patient", "--name", "Ana Ruiz"]);
+    json(data, &["user", "add", "d1", "--role", "device", "--device-of", "p1"]);
     json(data, &["user", "add", "n1", "--role", "nurse"]);
     assert_eq!(json(data, &["user", "disable", "n1"])["active"], false);
-    assert_eq!(
-        refused(data, &["token", "issue", "n1"]),
-        (1, "healthmate: user n1 is disabled\n".to_owned())
-    );
+    assert_eq!(refused(data, &["token", "issue", "n1"]), (1, "healthmate: user n1 is disabled\n".to_owned()));
     assert_eq!(json(data, &["user", "enable", "n1"])["active"], true);
     let users = json(data, &["user", "list"]);
     let expected = serde_json::json!([
@@ -114,32 +94,17 @@ fn users_care_teams_and_tokens_are_kept() {
         (&"n1".into(), &until.into(), &true.into())
     );
     let again = json(data, &["care", "add", "p1", "n1"]);
-    assert_eq!(
-        again["starts_at"], added["starts_at"],
-        "who is in the team stays in it"
-    );
-    assert_eq!(
-        json(data, &["care", "list", "p1"])["care_team"],
-        serde_json::json!([again])
-    );
+    assert_eq!(again["starts_at"], added["starts_at"], "who is in the team stays in it");
+    assert_eq!(json(data, &["care", "list", "p1"])["care_team"], serde_json::json!([again]));
 
     let issued = json(data, &["token", "issue", "n1", "--ttl", "8h"]);
     let token = issued["token"].as_str().expect("text");
     let inspected = json(data, &["token", "inspect", token]);
-    assert_eq!(
-        (&inspected["valid"], &inspected["claims"]["sub"]),
-        (&true.into(), &"n1".into())
-    );
-    assert!(
-        !inspected.to_string().contains(token),
-        "inspecting does not repeat the token"
-    );
+    assert_eq!((&inspected["valid"], &inspected["claims"]["sub"]), (&true.into(), &"n1".into()));
+    assert!(!inspected.to_string().contains(token), "inspecting does not repeat the token");
     let forged = format!("{}AAAA", &token[..token.len() - 4]);
     let inspected = json(data, &["token", "inspect", &forged]);
-    assert_eq!(
-        (&inspected["valid"], &inspected["code"]),
-        (&false.into(), &"token_signature".into())
-    );
+    assert_eq!((&inspected["valid"], &inspected["code"]), (&false.into(), &"token_signature".into()));
 }
 
 #[test]
@@ -154,17 +119,9 @@ fn a_token_is_read_from_stdin_and_is_nowhere_in_the_answer() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(token.as_bytes())
-        .expect("written");
+    child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
     let said = text(&child.wait_with_output().expect("ended").stdout);
-    assert!(
-        said.ends_with("good: the server of this data folder takes it\n"),
-        "{said}"
-    );
+    assert!(said.ends_with("good: the server of this data folder takes it\n"), "{said}");
     assert!(!said.contains(token.trim()));
 }
 
@@ -174,21 +131,9 @@ fn what_cannot_be_done_is_one_sentence_and_a_code() {
     let data = folder.path();
     json(data, &["user", "add", "p1", "--role", "patient"]);
     for (arguments, code, sentence) in [
-        (
-            &["user", "add", "p1", "--role", "patient"][..],
-            1,
-            "user p1 exists already",
-        ),
-        (
-            &["user", "add", "d1", "--role", "device"],
-            2,
-            "a device needs --device-of, its patient",
-        ),
-        (
-            &["user", "add", "d1", "--role", "device", "--device-of", "p9"],
-            1,
-            "there is no patient p9",
-        ),
+        (&["user", "add", "p1", "--role", "patient"][..], 1, "user p1 exists already"),
+        (&["user", "add", "d1", "--role", "device"], 2, "a device needs --device-of, its patient"),
+        (&["user", "add", "d1", "--role", "device", "--device-of", "p9"], 1, "there is no patient p9"),
         (
             &["user", "add", "n1", "--role", "nurse", "--device-of", "p1"],
             2,
@@ -196,30 +141,15 @@ fn what_cannot_be_done_is_one_sentence_and_a_code() {
         ),
         (&["user", "disable", "p9"], 1, "there is no user p9"),
         (&["care", "list", "p9"], 1, "there is no user p9"),
-        (
-            &["care", "add", "p1", "p1", "--until", "2001-01-01T00:00:00Z"],
-            2,
-            "--until lies in the past",
-        ),
+        (&["care", "add", "p1", "p1", "--until", "2001-01-01T00:00:00Z"], 2, "--until lies in the past"),
         (&["token", "issue", "p9"], 1, "there is no user p9"),
-        (
-            &["token", "inspect", "nonsense"],
-            1,
-            "no token: The token is not a signed JWT.",
-        ),
+        (&["token", "inspect", "nonsense"], 1, "no token: The token is not a signed JWT."),
         (&["watch", "health:p1"], 2, "no token: give --token"),
-        (
-            &["replay", "none.csv", "--patient", "p1"],
-            2,
-            "none.csv: No such file",
-        ),
+        (&["replay", "none.csv", "--patient", "p1"], 2, "none.csv: No such file"),
     ] {
         let (got, said) = refused(data, arguments);
         assert_eq!(got, code, "{arguments:?}: {said}");
-        assert!(
-            said.starts_with(&format!("healthmate: {sentence}")),
-            "{arguments:?}: {said}"
-        );
+        assert!(said.starts_with(&format!("healthmate: {sentence}")), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
@@ -240,11 +170,7 @@ fn wrong_usage_is_told_before_anything_is_touched() {
     ] {
         assert_eq!(refused(data, arguments).0, 2, "{arguments:?}");
     }
-    assert_eq!(
-        std::fs::read_dir(data).expect("listed").count(),
-        0,
-        "nothing was made"
-    );
+    assert_eq!(std::fs::read_dir(data).expect("listed").count(), 0, "nothing was made");
 }
 
 #[test]
@@ -264,21 +190,14 @@ fn wrong_settings_stop_and_name_the_nearest_known_one() {
     let output = run(data, &["config", "check", "--config", "wrong.toml", "--json"]);
     assert_eq!(output.status.code(), Some(2));
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(
-        (&found["ok"], &found["problems"][0]["setting"]),
-        (&false.into(), &"server.listn".into())
-    );
+    assert_eq!((&found["ok"], &found["problems"][0]["setting"]), (&false.into(), &"server.listn".into()));
 }
 
 #[test]
 fn settings_are_shown_without_the_secret() {
     let folder = folder();
     let secret = "planted-secret-planted-secret-planted";
-    for arguments in [
-        &["config", "show"][..],
-        &["config", "show", "--json"],
-        &["config", "check"],
-    ] {
+    for arguments in [&["config", "show"][..], &["config", "show", "--json"], &["config", "check"]] {
         let output = healthmate(folder.path(), arguments)
             .env("HEALTHMATE_AUTH__JWT_SECRET", secret)
             .env("HEALTHMATE_LOG__LEVEL", "debug")
@@ -287,10 +206,7 @@ fn settings_are_shown_without_the_secret() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let said = text(&output.stdout) + &text(&output.stderr);
         assert!(!said.contains("planted"), "{arguments:?}");
-        assert!(
-            arguments[1] == "check" || said.contains("debug"),
-            "{arguments:?}: {said}"
-        );
+        assert!(arguments[1] == "check" || said.contains("debug"), "{arguments:?}: {said}");
     }
 }
 
@@ -300,10 +216,7 @@ fn the_schema_is_brought_up_to_date_and_its_steps_are_listed() {
     let data = folder.path();
     let applied = |status: &Value| -> Vec<bool> {
         let steps = status["migrations"].as_array().expect("a list");
-        steps
-            .iter()
-            .map(|step| step["applied"].as_bool().expect("a flag"))
-            .collect()
+        steps.iter().map(|step| step["applied"].as_bool().expect("a flag")).collect()
     };
     let before = json(data, &["migrate", "--status"]);
     assert!(!applied(&before).is_empty() && !applied(&before).contains(&true));
@@ -328,10 +241,6 @@ fn the_documents_are_the_committed_ones() {
             _ => "openapi.json",
         };
         let file = std::fs::read_to_string(committed.join(name)).expect("committed");
-        assert_eq!(
-            printed,
-            serde_json::from_str::<Value>(&file).expect("JSON"),
-            "{document}"
-        );
+        assert_eq!(printed, serde_json::from_str::<Value>(&file).expect("JSON"), "{document}");
     }
 }
