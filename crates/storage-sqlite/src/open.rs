@@ -83,6 +83,16 @@ fn make_folder(dir: &Path) -> Result<(), OpenError> {
     })
 }
 
+/// Makes a new database file that only its owner can read, also in a folder that others may enter; SQLite gives its
+/// journal the same rights. If it cannot be made, SQLite says why in a moment.
+fn make_private(path: &Path) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+}
+
 /// Opens the file to be written and says why it cannot be, if it cannot.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     if path.is_dir() {
@@ -90,6 +100,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
             file: path.to_owned(),
         });
     }
+    make_private(path);
     let failed = |error| OpenError::from_sqlite(path, &error);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

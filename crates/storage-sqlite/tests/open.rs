@@ -44,17 +44,16 @@ fn closed() -> tempfile::TempDir {
 }
 
 #[test]
-fn the_folder_is_made_for_its_owner_and_a_clean_stop_leaves_no_journal() {
+fn folder_and_file_are_made_for_their_owner_and_a_clean_stop_leaves_no_journal() {
     let parent = tempfile::tempdir().expect("a folder");
     let folder = parent.path().join("a/b");
     drop(open(&folder).expect("opened"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(
-            fs::metadata(&folder).expect("made").permissions().mode() & 0o777,
-            0o700
-        );
+        let rights = |path: &std::path::Path| fs::metadata(path).expect("made").permissions().mode() & 0o777;
+        assert_eq!(rights(&folder), 0o700);
+        assert_eq!(rights(&folder.join("healthmate.db")), 0o600, "also where the folder is open to others");
     }
     assert!(folder.join("healthmate.db").exists());
     assert!(!folder.join("healthmate.db-wal").exists());
