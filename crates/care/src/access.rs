@@ -94,11 +94,7 @@ pub fn decide(
             let holds = relation.is_some_and(|relation| {
                 relation.patient == *patient && relation.member == user.id && relation.holds_at(now)
             });
-            if holds {
-                Decision::Allowed(Reason::CareTeam)
-            } else {
-                Decision::Denied(Reason::NotInCareTeam)
-            }
+            if holds { Decision::Allowed(Reason::CareTeam) } else { Decision::Denied(Reason::NotInCareTeam) }
         }
     }
 }
@@ -113,13 +109,7 @@ mod tests {
 
     fn user(name: &str, role: Role) -> User {
         let device_of = (role == Role::Device).then(|| id("p"));
-        User {
-            id: id(name),
-            role,
-            name: name.to_owned(),
-            device_of,
-            active: true,
-        }
+        User { id: id(name), role, name: name.to_owned(), device_of, active: true }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -147,44 +137,14 @@ mod tests {
         for (user, alone, related, writes) in table {
             let member = relation(&user);
             let may = |action, relation, now| decide(&user, action, &id("p"), relation, now).is_allowed();
-            assert_eq!(
-                may(Action::ReadMeasurements, None, at(15)),
-                alone,
-                "{user:?} alone"
-            );
-            assert_eq!(
-                may(Action::ReadMeasurements, Some(&member), at(15)),
-                related,
-                "{user:?} related"
-            );
-            assert_eq!(
-                may(Action::ReadMeasurements, Some(&member), at(9)),
-                alone,
-                "{user:?} too early"
-            );
-            assert_eq!(
-                may(Action::ReadMeasurements, Some(&member), at(20)),
-                alone,
-                "{user:?} too late"
-            );
-            assert_eq!(
-                may(Action::WriteMeasurements, Some(&member), at(15)),
-                writes,
-                "{user:?} writes"
-            );
-            let disabled = User {
-                active: false,
-                ..user
-            };
+            assert_eq!(may(Action::ReadMeasurements, None, at(15)), alone, "{user:?} alone");
+            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(15)), related, "{user:?} related");
+            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(9)), alone, "{user:?} too early");
+            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(20)), alone, "{user:?} too late");
+            assert_eq!(may(Action::WriteMeasurements, Some(&member), at(15)), writes, "{user:?} writes");
+            let disabled = User { active: false, ..user };
             assert!(
-                !decide(
-                    &disabled,
-                    Action::ReadMeasurements,
-                    &id("p"),
-                    Some(&member),
-                    at(15)
-                )
-                .is_allowed()
+                !decide(&disabled, Action::ReadMeasurements, &id("p"), Some(&member), at(15)).is_allowed()
             );
         }
     }
@@ -192,12 +152,7 @@ mod tests {
     #[test]
     fn a_relation_to_one_patient_opens_no_other() {
         let nurse = user("n", Role::Nurse);
-        let relation = CareRelation {
-            patient: id("p"),
-            member: id("n"),
-            starts_at: at(0),
-            ends_at: None,
-        };
+        let relation = CareRelation { patient: id("p"), member: id("n"), starts_at: at(0), ends_at: None };
         assert!(!decide(&nurse, Action::ReadMeasurements, &id("q"), Some(&relation), at(1)).is_allowed());
     }
 }

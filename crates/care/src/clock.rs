@@ -47,17 +47,12 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self {
-            rng: Mutex::new(StdRng::from_os_rng()),
-        }
+        Self { rng: Mutex::new(StdRng::from_os_rng()) }
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the wall clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
     }
@@ -77,10 +72,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self {
-            now: Mutex::new(now),
-            rng: Mutex::new(StdRng::seed_from_u64(7)),
-        }
+        Self { now: Mutex::new(now), rng: Mutex::new(StdRng::seed_from_u64(7)) }
     }
 
     /// Moves the clock by `millis` milliseconds.

@@ -64,11 +64,7 @@ impl Measurement {
         };
         let Some((value, converted)) = metric.canonical(input.value, &input.unit) else {
             let known = metric.spellings().collect::<Vec<_>>().join(", ");
-            return refuse(
-                ErrorCode::UnknownUnit,
-                "unit",
-                format!("{metric} is taken in {known}"),
-            );
+            return refuse(ErrorCode::UnknownUnit, "unit", format!("{metric} is taken in {known}"));
         };
         let (low, high) = metric.plausible();
         if !(low..=high).contains(&value) {
@@ -80,41 +76,18 @@ impl Measurement {
             let message = format!("lies more than 5 minutes ahead of the server's clock, which says {now}");
             return refuse(ErrorCode::TimeInFuture, "taken_at", message);
         }
-        if input
-            .device
-            .as_ref()
-            .is_some_and(|device| device.chars().count() > MAX_DEVICE_CHARS)
-        {
+        if input.device.as_ref().is_some_and(|device| device.chars().count() > MAX_DEVICE_CHARS) {
             let message = format!("must be at most {MAX_DEVICE_CHARS} characters");
             return refuse(ErrorCode::InvalidField, "device", message);
         }
-        let original = converted.then_some(OriginalQuantity {
-            value: input.value,
-            unit: input.unit,
-        });
-        let MeasurementInput {
-            taken_at,
-            client_id,
-            device,
-            ..
-        } = input;
-        Ok(Self {
-            metric,
-            value,
-            taken_at,
-            client_id,
-            device,
-            original,
-        })
+        let original = converted.then_some(OriginalQuantity { value: input.value, unit: input.unit });
+        let MeasurementInput { taken_at, client_id, device, .. } = input;
+        Ok(Self { metric, value, taken_at, client_id, device, original })
     }
 
     /// What readers should know about it, as the wire says it.
     pub fn flags(&self) -> Vec<String> {
-        if self.original.is_some() {
-            vec!["converted".to_owned()]
-        } else {
-            Vec::new()
-        }
+        if self.original.is_some() { vec!["converted".to_owned()] } else { Vec::new() }
     }
 
     /// The measurement as its event carries it.
@@ -188,14 +161,8 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused_by_field() {
-        assert_eq!(
-            accept(input("mood", 1.0, "1", NOW)),
-            Err((ErrorCode::UnknownMetric, "metric"))
-        );
-        assert_eq!(
-            accept(input("glucose", 90.0, "stone", NOW)),
-            Err((ErrorCode::UnknownUnit, "unit"))
-        );
+        assert_eq!(accept(input("mood", 1.0, "1", NOW)), Err((ErrorCode::UnknownMetric, "metric")));
+        assert_eq!(accept(input("glucose", 90.0, "stone", NOW)), Err((ErrorCode::UnknownUnit, "unit")));
         let mut wordy = input("glucose", 90.0, "mg/dL", NOW);
         wordy.device = Some("x".repeat(MAX_DEVICE_CHARS + 1));
         assert_eq!(accept(wordy), Err((ErrorCode::InvalidField, "device")));

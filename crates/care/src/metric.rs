@@ -51,21 +51,10 @@ const fn same(spellings: &'static [&'static str]) -> Unit {
 }
 
 const fn scaled(spellings: &'static [&'static str], factor: f64) -> Unit {
-    Unit {
-        spellings,
-        factor,
-        offset: 0.0,
-    }
+    Unit { spellings, factor, offset: 0.0 }
 }
 
-const PER_MINUTE: &[Unit] = &[same(&[
-    "/min",
-    "bpm",
-    "beats/min",
-    "beats/minute",
-    "1/min",
-    "breaths/min",
-])];
+const PER_MINUTE: &[Unit] = &[same(&["/min", "bpm", "beats/min", "beats/minute", "1/min", "breaths/min"])];
 // 1 kPa = 7.50062 mm[Hg].
 const PRESSURE: &[Unit] = &[same(&["mm[Hg]", "mmHg"]), scaled(&["kPa"], 7.500_62)];
 
@@ -85,19 +74,13 @@ impl Metric {
     ];
 
     fn definition(self) -> Definition {
-        let define = |name, units, plausible| Definition {
-            name,
-            units,
-            plausible,
-        };
+        let define = |name, units, plausible| Definition { name, units, plausible };
         match self {
             Self::HeartRate => define("heart_rate", PER_MINUTE, (15.0, 300.0)),
             Self::RespiratoryRate => define("respiratory_rate", PER_MINUTE, (0.0, 80.0)),
-            Self::OxygenSaturation => define(
-                "oxygen_saturation",
-                const { &[same(&["%"]), scaled(&["1"], 100.0)] },
-                (50.0, 100.0),
-            ),
+            Self::OxygenSaturation => {
+                define("oxygen_saturation", const { &[same(&["%"]), scaled(&["1"], 100.0)] }, (50.0, 100.0))
+            }
             Self::BodyTemperature => define("body_temperature", TEMPERATURE, (25.0, 45.0)),
             Self::SystolicBloodPressure => define("systolic_blood_pressure", PRESSURE, (30.0, 300.0)),
             Self::DiastolicBloodPressure => define("diastolic_blood_pressure", PRESSURE, (10.0, 200.0)),
@@ -109,11 +92,9 @@ impl Metric {
             ),
             Self::BodyWeight => define("body_weight", WEIGHT, (0.3, 650.0)),
             Self::BodyHeight => define("body_height", HEIGHT, (20.0, 275.0)),
-            Self::Steps => define(
-                "steps",
-                const { &[same(&["{steps}", "steps", "count"])] },
-                (0.0, 100_000.0),
-            ),
+            Self::Steps => {
+                define("steps", const { &[same(&["{steps}", "steps", "count"])] }, (0.0, 100_000.0))
+            }
         }
     }
 
@@ -129,10 +110,7 @@ impl Metric {
 
     /// Every spelling of every unit the metric is taken in, the canonical one first.
     pub fn spellings(self) -> impl Iterator<Item = &'static str> {
-        self.definition()
-            .units
-            .iter()
-            .flat_map(|unit| unit.spellings.iter().copied())
+        self.definition().units.iter().flat_map(|unit| unit.spellings.iter().copied())
     }
 
     /// The smallest and largest value taken, in the canonical unit, both inclusive.
@@ -145,32 +123,17 @@ impl Metric {
         let units = self.definition().units;
         let index = units.iter().position(|known| known.spellings.contains(&unit))?;
         let Unit { factor, offset, .. } = units[index];
-        Some(if index == 0 {
-            (value, false)
-        } else {
-            (value * factor + offset, true)
-        })
+        Some(if index == 0 { (value, false) } else { (value * factor + offset, true) })
     }
 }
 
 const TEMPERATURE: &[Unit] = &[
     same(&["Cel", "°C", "C"]),
-    Unit {
-        spellings: &["[degF]", "°F", "F"],
-        factor: 5.0 / 9.0,
-        offset: -160.0 / 9.0,
-    },
+    Unit { spellings: &["[degF]", "°F", "F"], factor: 5.0 / 9.0, offset: -160.0 / 9.0 },
 ];
-const WEIGHT: &[Unit] = &[
-    same(&["kg"]),
-    scaled(&["g"], 0.001),
-    scaled(&["[lb_av]", "lb", "lbs"], 0.453_592_37),
-];
-const HEIGHT: &[Unit] = &[
-    same(&["cm"]),
-    scaled(&["m"], 100.0),
-    scaled(&["[in_i]", "in"], 2.54),
-];
+const WEIGHT: &[Unit] =
+    &[same(&["kg"]), scaled(&["g"], 0.001), scaled(&["[lb_av]", "lb", "lbs"], 0.453_592_37)];
+const HEIGHT: &[Unit] = &[same(&["cm"]), scaled(&["m"], 100.0), scaled(&["[in_i]", "in"], 2.54)];
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,10 +153,7 @@ impl FromStr for Metric {
     type Err = UnknownMetric;
 
     fn from_str(text: &str) -> Result<Self, UnknownMetric> {
-        Self::ALL
-            .into_iter()
-            .find(|metric| metric.as_str() == text)
-            .ok_or(UnknownMetric)
+        Self::ALL.into_iter().find(|metric| metric.as_str() == text).ok_or(UnknownMetric)
     }
 }
 

@@ -24,14 +24,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
-        Self::Patient,
-        Self::Caregiver,
-        Self::Nurse,
-        Self::Doctor,
-        Self::Admin,
-        Self::Device,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Patient, Self::Caregiver, Self::Nurse, Self::Doctor, Self::Admin, Self::Device];
 
     /// The word on the wire and in the database.
     pub fn as_str(self) -> &'static str {
@@ -61,10 +55,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or(UnknownRole)
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(UnknownRole)
     }
 }
 

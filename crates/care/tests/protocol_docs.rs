@@ -24,16 +24,8 @@ const OBJECTS: [&str; 6] = [
 ];
 
 /// The kinds of text and number, in the order of the page.
-const WORDS: [&str; 8] = [
-    "Timestamp",
-    "TopicName",
-    "Topic",
-    "Offset",
-    "Epoch",
-    "UserId",
-    "CorrelationId",
-    "ClientId",
-];
+const WORDS: [&str; 8] =
+    ["Timestamp", "TopicName", "Topic", "Offset", "Epoch", "UserId", "CorrelationId", "ClientId"];
 
 #[test]
 fn the_generated_parts_of_the_page_are_current() {
@@ -54,12 +46,8 @@ fn renewed(page: &str) -> String {
     while let Some((before, after)) = rest.split_once("<!-- generated:") {
         let (name, after) = after.split_once(" -->").expect("the marker ends");
         let (_, after) = after.split_once("<!-- /generated -->").expect("the part ends");
-        write!(
-            fresh,
-            "{before}<!-- generated:{name} -->\n\n{}\n<!-- /generated -->",
-            part(name, defs)
-        )
-        .expect("text");
+        write!(fresh, "{before}<!-- generated:{name} -->\n\n{}\n<!-- /generated -->", part(name, defs))
+            .expect("text");
         (rest, parts) = (after, parts + 1);
     }
     assert_eq!(parts, 7, "a generated part is missing from the page");
@@ -70,13 +58,9 @@ fn renewed(page: &str) -> String {
 fn part(name: &str, defs: &Value) -> String {
     match name {
         "client-messages" => messages(defs, "ClientMessage", "client", Command::NAMES, fixtures::CLIENT),
-        "server-messages" => messages(
-            defs,
-            "ServerMessage",
-            "server",
-            ServerMessage::NAMES,
-            fixtures::SERVER,
-        ),
+        "server-messages" => {
+            messages(defs, "ServerMessage", "server", ServerMessage::NAMES, fixtures::SERVER)
+        }
         "objects" => objects(defs),
         "words" => words(defs),
         "error-codes" => error_codes(),
@@ -92,27 +76,14 @@ fn messages(defs: &Value, side: &str, folder: &str, names: &[&str], examples: &[
     let mut out = String::new();
     for (choice, name) in choices.iter().zip(names) {
         let message = &defs[referred(choice).expect("a reference")];
-        let examples: Vec<&Fixture> = examples
-            .iter()
-            .filter(|fixture| fixture.message_type() == *name)
-            .collect();
-        let plain = examples
-            .iter()
-            .find(|fixture| fixture.name == *name)
-            .expect("every message has one");
-        writeln!(
-            out,
-            "### `{name}`\n\n{}{}\n",
-            text(&message["description"]),
-            other_words(name)
-        )
-        .expect("text");
+        let examples: Vec<&Fixture> =
+            examples.iter().filter(|fixture| fixture.message_type() == *name).collect();
+        let plain = examples.iter().find(|fixture| fixture.name == *name).expect("every message has one");
+        writeln!(out, "### `{name}`\n\n{}{}\n", text(&message["description"]), other_words(name))
+            .expect("text");
         // A client's fields lie flat; the server's in `data`.
-        let payload = if side == "ClientMessage" {
-            message
-        } else {
-            followed(defs, &message["properties"]["data"])
-        };
+        let payload =
+            if side == "ClientMessage" { message } else { followed(defs, &message["properties"]["data"]) };
         out += &fields(defs, payload);
         writeln!(out, "```json\n{}\n```\n", plain.text.trim_end()).expect("text");
         let more: Vec<String> = examples
@@ -131,9 +102,7 @@ fn messages(defs: &Value, side: &str, folder: &str, names: &[&str], examples: &[
 }
 
 fn other_words(name: &str) -> String {
-    let alias = Command::ALIASES
-        .iter()
-        .find(|(_, stands_for)| *stands_for == name);
+    let alias = Command::ALIASES.iter().find(|(_, stands_for)| *stands_for == name);
     alias.map_or_else(String::new, |(alias, _)| format!(" `{alias}` means the same."))
 }
 
@@ -148,9 +117,8 @@ fn words(defs: &Value) -> String {
     let mut out = "| name | form |\n|---|---|\n".to_owned();
     for name in WORDS {
         let def = &defs[name];
-        let length = def["maxLength"]
-            .as_u64()
-            .map_or_else(String::new, |max| format!("1 to {max} characters: "));
+        let length =
+            def["maxLength"].as_u64().map_or_else(String::new, |max| format!("1 to {max} characters: "));
         writeln!(out, "| {name} | {length}{} |", text(&def["description"])).expect("text");
     }
     out
@@ -161,33 +129,15 @@ fn fields(defs: &Value, object: &Value) -> String {
     let another_word = |name: &str| Command::FIELD_ALIASES.iter().any(|(.., alias)| *alias == name);
     let own = |name: &&String| !["type", "correlation_id"].contains(&name.as_str()) && !another_word(name);
     let properties = object["properties"].as_object();
-    let mut names: Vec<&String> = properties
-        .into_iter()
-        .flat_map(|all| all.keys())
-        .filter(own)
-        .collect();
-    let required: Vec<&str> = object["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(text)
-        .collect();
-    let place = |name: &str| {
-        required
-            .iter()
-            .position(|known| *known == name)
-            .unwrap_or(usize::MAX)
-    };
+    let mut names: Vec<&String> = properties.into_iter().flat_map(|all| all.keys()).filter(own).collect();
+    let required: Vec<&str> = object["required"].as_array().into_iter().flatten().map(text).collect();
+    let place = |name: &str| required.iter().position(|known| *known == name).unwrap_or(usize::MAX);
     names.sort_by_key(|name| place(name));
     if names.is_empty() {
         return "No fields of its own.\n\n".to_owned();
     }
-    let alternatives: Vec<&str> = object["oneOf"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|choice| text(&choice["required"][0]))
-        .collect();
+    let alternatives: Vec<&str> =
+        object["oneOf"].as_array().into_iter().flatten().map(|choice| text(&choice["required"][0])).collect();
     let mut out = "| field | type | | |\n|---|---|---|---|\n".to_owned();
     for name in names {
         let field = &object["properties"][name];
@@ -219,15 +169,8 @@ fn kind(defs: &Value, field: &Value) -> String {
         _ => String::new(),
     };
     match text(&field["type"]) {
-        "array" => format!(
-            "list of {}{}",
-            kind(defs, &field["items"]),
-            limits("minItems", "maxItems")
-        ),
-        "object" => format!(
-            "object, each value of it {}",
-            kind(defs, &field["additionalProperties"])
-        ),
+        "array" => format!("list of {}{}", kind(defs, &field["items"]), limits("minItems", "maxItems")),
+        "object" => format!("object, each value of it {}", kind(defs, &field["additionalProperties"])),
         "integer" => format!("integer{}", limits("minimum", "maximum")),
         "string" => "text".to_owned(),
         other => other.to_owned(),
@@ -236,10 +179,7 @@ fn kind(defs: &Value, field: &Value) -> String {
 
 /// `"complete"` or `"gap"`, for a type that is one of a few words.
 fn choices(def: &Value) -> Option<String> {
-    let words = def["oneOf"]
-        .as_array()?
-        .iter()
-        .map(|choice| format!("`{}`", text(&choice["const"])));
+    let words = def["oneOf"].as_array()?.iter().map(|choice| format!("`{}`", text(&choice["const"])));
     Some(words.collect::<Vec<_>>().join(" or "))
 }
 
@@ -264,14 +204,8 @@ fn error_codes() -> String {
     let mut out = "| code | retry | what happened | what to do |\n|---|---|---|---|\n".to_owned();
     for code in ErrorCode::ALL {
         let retry = yes_or_no(code.retry());
-        writeln!(
-            out,
-            "| `{}` | {retry} | {} | {} |",
-            code.as_str(),
-            code.meaning(),
-            code.remedy()
-        )
-        .expect("text");
+        writeln!(out, "| `{}` | {retry} | {} | {} |", code.as_str(), code.meaning(), code.remedy())
+            .expect("text");
     }
     out
 }
@@ -292,12 +226,7 @@ fn metrics() -> String {
         let (low, high) = metric.plausible();
         let units: Vec<String> = metric.spellings().map(|unit| format!("`{unit}`")).collect();
         let unit = metric.unit();
-        writeln!(
-            out,
-            "| `{metric}` | `{unit}` | {low} | {high} | {} |",
-            units.join(", ")
-        )
-        .expect("text");
+        writeln!(out, "| `{metric}` | `{unit}` | {low} | {high} | {} |", units.join(", ")).expect("text");
     }
     out
 }
@@ -317,9 +246,5 @@ fn every_message_shown_on_the_page_is_one() {
             received += 1;
         }
     }
-    assert_eq!(
-        (sent, received),
-        (3, 7),
-        "the page promises a session in ten messages"
-    );
+    assert_eq!((sent, received), (3, 7), "the page promises a session in ten messages");
 }

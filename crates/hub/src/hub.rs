@@ -109,10 +109,7 @@ impl Hub {
 
     /// How many connections and subscriptions there are.
     pub fn counts(&self) -> (usize, usize) {
-        (
-            self.readers.len(),
-            self.readers.values().map(|reader| reader.topics.len()).sum(),
-        )
+        (self.readers.len(), self.readers.values().map(|reader| reader.topics.len()).sum())
     }
 
     /// Delivers the topic's events from the one after `after` on: what is in the log first, then live ones. A
@@ -123,17 +120,11 @@ impl Hub {
         }
         self.unsubscribe(connection, topic);
         let topics = &mut self.topics;
-        let key = *self
-            .names
-            .entry(topic.clone())
-            .or_insert_with(|| topics.insert(TopicEntry::new(topic.clone())));
+        let key =
+            *self.names.entry(topic.clone()).or_insert_with(|| topics.insert(TopicEntry::new(topic.clone())));
         let entry = &mut self.topics[key];
         entry.head = entry.head.max(after);
-        entry.subscribers.push(Subscriber {
-            connection,
-            position: after,
-            mode: Mode::Live,
-        });
+        entry.subscribers.push(Subscriber { connection, position: after, mode: Mode::Live });
         self.readers[connection].topics.push(key);
         self.fall_behind(connection, key);
     }
@@ -156,10 +147,7 @@ impl Hub {
     /// Takes a connection out of a topic, and the topic out of the hub with its last subscriber.
     fn leave(&mut self, connection: ConnectionKey, key: TopicKey) -> Option<Mode> {
         let entry = self.topics.get_mut(key)?;
-        let index = entry
-            .subscribers
-            .iter()
-            .position(|subscriber| subscriber.connection == connection)?;
+        let index = entry.subscribers.iter().position(|subscriber| subscriber.connection == connection)?;
         let mode = entry.subscribers.swap_remove(index).mode;
         if entry.subscribers.is_empty() {
             let name = entry.name.clone();
@@ -220,21 +208,13 @@ impl Hub {
 
     /// The newest offset known of each of the connection's topics.
     pub fn heads(&self, connection: ConnectionKey) -> impl Iterator<Item = (&Topic, Offset)> {
-        let topics = self
-            .readers
-            .get(connection)
-            .map(|reader| reader.topics.as_slice())
-            .unwrap_or_default();
-        topics
-            .iter()
-            .map(|key| (&self.topics[*key].name, self.topics[*key].head))
+        let topics = self.readers.get(connection).map(|reader| reader.topics.as_slice()).unwrap_or_default();
+        topics.iter().map(|key| (&self.topics[*key].name, self.topics[*key].head))
     }
 
     /// How many bytes wait for the connection.
     pub fn queued_bytes(&self, connection: ConnectionKey) -> usize {
-        self.readers
-            .get(connection)
-            .map_or(0, |reader| reader.outbox.bytes())
+        self.readers.get(connection).map_or(0, |reader| reader.outbox.bytes())
     }
 
     /// The next page of the log that somebody has room for.
@@ -282,10 +262,7 @@ impl Hub {
         };
         let connection = request.connection;
         let frames: Vec<_> = page.into_iter().collect();
-        let position = frames
-            .last()
-            .map_or(start, |(offset, _)| *offset)
-            .max(request.after);
+        let position = frames.last().map_or(start, |(offset, _)| *offset).max(request.after);
         let caught_up = at_end && position >= entry.head;
         entry.head = entry.head.max(position);
         if let Some(subscriber) = entry.subscriber(connection) {
@@ -333,11 +310,7 @@ impl Hub {
     }
 
     fn fall_behind(&mut self, connection: ConnectionKey, key: TopicKey) {
-        let Some(subscriber) = self
-            .topics
-            .get_mut(key)
-            .and_then(|entry| entry.subscriber(connection))
-        else {
+        let Some(subscriber) = self.topics.get_mut(key).and_then(|entry| entry.subscriber(connection)) else {
             return;
         };
         subscriber.mode = Mode::Behind;
@@ -351,9 +324,8 @@ impl Hub {
             return;
         };
         for key in &reader.topics {
-            let behind = self.topics[*key]
-                .subscriber(connection)
-                .is_some_and(|held| held.mode == Mode::Behind);
+            let behind =
+                self.topics[*key].subscriber(connection).is_some_and(|held| held.mode == Mode::Behind);
             if behind {
                 self.reads.push_back((connection, *key));
             }

@@ -89,11 +89,7 @@ impl Outbox {
         }
         // A queue that once was long would keep its room.
         self.frames = VecDeque::new();
-        Ok(if self.closing {
-            Progress::Closed
-        } else {
-            Progress::Empty
-        })
+        Ok(if self.closing { Progress::Closed } else { Progress::Empty })
     }
 
     fn write_once(
@@ -101,10 +97,7 @@ impl Outbox {
         scratch: &mut Vec<u8>,
         write: &mut impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> (io::Result<usize>, usize) {
-        let first = self
-            .frames
-            .front()
-            .map_or(&[][..], |frame| &frame[self.written..]);
+        let first = self.frames.front().map_or(&[][..], |frame| &frame[self.written..]);
         if self.frames.len() == 1 || first.len() >= WRITE_BYTES {
             return (write(first), first.len());
         }

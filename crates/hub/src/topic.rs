@@ -56,16 +56,10 @@ impl Subscriber {
 
 impl TopicEntry {
     pub(crate) fn new(name: Topic) -> Self {
-        Self {
-            name,
-            head: Offset::START,
-            subscribers: Vec::new(),
-        }
+        Self { name, head: Offset::START, subscribers: Vec::new() }
     }
 
     pub(crate) fn subscriber(&mut self, connection: ConnectionKey) -> Option<&mut Subscriber> {
-        self.subscribers
-            .iter_mut()
-            .find(|subscriber| subscriber.connection == connection)
+        self.subscribers.iter_mut().find(|subscriber| subscriber.connection == connection)
     }
 }

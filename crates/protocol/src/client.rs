@@ -44,14 +44,8 @@ impl std::fmt::Debug for Command {
 
 impl Command {
     /// The `type` on the wire of every command, in the order of the docs.
-    pub const NAMES: &'static [&'static str] = &[
-        "authenticate",
-        "subscribe",
-        "unsubscribe",
-        "ping",
-        "health_update",
-        "get_health_data",
-    ];
+    pub const NAMES: &'static [&'static str] =
+        &["authenticate", "subscribe", "unsubscribe", "ping", "health_update", "get_health_data"];
 
     /// Other words for a `type`, understood and never written: the alias, and what it stands for.
     pub const ALIASES: &'static [(&'static str, &'static str)] = &[("authentication", "authenticate")];
@@ -184,10 +178,8 @@ impl ClientMessage {
         if !text.trim_start().starts_with('{') {
             return Err(malformed(text, None));
         }
-        let Head {
-            r#type,
-            correlation_id,
-        } = serde_json::from_str(text).map_err(|_| explain::<Head>(text, None))?;
+        let Head { r#type, correlation_id } =
+            serde_json::from_str(text).map_err(|_| explain::<Head>(text, None))?;
         let id = correlation_id.as_ref();
         let command = match r#type.as_ref() {
             "authenticate" | "authentication" => Command::Authenticate(fields(text, id)?),
@@ -198,10 +190,7 @@ impl ClientMessage {
             "get_health_data" => Command::GetHealthData(fields(text, id)?),
             other => return Err(unknown_type(other, correlation_id)),
         };
-        Ok(Self {
-            correlation_id,
-            command,
-        })
+        Ok(Self { correlation_id, command })
     }
 
     /// Writes the message as a client sends it.
@@ -216,12 +205,7 @@ impl ClientMessage {
         }
         fn write(name: &str, id: Option<&CorrelationId>, fields: impl Serialize) -> String {
             // Only maps with non-text keys fail to serialize, and there are none here.
-            serde_json::to_string(&Flat {
-                r#type: name,
-                correlation_id: id,
-                fields,
-            })
-            .unwrap_or_default()
+            serde_json::to_string(&Flat { r#type: name, correlation_id: id, fields }).unwrap_or_default()
         }
         let (name, id) = (self.command.name(), self.correlation_id.as_ref());
         match &self.command {
@@ -263,9 +247,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
     };
     let problem = refused.inner().to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
-    let problem = problem
-        .rsplit_once(" at line ")
-        .map_or(problem.as_str(), |(sentence, _)| sentence);
+    let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(sentence, _)| sentence);
     let path = refused.path().to_string();
     let named = ["missing field `", "duplicate field `"]
         .iter()
@@ -278,19 +260,9 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
     };
     if field.is_none() {
         let message = format!("not a JSON object with a `type`: {problem}");
-        return ParseError {
-            code: ErrorCode::MalformedJson,
-            message,
-            field,
-            correlation_id,
-        };
+        return ParseError { code: ErrorCode::MalformedJson, message, field, correlation_id };
     }
-    ParseError {
-        code: ErrorCode::InvalidField,
-        message: problem.to_owned(),
-        field,
-        correlation_id,
-    }
+    ParseError { code: ErrorCode::InvalidField, message: problem.to_owned(), field, correlation_id }
 }
 
 /// The text is no JSON, or no object.
@@ -299,22 +271,14 @@ fn malformed(text: &str, correlation_id: Option<CorrelationId>) -> ParseError {
         Err(error) => format!("not valid JSON: {error}"),
         Ok(_) => "not a JSON object".to_owned(),
     };
-    ParseError {
-        code: ErrorCode::MalformedJson,
-        message,
-        field: None,
-        correlation_id,
-    }
+    ParseError { code: ErrorCode::MalformedJson, message, field: None, correlation_id }
 }
 
 fn unknown_type(name: &str, correlation_id: Option<CorrelationId>) -> ParseError {
     let shown: String = name.chars().take(64).collect();
     ParseError {
         code: ErrorCode::UnknownType,
-        message: format!(
-            "no message has the type {shown:?}; known: {}",
-            Command::NAMES.join(", ")
-        ),
+        message: format!("no message has the type {shown:?}; known: {}", Command::NAMES.join(", ")),
         field: Some("type".to_owned()),
         correlation_id,
     }

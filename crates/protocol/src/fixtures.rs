@@ -15,16 +15,12 @@ pub struct Fixture {
 impl Fixture {
     /// The message's type, as the file's name says it.
     pub fn message_type(&self) -> &'static str {
-        self.name
-            .split_once('-')
-            .map_or(self.name, |(message_type, _)| message_type)
+        self.name.split_once('-').map_or(self.name, |(message_type, _)| message_type)
     }
 
     /// What is special about this one, in words; empty for the plain example.
     pub fn variant(&self) -> String {
-        self.name
-            .split_once('-')
-            .map_or_else(String::new, |(_, variant)| variant.replace('-', " "))
+        self.name.split_once('-').map_or_else(String::new, |(_, variant)| variant.replace('-', " "))
     }
 }
 

@@ -26,11 +26,7 @@ struct Definitions {
 /// The JSON Schema (draft 2020-12) of every message, as one document: `$defs` holds `ClientMessage` and
 /// `ServerMessage`, each one of its messages, told apart by `type`. Ends with a line break.
 pub fn json_schema() -> String {
-    let Definitions {
-        mut all,
-        client,
-        server,
-    } = definitions();
+    let Definitions { mut all, client, server } = definitions();
     all.insert("ClientMessage".into(), one_of("What a client sends.", &client));
     all.insert("ServerMessage".into(), one_of("What the server sends.", &server));
     written(json!({
@@ -61,10 +57,7 @@ fn definitions() -> Definitions {
     let (mut client, mut server) = (Vec::new(), Vec::new());
     for (name, fields) in commands {
         client.push(definition_name("Client", name));
-        all.insert(
-            definition_name("Client", name),
-            client_message(name, fields.to_value()),
-        );
+        all.insert(definition_name("Client", name), client_message(name, fields.to_value()));
     }
     for message in messages {
         server.push(definition_name("Server", message.name));
@@ -86,23 +79,16 @@ fn reference(name: &str) -> Value {
 
 /// A command's own fields, and `type` and `correlation_id` beside them.
 fn client_message(name: &str, mut schema: Value) -> Value {
-    let alias = Command::ALIASES
-        .iter()
-        .find(|(_, stands_for)| *stands_for == name);
-    let message_type = alias.map_or_else(
-        || json!({ "const": name }),
-        |(alias, _)| json!({ "enum": [name, alias] }),
-    );
+    let alias = Command::ALIASES.iter().find(|(_, stands_for)| *stands_for == name);
+    let message_type =
+        alias.map_or_else(|| json!({ "const": name }), |(alias, _)| json!({ "enum": [name, alias] }));
     schema["properties"]["type"] = message_type;
     schema["properties"]["correlation_id"] = json!({
         "$ref": "#/$defs/CorrelationId",
         "description": "What the client calls the request; the reply repeats it.",
     });
     let mut required = required(&schema);
-    for (_, field, alias) in Command::FIELD_ALIASES
-        .iter()
-        .filter(|(command, ..)| *command == name)
-    {
+    for (_, field, alias) in Command::FIELD_ALIASES.iter().filter(|(command, ..)| *command == name) {
         let mut same = schema["properties"][field].clone();
         same["description"] = json!(format!("Another word for `{field}`."));
         schema["properties"][alias] = same;
@@ -125,12 +111,7 @@ fn required(schema: &Value) -> Vec<Value> {
 
 /// A server message's envelope around its data.
 fn server_message(message: MessageSchema) -> Value {
-    let MessageSchema {
-        name,
-        summary,
-        occasion,
-        data,
-    } = message;
+    let MessageSchema { name, summary, occasion, data } = message;
     let mut schema = json!({
         "title": name,
         "description": summary,
@@ -200,12 +181,7 @@ fn sorted(value: Value) -> Value {
         Value::Object(object) => {
             let mut entries: Vec<(String, Value)> = object.into_iter().collect();
             entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| (key, sorted(value)))
-                    .collect(),
-            )
+            Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
         other => other,

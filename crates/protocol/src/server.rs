@@ -164,20 +164,14 @@ server_messages! {
 impl Envelope {
     /// A message that answers no request and belongs to no topic.
     pub fn new(timestamp: Timestamp, message: ServerMessage) -> Self {
-        Self {
-            timestamp,
-            correlation_id: None,
-            position: None,
-            message,
-        }
+        Self { timestamp, correlation_id: None, position: None, message }
     }
 
     /// Writes the message as it goes over the wire.
     pub fn to_text(&self) -> String {
         let topic = self.position.as_ref().map(|(topic, _)| topic);
         let offset = self.position.as_ref().map(|(_, offset)| *offset);
-        self.message
-            .write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
+        self.message.write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
     }
 
     fn read<D: DeserializeOwned>(

@@ -44,10 +44,7 @@ pub struct Topic {
 impl Topic {
     /// The topic of `patient`'s measurements.
     pub fn health(patient: UserId) -> Self {
-        Self {
-            kind: TopicKind::Health,
-            id: patient,
-        }
+        Self { kind: TopicKind::Health, id: patient }
     }
 
     /// The topic of `kind` that is named after `id`.
@@ -92,10 +89,7 @@ impl FromStr for Topic {
             "ward" => TopicKind::Ward,
             _ => return Err(TopicError::Malformed),
         };
-        Ok(Self {
-            kind,
-            id: UserId::new(id)?,
-        })
+        Ok(Self { kind, id: UserId::new(id)? })
     }
 }
 
@@ -164,10 +158,7 @@ macro_rules! as_text {
     };
 }
 
-as_text!(
-    Topic,
-    "kind:id, with kind one of health, chat, notifications, ward."
-);
+as_text!(Topic, "kind:id, with kind one of health, chat, notifications, ward.");
 as_text!(
     TopicName,
     "A topic in full (health:patient-1), or a short name for one's own: health_updates, chat, notifications."

@@ -58,8 +58,6 @@ impl App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App")
-            .field("ready", &self.is_ready())
-            .finish_non_exhaustive()
+        f.debug_struct("App").field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }

@@ -57,11 +57,7 @@ impl Assets {
             }
         };
         let etag = format!("\"{}\"", hex(&Sha256::digest(&content)[..16]));
-        Some(Asset {
-            content,
-            content_type: content_type(path),
-            etag,
-        })
+        Some(Asset { content, content_type: content_type(path), etag })
     }
 }
 
@@ -106,19 +102,9 @@ mod tests {
 
     #[test]
     fn no_path_leads_out_of_the_folder() {
-        for path in [
-            "",
-            "/",
-            "..",
-            "../a",
-            "a/../b",
-            "a//b",
-            "/etc/passwd",
-            ".git/config",
-            "a/.env",
-            "a\\b",
-            "c:a",
-        ] {
+        for path in
+            ["", "/", "..", "../a", "a/../b", "a//b", "/etc/passwd", ".git/config", "a/.env", "a\\b", "c:a"]
+        {
             assert!(!is_inside(path), "{path}");
         }
         assert!(is_inside("index.html") && is_inside("assets/app-1a2b.js"));

@@ -45,8 +45,5 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError
     if !user.active {
         return Err(TokenError(ErrorCode::UserInactive));
     }
-    Ok(Identity {
-        user,
-        expires_at: claims.expires_at,
-    })
+    Ok(Identity { user, expires_at: claims.expires_at })
 }

@@ -83,10 +83,8 @@ impl Settings {
         overrides: Overrides,
     ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let mut sources: Vec<_> = file
-            .and_then(|path| sources::file(path, &mut problems))
-            .into_iter()
-            .collect();
+        let mut sources: Vec<_> =
+            file.and_then(|path| sources::file(path, &mut problems)).into_iter().collect();
         sources.extend(sources::environment(environment, &mut problems));
         sources.extend(sources::flags(overrides));
         if !problems.is_empty() {
@@ -98,11 +96,7 @@ impl Settings {
             figment = figment.merge(source);
         }
         let settings: Self = figment.extract().map_err(wrong_kind)?;
-        settings.check(|key| {
-            figment
-                .find_metadata(key)
-                .map(|metadata| metadata.name.to_string())
-        })?;
+        settings.check(|key| figment.find_metadata(key).map(|metadata| metadata.name.to_string()))?;
         Ok(settings)
     }
 
@@ -142,21 +136,12 @@ impl Settings {
             found.add("server.listen", message);
         }
         let problem = |(key, message): (&str, String)| {
-            let source = source_of(key)
-                .filter(|name| !name.contains("Settings"))
-                .unwrap_or("default".to_owned());
-            Problem {
-                key: key.to_owned(),
-                source,
-                message,
-            }
+            let source =
+                source_of(key).filter(|name| !name.contains("Settings")).unwrap_or("default".to_owned());
+            Problem { key: key.to_owned(), source, message }
         };
         let problems: Vec<_> = found.0.into_iter().map(problem).collect();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError { problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
 
@@ -166,10 +151,8 @@ const SECRETS: &[&str] = &["auth.jwt_secret"];
 fn wrong_kind(error: figment::Error) -> ConfigError {
     let problem = |error: figment::Error| {
         let key = error.path.join(".");
-        let source = error
-            .metadata
-            .as_ref()
-            .map_or("default".to_owned(), |metadata| metadata.name.to_string());
+        let source =
+            error.metadata.as_ref().map_or("default".to_owned(), |metadata| metadata.name.to_string());
         let message = if SECRETS.contains(&key.as_str()) {
             "must be a text".to_owned()
         } else {
@@ -177,9 +160,7 @@ fn wrong_kind(error: figment::Error) -> ConfigError {
         };
         Problem { key, source, message }
     };
-    ConfigError {
-        problems: error.into_iter().map(problem).collect(),
-    }
+    ConfigError { problems: error.into_iter().map(problem).collect() }
 }
 
 #[cfg(test)]

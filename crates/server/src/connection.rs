@@ -128,10 +128,7 @@ impl Connection {
     /// Queues a close frame, once, and starts to wait for the peer's.
     pub(crate) fn close(&self, shard: &Shard, code: CloseCode, reason: &str) {
         shard.app().metrics.closes.of(code).inc();
-        self.close_with(
-            shard,
-            Frame::close(healthmate_ws::CloseCode::new(code.as_u16()), reason),
-        );
+        self.close_with(shard, Frame::close(healthmate_ws::CloseCode::new(code.as_u16()), reason));
     }
 
     fn close_with(&self, shard: &Shard, frame: Frame) {
@@ -148,11 +145,7 @@ impl Connection {
     /// Tells the client that the server restarts.
     pub(crate) fn restart(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.drive(shard, Input::Disconnected);
-        self.close(
-            shard,
-            CloseCode::ServerRestart,
-            "the server restarts, come back after a moment",
-        );
+        self.close(shard, CloseCode::ServerRestart, "the server restarts, come back after a moment");
     }
 
     /// Our close frame is written.

@@ -74,46 +74,30 @@ impl Server {
         let tls = tls::acceptor(settings)?;
         let origins = Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?);
         let places = Arc::new(Semaphore::new(app.settings.limits.max_connections as usize));
-        let ground = Ground {
-            app: Arc::clone(&app),
-            router: http::router(Arc::clone(&app)),
-            tls,
-            origins,
-            places,
-        };
+        let ground =
+            Ground { app: Arc::clone(&app), router: http::router(Arc::clone(&app)), tls, origins, places };
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
 
-        let handles: Vec<Arc<ShardHandle>> = (0..shard_count(settings.shards))
-            .map(|_| Arc::default())
-            .collect();
+        let handles: Vec<Arc<ShardHandle>> =
+            (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
         let counted = Arc::clone(&app.metrics);
-        app.store
-            .set_commit_listener(publish::listener(handles.clone(), move |events| {
-                counted.events_published.inc_by(events as u64);
-                counted.commit_events.observe(events as f64);
-            }));
+        app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
+            counted.events_published.inc_by(events as u64);
+            counted.commit_events.observe(events as f64);
+        }));
         let start = |(number, handle): (usize, &Arc<ShardHandle>)| {
             let thread =
                 shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
             Ok((Arc::clone(handle), thread))
         };
-        let shards = handles
-            .iter()
-            .enumerate()
-            .map(start)
-            .collect::<Result<_, ServeError>>()?;
+        let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
         let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
         let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
         app.set_ready(true);
-        Ok(Self {
-            address,
-            app,
-            shards,
-            tasks: vec![accepting, trimming],
-        })
+        Ok(Self { address, app, shards, tasks: vec![accepting, trimming] })
     }
 
     /// Where it listens.

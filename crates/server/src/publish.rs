@@ -18,20 +18,13 @@ pub(crate) struct Committed {
 
 impl Committed {
     fn new(events: &[Event]) -> Self {
-        Self {
-            events: events
-                .iter()
-                .map(|event| (event.clone(), OnceLock::new()))
-                .collect(),
-        }
+        Self { events: events.iter().map(|event| (event.clone(), OnceLock::new())).collect() }
     }
 
     /// Queues the events for everyone on this shard who hears them, and says how many times.
     pub(crate) fn publish(&self, hub: &mut Hub) -> usize {
         let publish = |(event, frame): &(Event, OnceLock<Frame>)| {
-            hub.publish(&event.topic, event.offset, || {
-                frame.get_or_init(|| event_frame(event)).clone()
-            })
+            hub.publish(&event.topic, event.offset, || frame.get_or_init(|| event_frame(event)).clone())
         };
         self.events.iter().map(publish).sum()
     }
@@ -39,13 +32,7 @@ impl Committed {
 
 /// The event as it goes over the wire. Live and replayed events are the same bytes.
 pub(crate) fn event_frame(event: &Event) -> Frame {
-    let Event {
-        topic,
-        offset,
-        kind,
-        recorded_at,
-        payload,
-    } = event;
+    let Event { topic, offset, kind, recorded_at, payload } = event;
     Frame::text(&event_text(kind.as_str(), *recorded_at, topic, *offset, payload))
 }
 

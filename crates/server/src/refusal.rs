@@ -10,17 +10,11 @@ pub(crate) fn storage_refusal(error: &Error) -> Refused {
     match error {
         Error::Unavailable(_) => {
             tracing::error!(%error, "storage failed");
-            Refused::new(
-                ErrorCode::StorageUnavailable,
-                "storage is unavailable now: nothing was stored",
-            )
+            Refused::new(ErrorCode::StorageUnavailable, "storage is unavailable now: nothing was stored")
         }
         Error::Full => {
             tracing::error!(%error, "storage failed");
-            Refused::new(
-                ErrorCode::StorageFull,
-                "the server's disk is full: nothing was stored",
-            )
+            Refused::new(ErrorCode::StorageFull, "the server's disk is full: nothing was stored")
         }
         Error::IdempotencyConflict => Refused::new(ErrorCode::IdempotencyConflict, error.to_string()),
         Error::NotFound(_) | Error::Exists(_) => Refused::new(ErrorCode::NotFound, error.to_string()),

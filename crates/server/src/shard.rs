@@ -89,10 +89,7 @@ impl Shard {
 
     /// The time, for sessions.
     pub(crate) fn now(&self) -> Now {
-        Now {
-            time: self.app().clock.now(),
-            instant: tokio::time::Instant::now().into_std(),
-        }
+        Now { time: self.app().clock.now(), instant: tokio::time::Instant::now().into_std() }
     }
 
     /// Lets the flusher look at what there is to write, publish or read.
@@ -162,15 +159,11 @@ pub(crate) fn start(
     handle: Arc<ShardHandle>,
     number: usize,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new()
-        .name(format!("shard-{number}"))
-        .spawn(move || {
-            let local = LocalSet::new();
-            local.block_on(&runtime, Shard::new(ground, handle).run());
-        })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, Shard::new(ground, handle).run());
+    })
 }
 
 impl Shard {

@@ -29,8 +29,5 @@ pub(crate) fn acceptor(settings: &ServerSettings) -> Result<Option<TlsAcceptor>,
 }
 
 fn wrong(path: &Path, problem: String) -> ServeError {
-    ServeError::Tls {
-        path: path.to_owned(),
-        problem,
-    }
+    ServeError::Tls { path: path.to_owned(), problem }
 }

@@ -38,10 +38,7 @@ struct Refusal {
 
 impl From<Problem> for Box<Refusal> {
     fn from(problem: Problem) -> Self {
-        Self::new(Refusal {
-            problem,
-            headers: HeaderMap::new(),
-        })
+        Self::new(Refusal { problem, headers: HeaderMap::new() })
     }
 }
 
@@ -57,11 +54,8 @@ impl IntoResponse for Refusal {
 pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
     match check(shard, &request) {
         Ok((handshake, opening)) => {
-            let address = client_address(
-                peer.ip(),
-                request.headers(),
-                &shard.app().settings.server.trusted_proxies,
-            );
+            let address =
+                client_address(peer.ip(), request.headers(), &shard.app().settings.server.trusted_proxies);
             tracing::trace!(client.address = %address, "a websocket opens");
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
@@ -79,24 +73,12 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         let detail = "no websocket is served here: use /ws/health or /ws/combined";
         return Err(Problem::new(ErrorCode::NotFound, detail).into());
     };
-    let head = Handshake::check_head(
-        request.method(),
-        request.uri(),
-        request.version(),
-        request.headers(),
-    );
+    let head = Handshake::check_head(request.method(), request.uri(), request.version(), request.headers());
     let handshake = head.map_err(|refusal| {
         let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
-        Box::new(Refusal {
-            problem: problem.with_status(refusal.status()),
-            headers: refusal.headers(),
-        })
+        Box::new(Refusal { problem: problem.with_status(refusal.status()), headers: refusal.headers() })
     })?;
-    if !shard
-        .ground
-        .origins
-        .allows(handshake.origin(), Some(handshake.host()))
-    {
+    if !shard.ground.origins.allows(handshake.origin(), Some(handshake.host())) {
         let detail = "pages of this origin may not connect: add it to server.allowed_origins";
         return Err(Problem::new(ErrorCode::AccessDenied, detail).at("Origin").into());
     }
@@ -107,14 +89,7 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         Problem::new(ErrorCode::TooManyRequests, detail).with_status(status)
     })?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
-    Ok((
-        handshake,
-        Opening {
-            endpoint,
-            token,
-            place,
-        },
-    ))
+    Ok((handshake, Opening { endpoint, token, place }))
 }
 
 async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
@@ -138,9 +113,7 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let lists = headers.get_all("x-forwarded-for").iter().rev();
-    let mut hops = lists
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.rsplit(','));
+    let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
     let mut address = peer;
     while is_trusted(address) {
         let Some(Ok(hop)) = hops.next().map(|hop| hop.trim().parse()) else {
@@ -167,11 +140,7 @@ mod tests {
             }
             client_address(peer.parse().expect("valid"), &headers, &trusted).to_string()
         };
-        assert_eq!(
-            address("192.0.2.1", &["203.0.113.9"]),
-            "192.0.2.1",
-            "nobody vouches"
-        );
+        assert_eq!(address("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "nobody vouches");
         assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(address("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(

@@ -107,20 +107,13 @@ impl Active {
             return Err((correlation_id, Refused::new(ErrorCode::TooManyRequests, message)));
         }
         let request = context.next_request();
-        self.pending.push(Pending {
-            request,
-            correlation_id,
-            wanted,
-        });
+        self.pending.push(Pending { request, correlation_id, wanted });
         Ok(request)
     }
 
     /// Takes the request that an answer belongs to. An answer nobody waits for is ignored.
     fn answered(&mut self, request: RequestId) -> Option<Pending> {
-        let index = self
-            .pending
-            .iter()
-            .position(|pending| pending.request == request)?;
+        let index = self.pending.iter().position(|pending| pending.request == request)?;
         let pending = self.pending.remove(index);
         if self.pending.is_empty() {
             // An idle connection keeps no room for requests.

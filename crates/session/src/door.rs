@@ -37,10 +37,7 @@ pub(crate) enum Outcome {
 
 impl Door {
     pub(crate) fn new(deadline: Instant) -> Self {
-        Self {
-            deadline,
-            checking: None,
-        }
+        Self { deadline, checking: None }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -49,10 +46,7 @@ impl Door {
 
     /// What the client sent while its token was being checked.
     pub(crate) fn take_deferred(&mut self) -> Vec<Box<str>> {
-        self.checking
-            .take()
-            .map(|checking| checking.deferred)
-            .unwrap_or_default()
+        self.checking.take().map(|checking| checking.deferred).unwrap_or_default()
     }
 
     pub(crate) fn handle(
@@ -69,10 +63,7 @@ impl Door {
                 return self.on_identified(context, now, request, result, actions);
             }
             Input::Tick if now.instant >= self.deadline => {
-                actions.push(Action::Close(
-                    CloseCode::AuthenticationTimeout,
-                    "no token came in time",
-                ));
+                actions.push(Action::Close(CloseCode::AuthenticationTimeout, "no token came in time"));
             }
             _ => {}
         }
@@ -94,35 +85,18 @@ impl Door {
             return;
         }
         match ClientMessage::parse(text) {
-            Ok(ClientMessage {
-                correlation_id,
-                command: Command::Authenticate(command),
-            }) => {
+            Ok(ClientMessage { correlation_id, command: Command::Authenticate(command) }) => {
                 self.check(context, command.token, correlation_id, actions);
             }
-            Ok(ClientMessage {
-                correlation_id,
-                command: Command::Ping,
-            }) => {
+            Ok(ClientMessage { correlation_id, command: Command::Ping }) => {
                 actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {})));
             }
-            Ok(ClientMessage {
-                correlation_id,
-                command,
-            }) => {
+            Ok(ClientMessage { correlation_id, command }) => {
                 let message = format!("{} needs a token: send authenticate first", command.name());
-                actions.push(error(
-                    now,
-                    correlation_id,
-                    Refused::new(ErrorCode::NotAuthenticated, message),
-                ));
+                actions.push(error(now, correlation_id, Refused::new(ErrorCode::NotAuthenticated, message)));
             }
             Err(refusal) => {
-                let refused = Refused {
-                    code: refusal.code,
-                    message: refusal.message,
-                    field: refusal.field,
-                };
+                let refused = Refused { code: refusal.code, message: refusal.message, field: refusal.field };
                 actions.push(error(now, refusal.correlation_id, refused));
             }
         }
@@ -136,12 +110,7 @@ impl Door {
         actions: &mut Vec<Action>,
     ) {
         let request = context.next_request();
-        self.checking = Some(Checking {
-            request,
-            correlation_id,
-            deferred: Vec::new(),
-            deferred_bytes: 0,
-        });
+        self.checking = Some(Checking { request, correlation_id, deferred: Vec::new(), deferred_bytes: 0 });
         actions.push(Action::Authenticate(request, token));
     }
 
@@ -153,11 +122,7 @@ impl Door {
         result: Result<Identity, Refused>,
         actions: &mut Vec<Action>,
     ) -> Outcome {
-        let Some(checking) = self
-            .checking
-            .as_mut()
-            .filter(|checking| checking.request == request)
-        else {
+        let Some(checking) = self.checking.as_mut().filter(|checking| checking.request == request) else {
             return Outcome::Stay;
         };
         let correlation_id = checking.correlation_id.take();
@@ -169,11 +134,7 @@ impl Door {
             Err(Refused { code, message, .. }) => {
                 let retry = code.retry();
                 let failed = server::AuthenticationFailed { code, message, retry };
-                actions.push(reply(
-                    now,
-                    correlation_id,
-                    ServerMessage::AuthenticationFailed(failed),
-                ));
+                actions.push(reply(now, correlation_id, ServerMessage::AuthenticationFailed(failed)));
                 actions.push(refusal_close(code));
                 Outcome::Stay
             }

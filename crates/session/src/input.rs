@@ -87,19 +87,11 @@ pub struct Refused {
 impl Refused {
     /// A refusal that no single field is to blame for.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            field: None,
-        }
+        Self { code, message: message.into(), field: None }
     }
 
     /// A refusal because of `field`.
     pub fn field(code: ErrorCode, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            field: Some(field.into()),
-        }
+        Self { code, message: message.into(), field: Some(field.into()) }
     }
 }

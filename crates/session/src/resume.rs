@@ -20,18 +20,12 @@ pub fn resume(topic: &Topic, log: &OpenedTopic, since: Option<&SubscribeSince>) 
     let gone = |after: Offset| (after < before_oldest).then_some((after.next(), before_oldest));
     let (after, resumed, reason, gap) = match since {
         None => (log.head, None, None, None),
-        Some(since) if since.epoch != log.epoch => (
-            before_oldest,
-            Some(Resumed::Gap),
-            Some(GapReason::NewEpoch),
-            gone(Offset::START),
-        ),
-        Some(since) if since.offset > log.head => (
-            before_oldest,
-            Some(Resumed::Gap),
-            Some(GapReason::AheadOfLog),
-            gone(Offset::START),
-        ),
+        Some(since) if since.epoch != log.epoch => {
+            (before_oldest, Some(Resumed::Gap), Some(GapReason::NewEpoch), gone(Offset::START))
+        }
+        Some(since) if since.offset > log.head => {
+            (before_oldest, Some(Resumed::Gap), Some(GapReason::AheadOfLog), gone(Offset::START))
+        }
         Some(since) => match gone(since.offset) {
             None => (since.offset, Some(Resumed::Complete), None, None),
             gap => (before_oldest, Some(Resumed::Gap), Some(GapReason::Retention), gap),
@@ -58,17 +52,9 @@ mod tests {
     /// Where delivery starts, whether it is whole, from where to where events are gone, and why.
     type Answer = (u64, Option<Resumed>, Option<(u64, u64)>, Option<GapReason>);
 
-    fn decide(
-        oldest: u64,
-        head: u64,
-        since: Option<(&str, u64)>,
-    ) -> Answer {
+    fn decide(oldest: u64, head: u64, since: Option<(&str, u64)>) -> Answer {
         let epoch = Epoch::new("now").expect("valid");
-        let log = OpenedTopic {
-            epoch,
-            oldest: Offset(oldest),
-            head: Offset(head),
-        };
+        let log = OpenedTopic { epoch, oldest: Offset(oldest), head: Offset(head) };
         let since = since.map(|(epoch, offset)| SubscribeSince {
             epoch: Epoch::new(epoch).expect("valid"),
             offset: Offset(offset),
@@ -76,12 +62,7 @@ mod tests {
         let topic = Topic::health(UserId::new("p").expect("valid"));
         let Resume { reply, after } = resume(&topic, &log, since.as_ref());
         assert_eq!(reply.head, Offset(head));
-        (
-            after.0,
-            reply.resumed,
-            reply.from.zip(reply.to).map(|(a, b)| (a.0, b.0)),
-            reply.reason,
-        )
+        (after.0, reply.resumed, reply.from.zip(reply.to).map(|(a, b)| (a.0, b.0)), reply.reason)
     }
 
     #[test]
@@ -98,27 +79,12 @@ mod tests {
         assert_eq!(decide(10, 9, Some(("now", 9))), (9, complete, None, None));
         assert_eq!(decide(1, 0, Some(("now", 0))), (0, complete, None, None));
         // Some of it is gone.
-        assert_eq!(
-            decide(4, 9, Some(("now", 2))),
-            (3, gap, Some((3, 3)), Some(GapReason::Retention))
-        );
-        assert_eq!(
-            decide(10, 9, Some(("now", 0))),
-            (9, gap, Some((1, 9)), Some(GapReason::Retention))
-        );
+        assert_eq!(decide(4, 9, Some(("now", 2))), (3, gap, Some((3, 3)), Some(GapReason::Retention)));
+        assert_eq!(decide(10, 9, Some(("now", 0))), (9, gap, Some((1, 9)), Some(GapReason::Retention)));
         // The client's position means nothing here.
-        assert_eq!(
-            decide(1, 9, Some(("old", 5))),
-            (0, gap, None, Some(GapReason::NewEpoch))
-        );
-        assert_eq!(
-            decide(4, 9, Some(("old", 5))),
-            (3, gap, Some((1, 3)), Some(GapReason::NewEpoch))
-        );
-        assert_eq!(
-            decide(1, 9, Some(("now", 10))),
-            (0, gap, None, Some(GapReason::AheadOfLog))
-        );
+        assert_eq!(decide(1, 9, Some(("old", 5))), (0, gap, None, Some(GapReason::NewEpoch)));
+        assert_eq!(decide(4, 9, Some(("old", 5))), (3, gap, Some((1, 3)), Some(GapReason::NewEpoch)));
+        assert_eq!(decide(1, 9, Some(("now", 10))), (0, gap, None, Some(GapReason::AheadOfLog)));
     }
 
     proptest::proptest! {

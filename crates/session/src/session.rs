@@ -72,12 +72,7 @@ impl Session {
             max_message_bytes: u32::try_from(options.max_message_bytes).unwrap_or(u32::MAX),
         });
         let stage = Stage::Door(Box::new(Door::new(now.instant + options.authenticate_within)));
-        let context = Context {
-            options,
-            endpoint,
-            session_id,
-            next_request: 0,
-        };
+        let context = Context { options, endpoint, session_id, next_request: 0 };
         (Self { context, stage }, reply(now, None, welcome))
     }
 

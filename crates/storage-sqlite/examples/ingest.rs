@@ -29,59 +29,28 @@ struct Load {
 }
 
 fn main() -> Result<(), Failed> {
-    let folder = std::env::args()
-        .nth(1)
-        .map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let only = std::env::args().nth(2);
     let loads = [
-        Load {
-            rows: 2_000,
-            senders: 1,
-            batch: 1,
-        },
-        Load {
-            rows: 20_000,
-            senders: 10,
-            batch: 1,
-        },
-        Load {
-            rows: 50_000,
-            senders: 1,
-            batch: 100,
-        },
-        Load {
-            rows: 200_000,
-            senders: 10,
-            batch: 100,
-        },
-        Load {
-            rows: 200_000,
-            senders: 1,
-            batch: 1000,
-        },
-        Load {
-            rows: 200_000,
-            senders: 10,
-            batch: 1000,
-        },
+        Load { rows: 2_000, senders: 1, batch: 1 },
+        Load { rows: 20_000, senders: 10, batch: 1 },
+        Load { rows: 50_000, senders: 1, batch: 100 },
+        Load { rows: 200_000, senders: 10, batch: 100 },
+        Load { rows: 200_000, senders: 1, batch: 1000 },
+        Load { rows: 200_000, senders: 10, batch: 1000 },
     ];
     println!("senders  batch  store/s    raw/s      store/raw");
-    for load in loads.into_iter().filter(|load| {
-        only.as_ref()
-            .is_none_or(|only| *only == format!("{}x{}", load.senders, load.batch))
-    }) {
+    for load in loads
+        .into_iter()
+        .filter(|load| only.as_ref().is_none_or(|only| *only == format!("{}x{}", load.senders, load.batch)))
+    {
         let (mut store, mut raw) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             store.push(load.rows as f64 / store_seconds(&folder, &load)?);
             raw.push(load.rows as f64 / raw_seconds(&folder, &load)?);
         }
         let (store, raw) = (median(store), median(raw));
-        println!(
-            "{:<8} {:<6} {store:<10.0} {raw:<10.0} {:.2}",
-            load.senders,
-            load.batch,
-            store / raw
-        );
+        println!("{:<8} {:<6} {store:<10.0} {raw:<10.0} {:.2}", load.senders, load.batch, store / raw);
     }
     Ok(())
 }
@@ -110,11 +79,7 @@ fn sample(rows: usize) -> Result<Vec<Measurement>, Failed> {
 fn raw_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
     let dir = tempfile::tempdir_in(folder)?;
     // All that waits while a group is written is the next group.
-    let ingest = raw_ingest(
-        dir.path(),
-        sample(load.rows)?,
-        (load.senders * load.batch).min(4096),
-    )?;
+    let ingest = raw_ingest(dir.path(), sample(load.rows)?, (load.senders * load.batch).min(4096))?;
     let start = Instant::now();
     ingest()?;
     Ok(start.elapsed().as_secs_f64())
@@ -125,22 +90,12 @@ fn store_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
     let store = SqliteStore::open(dir.path(), &Options::default(), Arc::new(SystemClock::default()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let patient = UserId::new("p")?;
-    let user = User {
-        id: patient.clone(),
-        role: Role::Patient,
-        name: "p".into(),
-        device_of: None,
-        active: true,
-    };
+    let user =
+        User { id: patient.clone(), role: Role::Patient, name: "p".into(), device_of: None, active: true };
     runtime.block_on(store.add_user(user))?;
     let measurements = sample(load.rows)?;
-    let batches: Vec<_> = measurements
-        .chunks(load.batch)
-        .map(<[Measurement]>::to_vec)
-        .collect();
-    let shares = batches
-        .chunks(batches.len().div_ceil(load.senders))
-        .map(<[_]>::to_vec);
+    let batches: Vec<_> = measurements.chunks(load.batch).map(<[Measurement]>::to_vec).collect();
+    let shares = batches.chunks(batches.len().div_ceil(load.senders)).map(<[_]>::to_vec);
     let shares: Vec<_> = shares.collect();
     let start = Instant::now();
     runtime.block_on(async {
@@ -150,14 +105,7 @@ fn store_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
             senders.spawn(async move {
                 for measurements in share {
                     let (patient, author) = (patient.clone(), patient.clone());
-                    store
-                        .record(Recording {
-                            patient,
-                            author,
-                            measurements,
-                            idempotency: None,
-                        })
-                        .await?;
+                    store.record(Recording { patient, author, measurements, idempotency: None }).await?;
                 }
                 Ok::<_, healthmate_storage::Error>(())
             });

@@ -41,8 +41,7 @@ pub fn raw_ingest(
     let rows = rows.collect::<Result<Vec<_>, Failed>>()?;
     Ok(move || {
         let mut offset = 0;
-        rows.chunks(group)
-            .try_for_each(|rows| write(&conn, rows, &mut offset))
+        rows.chunks(group).try_for_each(|rows| write(&conn, rows, &mut offset))
     })
 }
 
@@ -72,8 +71,7 @@ fn write<P: AsRef<RawValue>>(
         ])?;
         insert_event.execute(params![1, *offset, 1, 0, payload.as_ref().get()])?;
     }
-    conn.prepare_cached("UPDATE topic SET head = ?1, oldest_at = 0 WHERE key = 1")?
-        .execute([*offset])?;
+    conn.prepare_cached("UPDATE topic SET head = ?1, oldest_at = 0 WHERE key = 1")?.execute([*offset])?;
     conn.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
 }

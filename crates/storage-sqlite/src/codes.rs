@@ -33,9 +33,7 @@ pub(crate) fn kind_key(kind: EventKind) -> i64 {
 
 /// The kind of event that `key` stands for.
 pub(crate) fn kind_of(key: i64) -> Option<EventKind> {
-    [EventKind::HealthUpdate]
-        .into_iter()
-        .find(|kind| kind_key(*kind) == key)
+    [EventKind::HealthUpdate].into_iter().find(|kind| kind_key(*kind) == key)
 }
 
 #[cfg(test)]
@@ -45,12 +43,9 @@ mod tests {
     use super::*;
 
     fn rows(conn: &Connection, table: &str) -> Vec<(i64, String)> {
-        let mut statement = conn
-            .prepare(&format!("SELECT key, name FROM {table} ORDER BY key"))
-            .expect("a table");
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect("rows");
+        let mut statement =
+            conn.prepare(&format!("SELECT key, name FROM {table} ORDER BY key")).expect("a table");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
         rows.map(|row| row.expect("a row")).collect()
     }
 
@@ -62,11 +57,7 @@ mod tests {
         assert_eq!(rows(&conn, "metric"), metrics);
         let kinds = [EventKind::HealthUpdate].map(|kind| (kind_key(kind), kind.as_str().to_owned()));
         assert_eq!(rows(&conn, "event_kind"), kinds);
-        assert!(
-            Metric::ALL
-                .into_iter()
-                .all(|metric| metric_of(metric_key(metric)) == Some(metric))
-        );
+        assert!(Metric::ALL.into_iter().all(|metric| metric_of(metric_key(metric)) == Some(metric)));
         assert_eq!((metric_of(0), metric_of(99), kind_of(0)), (None, None, None));
     }
 }

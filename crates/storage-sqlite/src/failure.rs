@@ -29,10 +29,9 @@ pub(crate) fn storage_error(failure: Failure) -> Error {
 /// Whether the error says something about the one statement only, so that others in the transaction may stand.
 pub(crate) fn is_local(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
-        Some(code) => matches!(
-            code,
-            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
-        ),
+        Some(code) => {
+            matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+        }
         // rusqlite's own: a value that does not fit its column.
         None => true,
     }

@@ -57,12 +57,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            max_group_rows: 4096,
-            readers: 2,
-            exclusive: true,
-            max_pages: None,
-        }
+        Self { max_group_rows: 4096, readers: 2, exclusive: true, max_pages: None }
     }
 }
 
@@ -95,20 +90,11 @@ impl SqliteStore {
         let Opened { path, writer, lock } = open::open(dir, options)?;
         let epoch =
             first_epoch(&writer, clock.as_ref()).map_err(|error| OpenError::from_sqlite(&path, &error))?;
-        let shared = Arc::new(Shared {
-            epoch: Mutex::new(epoch),
-            listener: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared { epoch: Mutex::new(epoch), listener: Mutex::new(None) });
         let readers = Readers::start(&path, options.readers)?;
         let max_group_rows = options.max_group_rows.max(1);
         let writer = Writer::start(&path, writer, Arc::clone(&shared), clock, max_group_rows)?;
-        Ok(Arc::new(Self {
-            readers,
-            writer,
-            shared,
-            path,
-            _lock: lock,
-        }))
+        Ok(Arc::new(Self { readers, writer, shared, path, _lock: lock }))
     }
 
     /// Reads the whole database and says what is wrong with it; nothing if all is well. It takes about a second for
@@ -149,15 +135,11 @@ impl EventLog for SqliteStore {
 
     async fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Result<Vec<Event>, Error> {
         let topic = topic.clone();
-        self.readers
-            .read(move |conn| queries::read_after(conn, &topic, after, limit))
-            .await
+        self.readers.read(move |conn| queries::read_after(conn, &topic, after, limit)).await
     }
 
     async fn trim(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
-        self.writer
-            .write(limit as usize, move |group| retention::trim(group, before, limit))
-            .await
+        self.writer.write(limit as usize, move |group| retention::trim(group, before, limit)).await
     }
 
     async fn renew_epoch(&self) -> Result<Epoch, Error> {
@@ -168,24 +150,16 @@ impl EventLog for SqliteStore {
 #[async_trait]
 impl Measurements for SqliteStore {
     async fn record(&self, recording: Recording) -> Result<Vec<MeasurementReceipt>, Error> {
-        self.writer
-            .write(recording.measurements.len(), move |group| {
-                record::record(group, &recording)
-            })
-            .await
+        self.writer.write(recording.measurements.len(), move |group| record::record(group, &recording)).await
     }
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
-        self.readers
-            .read(move |conn| queries::measurements(conn, &query))
-            .await
+        self.readers.read(move |conn| queries::measurements(conn, &query)).await
     }
 
     async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
         self.writer
-            .write(limit as usize, move |group| {
-                retention::forget_idempotency_keys(group, before, limit)
-            })
+            .write(limit as usize, move |group| retention::forget_idempotency_keys(group, before, limit))
             .await
     }
 }
@@ -193,9 +167,7 @@ impl Measurements for SqliteStore {
 #[async_trait]
 impl Directory for SqliteStore {
     async fn add_user(&self, user: User) -> Result<(), Error> {
-        self.writer
-            .write(1, move |group| directory::add_user(group, &user))
-            .await
+        self.writer.write(1, move |group| directory::add_user(group, &user)).await
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
@@ -209,36 +181,26 @@ impl Directory for SqliteStore {
 
     async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error> {
         let id = id.clone();
-        self.writer
-            .write(1, move |group| directory::set_active(group, &id, active))
-            .await
+        self.writer.write(1, move |group| directory::set_active(group, &id, active)).await
     }
 
     async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error> {
-        self.writer
-            .write(1, move |group| directory::add_care_relation(group, &relation))
-            .await
+        self.writer.write(1, move |group| directory::add_care_relation(group, &relation)).await
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
         let (patient, member) = (patient.clone(), member.clone());
-        self.readers
-            .read(move |conn| queries::care_relation(conn, &patient, &member))
-            .await
+        self.readers.read(move |conn| queries::care_relation(conn, &patient, &member)).await
     }
 
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
         let patient = patient.clone();
-        self.readers
-            .read(move |conn| queries::care_team(conn, &patient))
-            .await
+        self.readers.read(move |conn| queries::care_team(conn, &patient)).await
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         let member = member.clone();
-        self.readers
-            .read(move |conn| queries::patients_of(conn, &member))
-            .await
+        self.readers.read(move |conn| queries::patients_of(conn, &member)).await
     }
 }
 

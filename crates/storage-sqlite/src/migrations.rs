@@ -51,12 +51,9 @@ mod tests {
     use super::*;
 
     fn schema(conn: &Connection) -> Vec<(String, Option<String>)> {
-        let mut statement = conn
-            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
-            .expect("a schema");
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect("rows");
+        let mut statement =
+            conn.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").expect("a schema");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
         rows.map(|row| row.expect("a row")).collect()
     }
 
@@ -68,16 +65,10 @@ mod tests {
         for earlier in 0..=ALL.len() {
             let mut conn = Connection::open_in_memory().expect("memory");
             apply(&mut conn, &ALL[..earlier]).expect("the earlier version");
-            assert_eq!(
-                version(&conn).expect("a version"),
-                i32::try_from(earlier).expect("few")
-            );
+            assert_eq!(version(&conn).expect("a version"), i32::try_from(earlier).expect("few"));
             assert!(is_ours(&conn).expect("readable"));
             apply(&mut conn, ALL).expect("migrated");
-            assert_eq!(
-                version(&conn).expect("a version"),
-                i32::try_from(ALL.len()).expect("few")
-            );
+            assert_eq!(version(&conn).expect("a version"), i32::try_from(ALL.len()).expect("few"));
             assert_eq!(schema(&conn), schema(&fresh));
         }
     }
@@ -85,45 +76,17 @@ mod tests {
     #[test]
     fn a_step_that_fails_leaves_nothing_behind_and_later_ones_untaken() {
         let broken = [
-            Migration {
-                name: "good",
-                sql: "CREATE TABLE a (x) ;",
-            },
-            Migration {
-                name: "broken",
-                sql: "CREATE TABLE b (x); INSERT INTO missing VALUES (1);",
-            },
-            Migration {
-                name: "never",
-                sql: "CREATE TABLE c (x);",
-            },
+            Migration { name: "good", sql: "CREATE TABLE a (x) ;" },
+            Migration { name: "broken", sql: "CREATE TABLE b (x); INSERT INTO missing VALUES (1);" },
+            Migration { name: "never", sql: "CREATE TABLE c (x);" },
         ];
         let mut conn = Connection::open_in_memory().expect("memory");
         assert!(apply(&mut conn, &broken).is_err());
         assert_eq!(version(&conn).expect("a version"), 1);
-        assert_eq!(
-            schema(&conn)
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect::<Vec<_>>(),
-            ["a"]
-        );
-        let mended = [
-            broken[0],
-            Migration {
-                name: "mended",
-                sql: "CREATE TABLE b (x);",
-            },
-            broken[2],
-        ];
+        assert_eq!(schema(&conn).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
+        let mended = [broken[0], Migration { name: "mended", sql: "CREATE TABLE b (x);" }, broken[2]];
         apply(&mut conn, &mended).expect("migrated");
-        assert_eq!(
-            schema(&conn)
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
+        assert_eq!(schema(&conn).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 
     #[test]

@@ -35,11 +35,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     make_folder(dir)?;
     let path = dir.join(DATABASE);
-    let mut lock = if options.exclusive {
-        Some(FolderLock::take(dir)?)
-    } else {
-        None
-    };
+    let mut lock = if options.exclusive { Some(FolderLock::take(dir)?) } else { None };
     // A clean stop removes the journal: one that is left holds what the last server committed before it was killed.
     let journal = fs::metadata(dir.join(format!("{DATABASE}-wal"))).map_or(0, |file| file.len());
     let size = fs::metadata(&path).map_or(0, |file| file.len());
@@ -52,19 +48,11 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let found = migrations::version(&writer).map_err(failed)?;
     let known = i32::try_from(migrations::ALL.len()).unwrap_or(i32::MAX);
     if found > known {
-        return Err(OpenError::Newer {
-            file: path,
-            found,
-            known,
-        });
+        return Err(OpenError::Newer { file: path, found, known });
     }
     if found < known {
         // Nobody may be serving the old schema meanwhile.
-        let migrating = if lock.is_none() {
-            Some(FolderLock::take(dir)?)
-        } else {
-            lock.take()
-        };
+        let migrating = if lock.is_none() { Some(FolderLock::take(dir)?) } else { lock.take() };
         migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
         lock = migrating.filter(|_| options.exclusive);
     }
@@ -77,10 +65,7 @@ fn make_folder(dir: &Path) -> Result<(), OpenError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| OpenError::Folder {
-        folder: dir.to_owned(),
-        source,
-    })
+    builder.create(dir).map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })
 }
 
 /// Makes a new database file that only its owner can read, also in a folder that others may enter; SQLite gives its
@@ -96,27 +81,20 @@ fn make_private(path: &Path) {
 /// Opens the file to be written and says why it cannot be, if it cannot.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     if path.is_dir() {
-        return Err(OpenError::NotADatabase {
-            file: path.to_owned(),
-        });
+        return Err(OpenError::NotADatabase { file: path.to_owned() });
     }
     make_private(path);
     let failed = |error| OpenError::from_sqlite(path, &error);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
-    conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS.into()))
-        .map_err(failed)?;
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS.into())).map_err(failed)?;
     // SQLite falls back to reading only, and would say so at the first write.
     if conn.is_readonly("main").map_err(failed)? {
-        return Err(OpenError::ReadOnly {
-            file: path.to_owned(),
-        });
+        return Err(OpenError::ReadOnly { file: path.to_owned() });
     }
     if !migrations::is_ours(&conn).map_err(failed)? {
-        return Err(OpenError::NotOurs {
-            file: path.to_owned(),
-        });
+        return Err(OpenError::NotOurs { file: path.to_owned() });
     }
     Ok(conn)
 }
@@ -154,17 +132,8 @@ pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
 /// Runs `quick_check` or `integrity_check`.
 fn check(path: &Path, conn: &Connection, pragma: &str) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_sqlite(path, &error);
-    let first: String = conn
-        .pragma_query_value(None, pragma, |row| row.get(0))
-        .map_err(failed)?;
-    if first == "ok" {
-        Ok(())
-    } else {
-        Err(OpenError::Damaged {
-            file: path.to_owned(),
-            problem: first,
-        })
-    }
+    let first: String = conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(failed)?;
+    if first == "ok" { Ok(()) } else { Err(OpenError::Damaged { file: path.to_owned(), problem: first }) }
 }
 
 /// One step of the schema, and whether the database has taken it.
@@ -185,18 +154,10 @@ pub struct MigrationStatus {
 /// If there is a database that cannot be read, is not ours, or is newer than this program.
 pub fn migration_status(dir: &Path) -> Result<Vec<MigrationStatus>, OpenError> {
     let path = dir.join(DATABASE);
-    let found = if path.try_exists().unwrap_or(true) {
-        version_of(&path)?
-    } else {
-        0
-    };
+    let found = if path.try_exists().unwrap_or(true) { version_of(&path)? } else { 0 };
     let known = i32::try_from(migrations::ALL.len()).unwrap_or(i32::MAX);
     if found > known {
-        return Err(OpenError::Newer {
-            file: path,
-            found,
-            known,
-        });
+        return Err(OpenError::Newer { file: path, found, known });
     }
     let steps = (1_u32..).zip(migrations::ALL);
     Ok(steps
@@ -210,16 +171,12 @@ pub fn migration_status(dir: &Path) -> Result<Vec<MigrationStatus>, OpenError> {
 
 fn version_of(path: &Path) -> Result<i32, OpenError> {
     if path.is_dir() {
-        return Err(OpenError::NotADatabase {
-            file: path.to_owned(),
-        });
+        return Err(OpenError::NotADatabase { file: path.to_owned() });
     }
     let failed = |error| OpenError::from_sqlite(path, &error);
     let conn = connect_reader(path).map_err(failed)?;
     if !migrations::is_ours(&conn).map_err(failed)? {
-        return Err(OpenError::NotOurs {
-            file: path.to_owned(),
-        });
+        return Err(OpenError::NotOurs { file: path.to_owned() });
     }
     migrations::version(&conn).map_err(failed)
 }

@@ -6,13 +6,9 @@ use crate::writer::{record, retention};
 use crate::{integrity, migrations, queries};
 
 fn plan(conn: &Connection, sql: &str, parameters: usize) -> Vec<String> {
-    let mut statement = conn
-        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-        .expect("valid SQL");
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
     let nulls = std::iter::repeat_n(rusqlite::types::Null, parameters);
-    let rows = statement
-        .query_map(params_from_iter(nulls), |row| row.get(3))
-        .expect("a plan");
+    let rows = statement.query_map(params_from_iter(nulls), |row| row.get(3)).expect("a plan");
     rows.map(|row| row.expect("a step")).collect()
 }
 
@@ -35,25 +31,12 @@ fn every_query_has_its_index() {
     ];
     for (sql, parameters) in queries::INDEXED.iter().chain(&written) {
         let plan = plan(&conn, sql, *parameters);
-        assert!(
-            !plan.is_empty() && !plan.iter().any(|step| bad(step)),
-            "{sql}\n{plan:#?}"
-        );
+        assert!(!plan.is_empty() && !plan.iter().any(|step| bad(step)), "{sql}\n{plan:#?}");
     }
     let history = plan(&conn, queries::INDEXED[3].0, 6).join("\n");
-    assert!(
-        history.contains("measurement_by_metric (patient=? AND metric=? AND taken_at>?"),
-        "{history}"
-    );
-    let unindexed = plan(
-        &conn,
-        "SELECT * FROM measurement WHERE value = ?1 ORDER BY device",
-        1,
-    );
-    assert!(
-        unindexed.iter().all(|step| bad(step)),
-        "the test would notice: {unindexed:?}"
-    );
+    assert!(history.contains("measurement_by_metric (patient=? AND metric=? AND taken_at>?"), "{history}");
+    let unindexed = plan(&conn, "SELECT * FROM measurement WHERE value = ?1 ORDER BY device", 1);
+    assert!(unindexed.iter().all(|step| bad(step)), "the test would notice: {unindexed:?}");
 }
 
 #[test]
@@ -67,12 +50,8 @@ fn a_hole_in_a_log_is_found() {
     )
     .expect("written");
     assert_eq!(integrity::problems(&conn).expect("read"), Vec::<String>::new());
-    conn.execute_batch("DELETE FROM event WHERE offset = 2")
-        .expect("deleted");
-    assert_eq!(
-        integrity::problems(&conn).expect("read"),
-        ["the log of topic 1 has a hole"]
-    );
+    conn.execute_batch("DELETE FROM event WHERE offset = 2").expect("deleted");
+    assert_eq!(integrity::problems(&conn).expect("read"), ["the log of topic 1 has a hole"]);
     conn.execute_batch("UPDATE event SET offset = 9 WHERE offset = 3; UPDATE topic SET head = 2")
         .expect("updated");
     assert_eq!(integrity::problems(&conn).expect("read").len(), 1);

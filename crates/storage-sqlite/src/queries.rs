@@ -57,15 +57,9 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
 pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failure> {
     let mut statement = conn.prepare_cached(RANGE)?;
     let found = statement.query_row([topic.to_string()], |row| {
-        Ok(LogRange {
-            oldest: offset(row, 0)?,
-            head: offset(row, 1)?,
-        })
+        Ok(LogRange { oldest: offset(row, 0)?, head: offset(row, 1)? })
     });
-    Ok(found.optional()?.unwrap_or(LogRange {
-        oldest: Offset(1),
-        head: Offset::START,
-    }))
+    Ok(found.optional()?.unwrap_or(LogRange { oldest: Offset(1), head: Offset::START }))
 }
 
 pub(crate) fn read_after(
@@ -76,72 +70,41 @@ pub(crate) fn read_after(
 ) -> Result<Vec<Event>, Failure> {
     // No offset is beyond SQLite's integers; a client may still say one that is.
     let after = i64::try_from(after.0).unwrap_or(i64::MAX);
-    rows(
-        conn,
-        READ_AFTER,
-        params![topic.to_string(), after, limit],
-        |row| {
-            let payload =
-                RawValue::from_string(row.get(3)?).map_err(|error| unreadable(3, Type::Text, error))?;
-            Ok(Event {
-                topic: topic.clone(),
-                offset: offset(row, 0)?,
-                kind: kind_of(row.get(1)?)
-                    .ok_or_else(|| unreadable(1, Type::Integer, "an unknown kind of event"))?,
-                recorded_at: time(row, 2)?,
-                payload: payload.into(),
-            })
-        },
-    )
+    rows(conn, READ_AFTER, params![topic.to_string(), after, limit], |row| {
+        let payload = RawValue::from_string(row.get(3)?).map_err(|error| unreadable(3, Type::Text, error))?;
+        Ok(Event {
+            topic: topic.clone(),
+            offset: offset(row, 0)?,
+            kind: kind_of(row.get(1)?)
+                .ok_or_else(|| unreadable(1, Type::Integer, "an unknown kind of event"))?,
+            recorded_at: time(row, 2)?,
+            payload: payload.into(),
+        })
+    })
 }
 
 pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Result<MeasurementPage, Failure> {
     let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
     // Both ends are "before this place": the narrower one holds. No offset is 0, so `to` itself is excluded.
-    let before = |cursor: Cursor| {
-        (
-            cursor.taken_at.as_micros(),
-            i64::try_from(cursor.offset.0).unwrap_or(i64::MAX),
-        )
-    };
-    let end = query
-        .to
-        .map(|to| (to.as_micros(), 0))
-        .into_iter()
-        .chain(query.after.map(before))
-        .min();
+    let before =
+        |cursor: Cursor| (cursor.taken_at.as_micros(), i64::try_from(cursor.offset.0).unwrap_or(i64::MAX));
+    let end = query.to.map(|to| (to.as_micros(), 0)).into_iter().chain(query.after.map(before)).min();
     let (end_at, end_offset) = end.unwrap_or((i64::MAX, 0));
     // One more tells whether there is a next page.
     let limit = i64::from(query.limit) + 1;
     let patient = query.patient.as_str();
     let row = |row: &Row<'_>| recorded(row, &query.patient);
     let mut measurements = match query.metric {
-        None => rows(
-            conn,
-            HISTORY,
-            params![patient, from, end_at, end_offset, limit],
-            row,
-        )?,
+        None => rows(conn, HISTORY, params![patient, from, end_at, end_offset, limit], row)?,
         Some(metric) => {
             let metric = metric_key(metric);
-            rows(
-                conn,
-                HISTORY_OF_METRIC,
-                params![patient, from, end_at, end_offset, limit, metric],
-                row,
-            )?
+            rows(conn, HISTORY_OF_METRIC, params![patient, from, end_at, end_offset, limit, metric], row)?
         }
     };
     let more = measurements.len() > query.limit as usize;
     measurements.truncate(query.limit as usize);
-    let last = measurements.last().map(|last| Cursor {
-        taken_at: last.data.taken_at,
-        offset: last.offset,
-    });
-    Ok(MeasurementPage {
-        measurements,
-        next: last.filter(|_| more),
-    })
+    let last = measurements.last().map(|last| Cursor { taken_at: last.data.taken_at, offset: last.offset });
+    Ok(MeasurementPage { measurements, next: last.filter(|_| more) })
 }
 
 fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasurement> {
@@ -151,9 +114,7 @@ fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasure
     let client_id = client_id.map(|text| ClientId::new(&text)).transpose();
     let original: Option<f64> = row.get(8)?;
     let unit: Option<String> = row.get(9)?;
-    let original = original
-        .zip(unit)
-        .map(|(value, unit)| OriginalQuantity { value, unit });
+    let original = original.zip(unit).map(|(value, unit)| OriginalQuantity { value, unit });
     let data = MeasurementData {
         patient: patient.clone(),
         metric: metric.as_str().to_owned(),
@@ -167,10 +128,7 @@ fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasure
         flags: original.iter().map(|_| "converted".to_owned()).collect(),
         original,
     };
-    Ok(RecordedMeasurement {
-        offset: offset(row, 0)?,
-        data,
-    })
+    Ok(RecordedMeasurement { offset: offset(row, 0)?, data })
 }
 
 pub(crate) fn user(conn: &Connection, id: &UserId) -> Result<Option<User>, Failure> {

@@ -25,10 +25,7 @@ impl Readers {
     pub(crate) fn start(path: &Path, count: usize) -> Result<Self, OpenError> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut readers = Self {
-            jobs: Some(jobs),
-            threads: Vec::with_capacity(count),
-        };
+        let mut readers = Self { jobs: Some(jobs), threads: Vec::with_capacity(count) };
         for n in 0..count.max(1) {
             let conn = connect_reader(path).map_err(|error| OpenError::from_sqlite(path, &error))?;
             let waiting = Arc::clone(&waiting);
@@ -37,9 +34,7 @@ impl Readers {
                     job(&conn);
                 }
             };
-            readers
-                .threads
-                .push(threads::spawn(&format!("db-reader-{n}"), path, work)?);
+            readers.threads.push(threads::spawn(&format!("db-reader-{n}"), path, work)?);
         }
         Ok(readers)
     }
@@ -55,11 +50,7 @@ impl Readers {
             // Whoever asked may be gone.
             let _ = answer.send(read(conn).map_err(storage_error));
         });
-        self.jobs
-            .as_ref()
-            .ok_or_else(stopped)?
-            .send(job)
-            .map_err(|_| stopped())?;
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }

@@ -12,10 +12,7 @@ pub(crate) fn spawn(
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, OpenError> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map_err(|error| OpenError::Other {
-        file: path.to_owned(),
-        problem: error.to_string(),
-    })
+    started.map_err(|error| OpenError::Other { file: path.to_owned(), problem: error.to_string() })
 }
 
 /// Waits for threads to end. One that drops the last reference to its own store does not wait for itself.

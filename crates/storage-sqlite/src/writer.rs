@@ -57,18 +57,9 @@ impl Writer {
         max_group_rows: usize,
     ) -> Result<Self, OpenError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let mut work = Work {
-            conn,
-            cache: Cache::default(),
-            shared,
-            clock,
-            max_group_rows,
-        };
+        let mut work = Work { conn, cache: Cache::default(), shared, clock, max_group_rows };
         let thread = threads::spawn("db-writer", path, move || work.run(waiting))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Has `apply` run in a group, and waits until the group is on disk. `rows` is about how many rows it writes.
@@ -80,18 +71,8 @@ impl Writer {
     ) -> Result<T, Error> {
         let stopped = || Error::Unavailable("the writer has stopped".to_owned());
         let (answer, answered) = oneshot::channel();
-        let command = Box::new(Asked {
-            rows,
-            apply,
-            outcome: None,
-            answer,
-        });
-        self.queue
-            .as_ref()
-            .ok_or_else(stopped)?
-            .send(command)
-            .await
-            .map_err(|_| stopped())?;
+        let command = Box::new(Asked { rows, apply, outcome: None, answer });
+        self.queue.as_ref().ok_or_else(stopped)?.send(command).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }

@@ -35,22 +35,12 @@ async fn recorder() {
         let (store, run) = (Arc::clone(&store), run.clone());
         senders.spawn(async move {
             for n in 0.. {
-                let measurements = (0..=n % 7)
-                    .map(|m| measurement(&format!("{run}-{n}-{m}")))
-                    .collect();
+                let measurements = (0..=n % 7).map(|m| measurement(&format!("{run}-{n}-{m}"))).collect();
                 let (patient, author) = (id(patient), id(patient));
-                let recording = Recording {
-                    patient: patient.clone(),
-                    author,
-                    measurements,
-                    idempotency: None,
-                };
+                let recording =
+                    Recording { patient: patient.clone(), author, measurements, idempotency: None };
                 for receipt in store.record(recording).await.expect("stored") {
-                    println!(
-                        "ack {patient} {} {}",
-                        receipt.offset,
-                        receipt.client_id.expect("named")
-                    );
+                    println!("ack {patient} {} {}", receipt.offset, receipt.client_id.expect("named"));
                 }
             }
         });
@@ -81,11 +71,7 @@ fn killed_after(dir: &Path, run: usize, acknowledgements: usize) -> Vec<String> 
     let mut said = Vec::new();
     let lines = BufReader::new(recorder.stdout.take().expect("piped")).lines();
     for line in lines.map_while(Result::ok) {
-        said.extend(
-            line.strip_prefix("ack ")
-                .filter(|ack| ack.split(' ').count() == 3)
-                .map(str::to_owned),
-        );
+        said.extend(line.strip_prefix("ack ").filter(|ack| ack.split(' ').count() == 3).map(str::to_owned));
         if said.len() == acknowledgements {
             recorder.kill().expect("killed with SIGKILL");
         }
@@ -100,13 +86,8 @@ async fn what_was_acknowledged_outlives_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     for patient in PATIENTS {
-        let user = User {
-            id: id(patient),
-            role: Role::Patient,
-            name: "P".into(),
-            device_of: None,
-            active: true,
-        };
+        let user =
+            User { id: id(patient), role: Role::Patient, name: "P".into(), device_of: None, active: true };
         store.add_user(user).await.expect("added");
     }
     drop(store);
@@ -114,9 +95,7 @@ async fn what_was_acknowledged_outlives_kill_9() {
     // A linear congruential generator: the same moments in every run.
     let mut seed = 20_261_123_u64;
     for run in 0..8 {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let after = 1 + usize::try_from(seed >> 33).expect("64 bits") % 150;
         acknowledged.extend(killed_after(folder.path(), run, after));
         let store = open(folder.path());
@@ -144,11 +123,7 @@ async fn history(store: &SqliteStore, patient: &str) -> Vec<String> {
             after,
         };
         let page = store.measurements(query).await.expect("read");
-        all.extend(
-            page.measurements
-                .into_iter()
-                .map(|m| (m.offset.0, m.data.client_id.expect("named"))),
-        );
+        all.extend(page.measurements.into_iter().map(|m| (m.offset.0, m.data.client_id.expect("named"))));
         after = page.next;
         if after.is_none() {
             break;
@@ -158,17 +133,8 @@ async fn history(store: &SqliteStore, patient: &str) -> Vec<String> {
     let names: BTreeSet<_> = all.iter().map(|(_, name)| name).collect();
     assert_eq!(names.len(), all.len(), "stored twice");
     let offsets: Vec<_> = all.iter().map(|(offset, _)| *offset).collect();
-    assert_eq!(
-        offsets,
-        (1..=all.len() as u64).collect::<Vec<_>>(),
-        "offsets have holes"
-    );
-    let logged = store
-        .read_after(&Topic::health(id(patient)), Offset::START, u32::MAX)
-        .await
-        .expect("read");
+    assert_eq!(offsets, (1..=all.len() as u64).collect::<Vec<_>>(), "offsets have holes");
+    let logged = store.read_after(&Topic::health(id(patient)), Offset::START, u32::MAX).await.expect("read");
     assert_eq!(logged.len(), all.len());
-    all.into_iter()
-        .map(|(offset, name)| format!("{patient} {offset} {name}"))
-        .collect()
+    all.into_iter().map(|(offset, name)| format!("{patient} {offset} {name}")).collect()
 }

@@ -18,22 +18,13 @@ fn open(dir: &Path) -> Result<Arc<SqliteStore>, OpenError> {
 }
 
 fn beside(dir: &Path) -> Result<Arc<SqliteStore>, OpenError> {
-    let options = Options {
-        exclusive: false,
-        ..Options::default()
-    };
+    let options = Options { exclusive: false, ..Options::default() };
     SqliteStore::open(dir, &options, Arc::new(SystemClock::default()))
 }
 
 fn patient(name: &str) -> User {
     let id = UserId::new(name).expect("valid");
-    User {
-        id,
-        role: Role::Patient,
-        name: name.to_owned(),
-        device_of: None,
-        active: true,
-    }
+    User { id, role: Role::Patient, name: name.to_owned(), device_of: None, active: true }
 }
 
 /// A folder with a database that was closed.
@@ -66,9 +57,7 @@ fn a_second_server_is_refused_until_the_first_stops() {
     let refused = open(folder.path()).expect_err("in use");
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
     assert!(
-        refused
-            .to_string()
-            .contains("is in use by another healthmate server: stop that one"),
+        refused.to_string().contains("is in use by another healthmate server: stop that one"),
         "{refused}"
     );
     drop(first);
@@ -106,18 +95,12 @@ fn what_is_no_folder_or_no_database_is_refused() {
     fs::write(&file, "x").expect("written");
     let refused = open(&file).expect_err("a file");
     assert!(matches!(refused, OpenError::Folder { .. }), "{refused}");
-    assert!(
-        refused.to_string().starts_with("cannot make the data folder"),
-        "{refused}"
-    );
+    assert!(refused.to_string().starts_with("cannot make the data folder"), "{refused}");
     let refused = open(&file.join("below")).expect_err("below a file");
     assert!(matches!(refused, OpenError::Folder { .. }), "{refused}");
     fs::create_dir(folder.path().join("healthmate.db")).expect("made");
     for refused in [open(folder.path()).err(), migration_status(folder.path()).err()] {
-        assert!(
-            matches!(refused, Some(OpenError::NotADatabase { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Some(OpenError::NotADatabase { .. })), "{refused:?}");
     }
 }
 
@@ -129,18 +112,11 @@ fn a_text_or_somebody_elses_database_is_refused_and_left_alone() {
     fs::write(&path, &text).expect("written");
     let refused = open(folder.path()).expect_err("no database");
     assert!(matches!(refused, OpenError::NotADatabase { .. }), "{refused}");
-    assert!(
-        refused
-            .to_string()
-            .contains("is not a database: restore it from a backup"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("is not a database: restore it from a backup"), "{refused}");
     assert_eq!(fs::read_to_string(&path).expect("there"), text);
     fs::remove_file(&path).expect("removed");
     let theirs = Connection::open(&path).expect("made");
-    theirs
-        .execute_batch("CREATE TABLE recipe (name TEXT)")
-        .expect("made");
+    theirs.execute_batch("CREATE TABLE recipe (name TEXT)").expect("made");
     drop(theirs);
     let refused = open(folder.path()).expect_err("not ours");
     assert!(matches!(refused, OpenError::NotOurs { .. }), "{refused}");
@@ -151,28 +127,13 @@ fn a_text_or_somebody_elses_database_is_refused_and_left_alone() {
 fn a_newer_database_is_refused_with_both_versions_and_unchanged() {
     let folder = closed();
     let path = folder.path().join("healthmate.db");
-    Connection::open(&path)
-        .expect("ours")
-        .pragma_update(None, "user_version", 99)
-        .expect("written");
+    Connection::open(&path).expect("ours").pragma_update(None, "user_version", 99).expect("written");
     let before = fs::read(&path).expect("there");
     for refused in [open(folder.path()).err(), migration_status(folder.path()).err()] {
         let refused = refused.expect("newer");
+        assert!(matches!(refused, OpenError::Newer { found: 99, known: 1, .. }), "{refused}");
         assert!(
-            matches!(
-                refused,
-                OpenError::Newer {
-                    found: 99,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{refused}"
-        );
-        assert!(
-            refused
-                .to_string()
-                .contains("has schema version 99 and this healthmate knows versions up to 1")
+            refused.to_string().contains("has schema version 99 and this healthmate knows versions up to 1")
         );
     }
     assert!(fs::read(&path).expect("there") == before, "the file was touched");
@@ -191,10 +152,7 @@ fn a_damaged_database_is_refused_after_an_unclean_stop() {
     fs::write(folder.path().join("healthmate.db-wal"), [0; 64]).expect("written");
     let refused = open(folder.path()).expect_err("damaged");
     assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
-    assert!(
-        refused.to_string().contains("restore it from a backup"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("restore it from a backup"), "{refused}");
     assert!(fs::read(&path).expect("there") == bytes, "the file was touched");
 }
 
@@ -202,11 +160,7 @@ fn a_damaged_database_is_refused_after_an_unclean_stop() {
 fn the_status_of_migrations_makes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let applied = |dir: &Path| -> Vec<(u32, bool)> {
-        migration_status(dir)
-            .expect("read")
-            .iter()
-            .map(|step| (step.version, step.applied))
-            .collect()
+        migration_status(dir).expect("read").iter().map(|step| (step.version, step.applied)).collect()
     };
     assert_eq!(applied(&folder.path().join("nowhere")), [(1, false)]);
     assert_eq!(applied(folder.path()), [(1, false)]);
@@ -232,12 +186,8 @@ fn a_read_only_folder_and_a_read_only_file_are_refused() {
     mode(&copy, 0o755);
     let refusal = || {
         let mut opener = Command::new(&copy);
-        opener
-            .args(["--ignored", "--exact", "opener", "--nocapture"])
-            .current_dir("/");
-        opener
-            .env("HEALTHMATE_TEST_FOLDER", folder.path())
-            .stderr(Stdio::inherit());
+        opener.args(["--ignored", "--exact", "opener", "--nocapture"]).current_dir("/");
+        opener.env("HEALTHMATE_TEST_FOLDER", folder.path()).stderr(Stdio::inherit());
         if fs::metadata(folder.path()).expect("there").uid() == 0 {
             use std::os::unix::process::CommandExt;
             opener.uid(65534).gid(65534);
@@ -245,10 +195,7 @@ fn a_read_only_folder_and_a_read_only_file_are_refused() {
         String::from_utf8(opener.output().expect("run").stdout).expect("text")
     };
     for file in ["healthmate.db", "healthmate.lock"] {
-        mode(
-            &folder.path().join(file),
-            if file == "healthmate.db" { 0o444 } else { 0o666 },
-        );
+        mode(&folder.path().join(file), if file == "healthmate.db" { 0o444 } else { 0o666 });
     }
     mode(folder.path(), 0o755);
     let text = refusal();
@@ -256,10 +203,7 @@ fn a_read_only_folder_and_a_read_only_file_are_refused() {
     mode(&folder.path().join("healthmate.lock"), 0o444);
     mode(folder.path(), 0o555);
     let text = refusal();
-    assert!(
-        text.contains("refused: cannot write in the data folder"),
-        "{text}"
-    );
+    assert!(text.contains("refused: cannot write in the data folder"), "{text}");
     mode(folder.path(), 0o755);
     mode(&folder.path().join("healthmate.db"), 0o644);
     open(folder.path()).expect("writable again, and undamaged");

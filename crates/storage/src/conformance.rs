@@ -52,11 +52,7 @@ impl Harness {
     pub fn new(mut open: Open) -> Result<Self, Failed> {
         let clock = Arc::new(ManualClock::new(start()));
         let store = open(Arc::clone(&clock))?;
-        Ok(Self {
-            clock,
-            store: Some(store),
-            open,
-        })
+        Ok(Self { clock, store: Some(store), open })
     }
 
     /// The store.
@@ -64,9 +60,7 @@ impl Harness {
     /// # Errors
     /// If the last [`Self::reopen`] failed.
     pub fn store(&self) -> Result<&Arc<dyn Store>, Failed> {
-        self.store
-            .as_ref()
-            .ok_or_else(|| "the store did not open again".into())
+        self.store.as_ref().ok_or_else(|| "the store did not open again".into())
     }
 
     /// Closes the store and opens it again. No other reference to it may be left.

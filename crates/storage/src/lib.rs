@@ -187,11 +187,8 @@ pub enum Error {
 )]
 pub fn new_epoch(clock: &dyn Clock) -> Epoch {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let text: String = clock
-        .random()
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte & 63)]))
-        .collect();
+    let text: String =
+        clock.random().iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect();
     Epoch::new(&text).expect("16 characters of the alphabet")
 }
 

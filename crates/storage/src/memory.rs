@@ -31,11 +31,7 @@ impl MemoryStore {
     /// An empty store with a new epoch.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let state = State::new(new_epoch(clock.as_ref()));
-        Self {
-            clock,
-            state: Mutex::new(state),
-            listener: Mutex::new(None),
-        }
+        Self { clock, state: Mutex::new(state), listener: Mutex::new(None) }
     }
 }
 
@@ -121,25 +117,15 @@ impl Directory for MemoryStore {
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
-        Ok(self
-            .state
-            .lock()
-            .care_relations(|r| r.patient == *patient && r.member == *member)
-            .pop())
+        Ok(self.state.lock().care_relations(|r| r.patient == *patient && r.member == *member).pop())
     }
 
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
-        Ok(self
-            .state
-            .lock()
-            .care_relations(|relation| relation.patient == *patient))
+        Ok(self.state.lock().care_relations(|relation| relation.patient == *patient))
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
-        Ok(self
-            .state
-            .lock()
-            .care_relations(|relation| relation.member == *member))
+        Ok(self.state.lock().care_relations(|relation| relation.member == *member))
     }
 }
 

@@ -19,10 +19,7 @@ pub struct RecordedAt {
 impl RecordedAt {
     /// That point in time.
     pub fn new(at: Timestamp) -> Self {
-        Self {
-            at,
-            text: at.to_string(),
-        }
+        Self { at, text: at.to_string() }
     }
 
     /// That point in time.
@@ -99,10 +96,7 @@ mod tests {
         let full = Measurement {
             client_id: Some(ClientId::new("a \"1\"").expect("valid")),
             device: Some("CGM «7»".to_owned()),
-            original: Some(OriginalQuantity {
-                value: 5.5,
-                unit: "mmol/L".to_owned(),
-            }),
+            original: Some(OriginalQuantity { value: 5.5, unit: "mmol/L".to_owned() }),
             ..bare
         };
         for measurement in [bare, full] {

@@ -78,10 +78,7 @@ impl Frame {
     }
 
     /// Bytes on the wire, header included: 2 or more.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a frame has a header: it is never empty"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "a frame has a header: it is never empty")]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -167,10 +164,7 @@ impl TextFrameBuilder {
     pub fn finish(mut self) -> Result<Frame, NotText> {
         let length = self.payload().len();
         if let Err(error) = std::str::from_utf8(self.payload()) {
-            return Err(NotText {
-                bytes: length,
-                valid_up_to: error.valid_up_to(),
-            });
+            return Err(NotText { bytes: length, valid_up_to: error.valid_up_to() });
         }
         let (header, from) = header(TEXT, length);
         self.buffer[from..MAX_HEADER_BYTES].copy_from_slice(&header[from..]);
@@ -178,9 +172,7 @@ impl TextFrameBuilder {
         if self.buffer.capacity() / 2 > self.buffer.len() + 64 {
             self.buffer.shrink_to_fit();
         }
-        Ok(Frame {
-            bytes: Bytes::from(self.buffer).slice(from..),
-        })
+        Ok(Frame { bytes: Bytes::from(self.buffer).slice(from..) })
     }
 }
 

@@ -56,15 +56,8 @@ pub fn record(limits: Limits, stream: &[u8], mut chunks: impl FnMut() -> usize) 
             }
         }
         let bound = limits.max_message_bytes as usize + OVERHEAD_BYTES;
-        assert!(
-            inbound.held_bytes() <= bound,
-            "{} bytes held",
-            inbound.held_bytes()
-        );
-        assert!(
-            !inbound.is_finished() || inbound.held_bytes() == 0,
-            "memory held after the end"
-        );
+        assert!(inbound.held_bytes() <= bound, "{} bytes held", inbound.held_bytes());
+        assert!(!inbound.is_finished() || inbound.held_bytes() == 0, "memory held after the end");
     }
     recorded
 }
@@ -84,12 +77,7 @@ pub fn client_frame(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend(key);
-    frame.extend(
-        payload
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
 
@@ -110,10 +98,7 @@ pub fn ws_inbound(data: &[u8]) {
     let framed = modes & 0b1 != 0;
     let stream = if framed { encode(body) } else { body.to_vec() };
     let bytes = [64 * 1024, 1000, 125, 16][usize::from((modes >> 1) & 0b11)];
-    let limits = Limits {
-        max_frame_bytes: bytes,
-        max_message_bytes: 2 * bytes,
-    };
+    let limits = Limits { max_frame_bytes: bytes, max_message_bytes: 2 * bytes };
 
     let whole = record(limits, &stream, || stream.len());
     let cut = record(limits, &stream, chunk_lengths(lengths));
@@ -130,11 +115,7 @@ fn chunk_lengths(lengths: &[u8]) -> impl FnMut() -> usize {
     let stuck = lengths.iter().all(|length| *length == 0);
     let mut lengths = lengths.iter().cycle();
     move || {
-        if stuck {
-            1
-        } else {
-            lengths.next().map_or(1, |length| usize::from(*length))
-        }
+        if stuck { 1 } else { lengths.next().map_or(1, |length| usize::from(*length)) }
     }
 }
 

@@ -92,10 +92,7 @@ impl Handshake {
             subprotocols: subprotocols(headers)?,
             origin: once(headers, &ORIGIN, "origin")?.map(str::to_owned),
             // A target in absolute form overrules the header (RFC 9112, section 3.2.2).
-            host: uri
-                .authority()
-                .map_or(host, |authority| authority.as_str())
-                .to_owned(),
+            host: uri.authority().map_or(host, |authority| authority.as_str()).to_owned(),
         })
     }
 
@@ -156,10 +153,7 @@ fn once<'a>(
     if values.next().is_some() {
         return Err(Refusal::Repeated(shown));
     }
-    value
-        .to_str()
-        .map(|value| Some(value.trim()))
-        .map_err(|_| Refusal::NotAscii(shown))
+    value.to_str().map(|value| Some(value.trim())).map_err(|_| Refusal::NotAscii(shown))
 }
 
 fn required<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &'static str) -> Result<&'a str, Refusal> {
@@ -168,13 +162,8 @@ fn required<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &'static str) 
 
 /// Whether a header that is a list, in one line or many, names `token`.
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|item| item.trim().eq_ignore_ascii_case(token))
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -182,23 +171,13 @@ fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
     if version == VERSION {
         return Ok(());
     }
-    let canonical = version
-        .parse::<u8>()
-        .is_ok_and(|number| number.to_string() == version);
-    Err(if canonical {
-        Refusal::Version
-    } else {
-        Refusal::MalformedVersion
-    })
+    let canonical = version.parse::<u8>().is_ok_and(|number| number.to_string() == version);
+    Err(if canonical { Refusal::Version } else { Refusal::MalformedVersion })
 }
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
     let empty = once(headers, &CONTENT_LENGTH, "content-length")?.is_none_or(|length| length == "0");
-    if empty && !headers.contains_key(TRANSFER_ENCODING) {
-        Ok(())
-    } else {
-        Err(Refusal::Body)
-    }
+    if empty && !headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { Err(Refusal::Body) }
 }
 
 /// The answer to a key: proof that this is a WebSocket server and that the answer is not a cached one.
@@ -214,9 +193,7 @@ fn accept(key: &str) -> Result<HeaderValue, Refusal> {
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, Refusal> {
     let mut offered: Vec<String> = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
-        let value = value
-            .to_str()
-            .map_err(|_| Refusal::NotAscii("sec-websocket-protocol"))?;
+        let value = value.to_str().map_err(|_| Refusal::NotAscii("sec-websocket-protocol"))?;
         for name in value.split(',').map(str::trim) {
             if !is_token(name) || offered.iter().any(|earlier| earlier == name) {
                 return Err(Refusal::Subprotocol);

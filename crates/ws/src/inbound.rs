@@ -26,10 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_frame_bytes: 64 * 1024,
-            max_message_bytes: 64 * 1024,
-        }
+        Self { max_frame_bytes: 64 * 1024, max_message_bytes: 64 * 1024 }
     }
 }
 
@@ -75,30 +72,18 @@ pub struct Inbound {
     held: Option<Box<Held>>,
 }
 
-const _: () = assert!(
-    size_of::<Inbound>() <= 32,
-    "an idle connection must stay nearly free"
-);
+const _: () = assert!(size_of::<Inbound>() <= 32, "an idle connection must stay nearly free");
 
 impl Inbound {
     /// The inbound half of a connection whose handshake is done.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            finished: false,
-            held: None,
-        }
+        Self { limits, finished: false, held: None }
     }
 
     /// Takes what one read gave. Pull the events until `None`; then every byte of `input` is used up and the
     /// buffer may serve the next connection. `input` is unmasked in place.
     pub fn feed<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
-        Events {
-            inbound: self,
-            input,
-            at: 0,
-            whole: Vec::new(),
-        }
+        Events { inbound: self, input, at: 0, whole: Vec::new() }
     }
 
     /// Whether a Close or a [`Violation`] was met, after which all further input is ignored.
@@ -131,23 +116,14 @@ impl Inbound {
         if header.opcode.is_control() {
             return Ok(());
         }
-        let Limits {
-            max_frame_bytes,
-            max_message_bytes,
-        } = self.limits;
+        let Limits { max_frame_bytes, max_message_bytes } = self.limits;
         if header.length > max_frame_bytes.into() {
-            return Err(Violation::FrameTooBig {
-                bytes: header.length,
-                limit: max_frame_bytes,
-            });
+            return Err(Violation::FrameTooBig { bytes: header.length, limit: max_frame_bytes });
         }
         let before = self.message().map_or(0, |message| message.payload.len() as u64);
         let bytes = before + header.length;
         if bytes > max_message_bytes.into() {
-            return Err(Violation::MessageTooBig {
-                bytes,
-                limit: max_message_bytes,
-            });
+            return Err(Violation::MessageTooBig { bytes, limit: max_message_bytes });
         }
         Ok(())
     }
@@ -162,11 +138,7 @@ impl Inbound {
             return Ok(());
         }
         let message = held.message.get_or_insert_with(|| Message::new(header.opcode));
-        let ceiling = if header.fin {
-            message.payload.len() + header.length as usize
-        } else {
-            limit
-        };
+        let ceiling = if header.fin { message.payload.len() + header.length as usize } else { limit };
         message.append(bytes, ceiling)
     }
 
@@ -177,9 +149,7 @@ impl Inbound {
         let complete = if header.opcode.is_control() {
             Some((header.opcode, mem::take(&mut held.control)))
         } else if header.fin {
-            held.message
-                .take()
-                .map(|message| (message.opcode, message.payload))
+            held.message.take().map(|message| (message.opcode, message.payload))
         } else {
             None
         };
@@ -243,10 +213,7 @@ impl Events<'_> {
             Place::Whole => &self.whole,
         };
         let event = event(opcode, payload);
-        if !matches!(
-            event,
-            Ok(Event::Text(_) | Event::Binary(_) | Event::Ping(_) | Event::Pong(_))
-        ) {
+        if !matches!(event, Ok(Event::Text(_) | Event::Binary(_) | Event::Ping(_) | Event::Pong(_))) {
             self.inbound.finish();
         }
         event.map(Some)
@@ -264,10 +231,7 @@ impl Events<'_> {
             let Some((header, fresh)) = self.frame()? else {
                 return Ok(None);
             };
-            let arrived = self
-                .unread()
-                .len()
-                .min(usize::try_from(header.length).unwrap_or(usize::MAX));
+            let arrived = self.unread().len().min(usize::try_from(header.length).unwrap_or(usize::MAX));
             let range = self.at..self.at + arrived;
             self.at = range.end;
             let mut rest = header;
@@ -325,9 +289,7 @@ impl fmt::Debug for Events<'_> {
 
 fn event(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, Violation> {
     match opcode {
-        Opcode::Text => str::from_utf8(payload)
-            .map(Event::Text)
-            .map_err(|_| Violation::TextNotUtf8),
+        Opcode::Text => str::from_utf8(payload).map(Event::Text).map_err(|_| Violation::TextNotUtf8),
         // A message has the opcode of its first frame, so a continuation is never complete by itself.
         Opcode::Binary | Opcode::Continuation => Ok(Event::Binary(payload)),
         Opcode::Ping => Ok(Event::Ping(payload)),
@@ -338,15 +300,8 @@ fn event(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, Violation> {
 
 fn close(payload: &[u8]) -> Result<Event<'_>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        let absent = Event::Close {
-            code: CloseCode::NO_STATUS,
-            reason: "",
-        };
-        return if payload.is_empty() {
-            Ok(absent)
-        } else {
-            Err(Violation::ShortClose)
-        };
+        let absent = Event::Close { code: CloseCode::NO_STATUS, reason: "" };
+        return if payload.is_empty() { Ok(absent) } else { Err(Violation::ShortClose) };
     };
     let code = CloseCode::new(u16::from_be_bytes(*code));
     if !code.is_sendable() {

@@ -49,10 +49,7 @@ impl Socket {
             };
             let text = std::str::from_utf8(text).expect("UTF-8");
             let (topic, offset) = text.split_once(' ').expect("topic and offset");
-            events
-                .entry(topic.to_owned())
-                .or_default()
-                .push(offset.parse().expect("a number"));
+            events.entry(topic.to_owned()).or_default().push(offset.parse().expect("a number"));
             rest = &tail[*length as usize..];
         }
         events
@@ -134,12 +131,7 @@ impl World {
         let name = (0..3).find(|name| topic(*name) == request.topic).expect("known");
         let last = self.log[name].min(request.after.0 + PAGE);
         let page = (request.after.0 + 1..=last).map(|offset| (Offset(offset), frame(&request.topic, offset)));
-        self.hub.supply(
-            &request,
-            request.after,
-            page.collect::<Vec<_>>(),
-            last == self.log[name],
-        );
+        self.hub.supply(&request, request.after, page.collect::<Vec<_>>(), last == self.log[name]);
     }
 
     fn settle(&mut self) {
@@ -286,13 +278,7 @@ fn heads_tell_of_events_that_have_not_arrived() {
     let mut hub = Hub::new(1000);
     let key = hub.connect();
     hub.subscribe(key, &topic(0), Offset(4));
-    assert_eq!(
-        hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
-        [Offset(4)]
-    );
+    assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(4)]);
     publish(&mut hub, &topic(0), 7);
-    assert_eq!(
-        hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(),
-        [Offset(7)]
-    );
+    assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(7)]);
 }

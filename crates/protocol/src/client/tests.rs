@@ -8,10 +8,7 @@ fn refusal(text: &str) -> (ErrorCode, Option<String>, String) {
 #[test]
 fn aliases_of_the_original_vocabulary_are_understood() {
     let parse = |text| ClientMessage::parse(text).expect("valid").command;
-    assert!(matches!(
-        parse(r#"{"type":"authentication","token":"t"}"#),
-        Command::Authenticate(_)
-    ));
+    assert!(matches!(parse(r#"{"type":"authentication","token":"t"}"#), Command::Authenticate(_)));
     assert_eq!(
         parse(r#"{"type":"subscribe","subscription":"health_updates"}"#),
         parse(r#"{"type":"subscribe","topic":"health_updates"}"#)
@@ -26,10 +23,7 @@ fn aliases_of_the_original_vocabulary_are_understood() {
 fn unknown_fields_are_tolerated() {
     let message =
         ClientMessage::parse(r#"{"type":"ping","correlation_id":"7","colour":"blue"}"#).expect("valid");
-    assert_eq!(
-        message.correlation_id,
-        Some(CorrelationId::new("7").expect("valid"))
-    );
+    assert_eq!(message.correlation_id, Some(CorrelationId::new("7").expect("valid")));
 }
 
 #[test]
@@ -39,22 +33,11 @@ fn every_refusal_names_code_field_and_problem() {
     assert_eq!(refusal(r#"["ping"]"#).0, ErrorCode::MalformedJson);
     assert_eq!(refusal("7").0, ErrorCode::MalformedJson);
     assert_eq!(refusal("").0, ErrorCode::MalformedJson);
-    assert_eq!(
-        refusal("{}"),
-        (
-            ErrorCode::InvalidField,
-            Some("type".into()),
-            "missing field `type`".into()
-        )
-    );
+    assert_eq!(refusal("{}"), (ErrorCode::InvalidField, Some("type".into()), "missing field `type`".into()));
     assert_eq!(refusal(r#"{"type":"boom"}"#).0, ErrorCode::UnknownType);
     assert_eq!(
         refusal(r#"{"type":"authenticate"}"#),
-        (
-            ErrorCode::InvalidField,
-            Some("token".into()),
-            "missing field `token`".into()
-        )
+        (ErrorCode::InvalidField, Some("token".into()), "missing field `token`".into())
     );
     assert_eq!(
         refusal(r#"{"type":"health_update","batch":[{"metric":"glucose","value":"x","unit":"mg/dL","taken_at":"2026-01-01T00:00:00Z"}]}"#).1,
@@ -64,20 +47,14 @@ fn every_refusal_names_code_field_and_problem() {
         refusal(r#"{"type":"health_update","data":{"metric":"glucose","value":1,"unit":"mg/dL"}}"#).1,
         Some("data.taken_at".into())
     );
-    assert_eq!(
-        refusal(r#"{"type":"subscribe","topic":"nowhere"}"#).1,
-        Some("topic".into())
-    );
+    assert_eq!(refusal(r#"{"type":"subscribe","topic":"nowhere"}"#).1, Some("topic".into()));
     assert_eq!(refusal(r#"{"type":"ping","type":"ping"}"#).1, Some("type".into()));
 }
 
 #[test]
 fn a_refusal_keeps_the_correlation_id() {
     let error = ClientMessage::parse(r#"{"type":"subscribe","correlation_id":"9"}"#).expect_err("no topic");
-    assert_eq!(
-        error.correlation_id,
-        Some(CorrelationId::new("9").expect("valid"))
-    );
+    assert_eq!(error.correlation_id, Some(CorrelationId::new("9").expect("valid")));
 }
 
 #[test]
@@ -136,48 +113,28 @@ mod anything {
 
     fn command() -> impl Strategy<Value = Command> {
         let some = proptest::option::of::<BoxedStrategy<UserId>>;
-        let since = (name("[A-Za-z0-9_-]{1,32}"), any::<u64>()).prop_map(|(epoch, offset)| SubscribeSince {
-            epoch,
-            offset: Offset(offset),
-        });
+        let since = (name("[A-Za-z0-9_-]{1,32}"), any::<u64>())
+            .prop_map(|(epoch, offset)| SubscribeSince { epoch, offset: Offset(offset) });
         let batch = proptest::collection::vec(measurement(), 0..4);
-        let filters = (
-            proptest::option::of(".*"),
-            proptest::option::of(time()),
-            proptest::option::of(time()),
-        );
+        let filters =
+            (proptest::option::of(".*"), proptest::option::of(time()), proptest::option::of(time()));
         prop_oneof![
             ".*".prop_map(|token| Command::Authenticate(Authenticate { token })),
             (topic(), proptest::option::of(since))
                 .prop_map(|(topic, since)| Command::Subscribe(Subscribe { topic, since })),
             topic().prop_map(|topic| Command::Unsubscribe(Unsubscribe { topic })),
             Just(Command::Ping),
-            (
-                some(user().boxed()),
-                proptest::option::of(measurement()),
-                proptest::option::of(batch)
-            )
+            (some(user().boxed()), proptest::option::of(measurement()), proptest::option::of(batch))
                 .prop_map(|(patient, data, batch)| Command::HealthUpdate(HealthUpdate {
                     patient,
                     data,
                     batch
                 })),
-            (
-                some(user().boxed()),
-                filters,
-                any::<Option<u32>>(),
-                proptest::option::of(".*")
-            )
-                .prop_map(|(patient, (metric, from, to), limit, cursor)| {
-                    Command::GetHealthData(GetHealthData {
-                        patient,
-                        metric,
-                        from,
-                        to,
-                        limit,
-                        cursor,
-                    })
-                }),
+            (some(user().boxed()), filters, any::<Option<u32>>(), proptest::option::of(".*")).prop_map(
+                |(patient, (metric, from, to), limit, cursor)| {
+                    Command::GetHealthData(GetHealthData { patient, metric, from, to, limit, cursor })
+                }
+            ),
         ]
     }
 

@@ -10,11 +10,7 @@ use crate::server::ServerMessage;
 /// The two endpoints: the channel's name, its address, and what it carries.
 const CHANNELS: [(&str, &str, &str); 2] = [
     ("health", "/ws/health", "Health topics: `health:{patient}`."),
-    (
-        "combined",
-        "/ws/combined",
-        "Topics of every kind over one connection.",
-    ),
+    ("combined", "/ws/combined", "Topics of every kind over one connection."),
 ];
 
 /// The protocol as an AsyncAPI 3.0 document, told from the server's side: it receives what clients send. The examples
@@ -26,14 +22,10 @@ pub fn asyncapi() -> String {
         .collect();
     let mut operations = Map::new();
     for (name, address, _) in CHANNELS {
-        operations.insert(
-            format!("{name}.receive"),
-            operation("receive", name, address, "client", Command::NAMES),
-        );
-        operations.insert(
-            format!("{name}.send"),
-            operation("send", name, address, "server", ServerMessage::NAMES),
-        );
+        operations
+            .insert(format!("{name}.receive"), operation("receive", name, address, "client", Command::NAMES));
+        operations
+            .insert(format!("{name}.send"), operation("send", name, address, "server", ServerMessage::NAMES));
     }
     let Definitions { all, .. } = definitions();
     let mut document = json!({
@@ -84,10 +76,8 @@ fn channel(address: &str, carries: &str) -> Value {
         };
         names.iter().map(entry).collect::<Vec<_>>()
     };
-    let messages: Map<String, Value> = names("client", Command::NAMES)
-        .into_iter()
-        .chain(names("server", ServerMessage::NAMES))
-        .collect();
+    let messages: Map<String, Value> =
+        names("client", Command::NAMES).into_iter().chain(names("server", ServerMessage::NAMES)).collect();
     json!({
         "address": address,
         "description": carries,

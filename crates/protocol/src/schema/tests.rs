@@ -9,9 +9,7 @@ use conforms::{follow, problems};
 
 /// Holds a generated text against the committed file, or writes the file if `HEALTHMATE_GENERATE` is set.
 fn is_current(file: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/api")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api").join(file);
     if std::env::var_os("HEALTHMATE_GENERATE").is_some() {
         std::fs::write(&path, text).expect("docs/api can be written");
     }
@@ -36,10 +34,7 @@ fn the_committed_asyncapi_document_is_current() {
 #[test]
 fn every_fixture_conforms() {
     let document = parsed(&json_schema());
-    let sides = [
-        ("ClientMessage", fixtures::CLIENT),
-        ("ServerMessage", fixtures::SERVER),
-    ];
+    let sides = [("ClientMessage", fixtures::CLIENT), ("ServerMessage", fixtures::SERVER)];
     for (side, fixtures) in sides {
         for fixture in fixtures {
             let found = problems(&document, &document["$defs"][side], &parsed(fixture.text));
@@ -59,30 +54,18 @@ fn what_breaks_the_contract_does_not_conform() {
     broken("ClientMessage", r#"{"type":"boom"}"#);
     broken("ClientMessage", r#"{"type":"authenticate"}"#);
     broken("ClientMessage", r#"{"type":"subscribe"}"#);
-    broken(
-        "ClientMessage",
-        r#"{"type":"subscribe","topic":"health:p","subscription":"health:p"}"#,
-    );
+    broken("ClientMessage", r#"{"type":"subscribe","topic":"health:p","subscription":"health:p"}"#);
     broken("ClientMessage", r#"{"type":"get_health_data","limit":1001}"#);
-    broken(
-        "ClientMessage",
-        r#"{"type":"get_health_data","metric":"glucose","data_type":"glucose"}"#,
-    );
+    broken("ClientMessage", r#"{"type":"get_health_data","metric":"glucose","data_type":"glucose"}"#);
     broken("ClientMessage", r#"{"type":"health_update"}"#);
     broken("ClientMessage", r#"{"type":"health_update","batch":[]}"#);
     broken(
         "ClientMessage",
         &format!(r#"{{"type":"health_update","data":{measurement},"batch":[{measurement}]}}"#),
     );
-    broken(
-        "ClientMessage",
-        &format!(r#"{{"type":"health_update","patient":null,"data":{measurement}}}"#),
-    );
+    broken("ClientMessage", &format!(r#"{{"type":"health_update","patient":null,"data":{measurement}}}"#));
     broken("ServerMessage", r#"{"type":"pong","data":{}}"#);
-    broken(
-        "ServerMessage",
-        r#"{"type":"pong","timestamp":"yesterday","data":{}}"#,
-    );
+    broken("ServerMessage", r#"{"type":"pong","timestamp":"yesterday","data":{}}"#);
     broken(
         "ServerMessage",
         r#"{"type":"error","timestamp":"2026-11-23T07:00:00Z","data":{"code":"x","message":"","retry":true}}"#,
@@ -118,10 +101,7 @@ fn every_reference_of_both_documents_leads_somewhere() {
 fn every_message_of_the_asyncapi_document_shows_an_example() {
     let document = parsed(&asyncapi());
     let messages = document["components"]["messages"].as_object().expect("an object");
-    assert_eq!(
-        messages.len(),
-        Command::NAMES.len() + server::ServerMessage::NAMES.len()
-    );
+    assert_eq!(messages.len(), Command::NAMES.len() + server::ServerMessage::NAMES.len());
     for (name, message) in messages {
         let examples = message["examples"].as_array().expect("a list");
         assert!(

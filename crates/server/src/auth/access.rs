@@ -43,16 +43,11 @@ mod tests {
         let device = user(Role::Device, Some("p"));
         let nurse = user(Role::Nurse, None);
         let may = async |user: &User, action| {
-            may(&world.app, user, action, &id("p"))
-                .await
-                .map(Decision::is_allowed)
+            may(&world.app, user, action, &id("p")).await.map(Decision::is_allowed)
         };
         assert_eq!(may(&device, Action::WriteMeasurements).await, Ok(true));
         assert_eq!(may(&device, Action::ReadMeasurements).await, Ok(true));
         assert_eq!(may(&nurse, Action::WriteMeasurements).await, Ok(false));
-        assert!(
-            may(&nurse, Action::ReadMeasurements).await.is_err(),
-            "an unread care team lets nobody in"
-        );
+        assert!(may(&nurse, Action::ReadMeasurements).await.is_err(), "an unread care team lets nobody in");
     }
 }

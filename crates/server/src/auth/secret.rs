@@ -55,22 +55,14 @@ pub fn load_or_create(settings: &Settings, clock: &dyn Clock) -> Result<Secret, 
     }
     let path = settings.server.data.join(FILE_NAME);
     if !path.exists() {
-        create(&path, clock).map_err(|error| SecretError::Io {
-            path: path.clone(),
-            done: "made",
-            error,
-        })?;
+        create(&path, clock).map_err(|error| SecretError::Io { path: path.clone(), done: "made", error })?;
     }
     read(path)
 }
 
 fn read(path: PathBuf) -> Result<Secret, SecretError> {
     let read = || Ok((fs::metadata(&path)?.mode() & 0o777, fs::read_to_string(&path)?));
-    let (mode, text) = read().map_err(|error| SecretError::Io {
-        path: path.clone(),
-        done: "read",
-        error,
-    })?;
+    let (mode, text) = read().map_err(|error| SecretError::Io { path: path.clone(), done: "read", error })?;
     if mode & 0o077 != 0 {
         return Err(SecretError::Exposed { path, mode });
     }
@@ -87,11 +79,7 @@ fn create(path: &Path, clock: &dyn Clock) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let draft = folder.join(format!(".{FILE_NAME}-{}", clock.uuid()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let text = URL_SAFE_NO_PAD.encode([clock.random(), clock.random()].concat());
     let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
@@ -130,11 +118,7 @@ mod tests {
         assert_eq!(load_or_create(&settings, &clock).expect("read"), made);
         let path = settings.server.data.join(FILE_NAME);
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-        assert_eq!(
-            fs::read_dir(&settings.server.data).expect("listed").count(),
-            1,
-            "no draft is left"
-        );
+        assert_eq!(fs::read_dir(&settings.server.data).expect("listed").count(), 1, "no draft is left");
         fs::remove_file(&path).expect("removed");
         assert_ne!(load_or_create(&settings, &clock).expect("made anew"), made);
     }
@@ -159,10 +143,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o666] {
             set_mode(&path, mode);
             let error = load_or_create(&settings, &SystemClock::default()).expect_err("refused");
-            assert!(
-                error.to_string().contains(&format!("has mode {mode:03o}")),
-                "{error}"
-            );
+            assert!(error.to_string().contains(&format!("has mode {mode:03o}")), "{error}");
         }
         set_mode(&path, 0o400);
         assert!(load_or_create(&settings, &SystemClock::default()).is_ok());
@@ -180,9 +161,6 @@ mod tests {
         assert!(matches!(refused, Err(SecretError::TooShort(_))));
         let own = Secret::new("y".repeat(32));
         settings.auth.jwt_secret = Some(own.clone());
-        assert_eq!(
-            load_or_create(&settings, &SystemClock::default()).expect("taken"),
-            own
-        );
+        assert_eq!(load_or_create(&settings, &SystemClock::default()).expect("taken"), own);
     }
 }

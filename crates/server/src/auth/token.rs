@@ -133,10 +133,7 @@ impl TokenVerifier {
         let claims = decoded.map_err(|error| TokenError(code_of(error.kind())))?.claims;
         self.check_times(&claims, now)?;
         self.check_names(&claims)?;
-        Ok(Claims {
-            user: claims.sub,
-            expires_at: seconds(claims.exp),
-        })
+        Ok(Claims { user: claims.sub, expires_at: seconds(claims.exp) })
     }
 
     fn check_times(&self, claims: &RawClaims, now: Timestamp) -> Result<(), TokenError> {
@@ -144,10 +141,7 @@ impl TokenVerifier {
         if now_s.saturating_sub(self.leeway_s) >= claims.exp {
             return Err(TokenError(ErrorCode::TokenExpired));
         }
-        if claims
-            .nbf
-            .is_some_and(|nbf| now_s.saturating_add(self.leeway_s) < nbf)
-        {
+        if claims.nbf.is_some_and(|nbf| now_s.saturating_add(self.leeway_s) < nbf) {
             return Err(TokenError(ErrorCode::TokenNotYetValid));
         }
         Ok(())
@@ -215,15 +209,11 @@ fn parts(token: &str) -> Result<[&str; 3], TokenError> {
         return Err(TokenError(ErrorCode::TokenTooLarge));
     }
     let parts: Vec<_> = token.split('.').collect();
-    parts
-        .try_into()
-        .map_err(|_| TokenError(ErrorCode::TokenMalformed))
+    parts.try_into().map_err(|_| TokenError(ErrorCode::TokenMalformed))
 }
 
 fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, TokenError> {
-    let bytes = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| TokenError(ErrorCode::TokenMalformed))?;
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError(ErrorCode::TokenMalformed))?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError(ErrorCode::TokenMalformed))
 }
 

@@ -25,12 +25,7 @@ pub struct AuthSettings {
 
 impl Default for AuthSettings {
     fn default() -> Self {
-        Self {
-            jwt_secret: None,
-            issuer: None,
-            audience: None,
-            leeway_s: 5,
-        }
+        Self { jwt_secret: None, issuer: None, audience: None, leeway_s: 5 }
     }
 }
 
@@ -40,10 +35,7 @@ impl AuthSettings {
         if let Some(secret) = &self.jwt_secret
             && secret.expose().len() < MIN_SECRET_BYTES
         {
-            found.add(
-                "auth.jwt_secret",
-                format!("must be at least {MIN_SECRET_BYTES} bytes"),
-            );
+            found.add("auth.jwt_secret", format!("must be at least {MIN_SECRET_BYTES} bytes"));
         }
         for (key, value) in [("auth.issuer", &self.issuer), ("auth.audience", &self.audience)] {
             if value.as_ref().is_some_and(String::is_empty) {

@@ -27,11 +27,7 @@ pub(super) fn settings() -> BTreeMap<String, Kind> {
     for (section, value) in sections {
         match value {
             Value::Object(fields) => {
-                known.extend(
-                    fields
-                        .iter()
-                        .map(|(field, value)| (format!("{section}.{field}"), kind(value))),
-                );
+                known.extend(fields.iter().map(|(field, value)| (format!("{section}.{field}"), kind(value))));
             }
             value => {
                 known.insert(section, kind(&value));

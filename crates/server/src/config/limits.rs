@@ -54,51 +54,16 @@ impl Default for LimitSettings {
 
 impl LimitSettings {
     pub(super) fn check(&self, found: &mut Findings) {
-        found.range(
-            "limits.max_message_bytes",
-            self.max_message_bytes,
-            KIB..=16 * MIB,
-            "bytes",
-        );
-        found.range(
-            "limits.authenticate_within_s",
-            self.authenticate_within_s,
-            1..=300,
-            "seconds",
-        );
-        found.range(
-            "limits.heartbeat_interval_s",
-            self.heartbeat_interval_s,
-            1..=300,
-            "seconds",
-        );
-        found.range(
-            "limits.idle_timeout_s",
-            self.idle_timeout_s,
-            10..=86_400,
-            "seconds",
-        );
-        found.range(
-            "limits.handshake_timeout_s",
-            self.handshake_timeout_s,
-            1..=60,
-            "seconds",
-        );
-        found.range(
-            "limits.topics_per_connection",
-            self.topics_per_connection,
-            1..=10_000,
-            "",
-        );
+        found.range("limits.max_message_bytes", self.max_message_bytes, KIB..=16 * MIB, "bytes");
+        found.range("limits.authenticate_within_s", self.authenticate_within_s, 1..=300, "seconds");
+        found.range("limits.heartbeat_interval_s", self.heartbeat_interval_s, 1..=300, "seconds");
+        found.range("limits.idle_timeout_s", self.idle_timeout_s, 10..=86_400, "seconds");
+        found.range("limits.handshake_timeout_s", self.handshake_timeout_s, 1..=60, "seconds");
+        found.range("limits.topics_per_connection", self.topics_per_connection, 1..=10_000, "");
         let pending = self.pending_requests_per_connection;
         found.range("limits.pending_requests_per_connection", pending, 1..=10_000, "");
         let queued = self.queued_bytes_per_connection;
-        found.range(
-            "limits.queued_bytes_per_connection",
-            queued,
-            16 * KIB..=1024 * MIB,
-            "bytes",
-        );
+        found.range("limits.queued_bytes_per_connection", queued, 16 * KIB..=1024 * MIB, "bytes");
         found.range("limits.max_connections", self.max_connections, 1..=1_000_000, "");
         found.range("limits.body_bytes", self.body_bytes, KIB..=64 * MIB, "bytes");
         if self.heartbeat_interval_s >= self.idle_timeout_s {

@@ -49,9 +49,7 @@ impl std::error::Error for ConfigError {}
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem],
-        }
+        Self { problems: vec![problem] }
     }
 }
 
@@ -67,14 +65,7 @@ impl Findings {
     pub(super) fn range(&mut self, key: &'static str, value: u32, range: RangeInclusive<u32>, unit: &str) {
         if !range.contains(&value) {
             let space = if unit.is_empty() { "" } else { " " };
-            self.add(
-                key,
-                format!(
-                    "is {value}, must be {} to {}{space}{unit}",
-                    range.start(),
-                    range.end()
-                ),
-            );
+            self.add(key, format!("is {value}, must be {} to {}{space}{unit}", range.start(), range.end()));
         }
     }
 }

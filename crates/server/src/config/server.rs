@@ -53,12 +53,7 @@ impl Default for ServerSettings {
 impl ServerSettings {
     pub(super) fn check(&self, found: &mut Findings) {
         found.range("server.shards", self.shards, 0..=256, "");
-        found.range(
-            "server.shutdown_grace_s",
-            self.shutdown_grace_s,
-            0..=600,
-            "seconds",
-        );
+        found.range("server.shutdown_grace_s", self.shutdown_grace_s, 0..=600, "seconds");
         if self.data.as_os_str().is_empty() {
             found.add("server.data", "must not be empty");
         }

@@ -29,11 +29,7 @@ impl Provider for Source {
 pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
     let name = format!("file {}", path.display());
     let mut whole = |message: String| {
-        problems.push(Problem {
-            key: String::new(),
-            source: name.clone(),
-            message,
-        });
+        problems.push(Problem { key: String::new(), source: name.clone(), message });
         None
     };
     let text = match std::fs::read_to_string(path) {
@@ -47,11 +43,7 @@ pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
     for key in names(&values) {
         if !known::settings().contains_key(&key) {
             let message = known::unknown_message(&key, str::to_owned);
-            problems.push(Problem {
-                key,
-                source: name.clone(),
-                message,
-            });
+            problems.push(Problem { key, source: name.clone(), message });
         }
     }
     Some(Source { name, values })
@@ -60,25 +52,14 @@ pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
 /// The parser's own text shows the line, which may hold a secret: this shows only its number.
 fn syntax(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim().replace('\n', ", ");
-    let before = error
-        .span()
-        .and_then(|span| text.get(..span.start))
-        .unwrap_or_default();
-    format!(
-        "line {} is not valid TOML: {}",
-        before.matches('\n').count() + 1,
-        message
-    )
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {} is not valid TOML: {}", before.matches('\n').count() + 1, message)
 }
 
 /// The names of the settings in a file: `section.field`, or the name of what is no section.
 fn names(values: &Dict) -> Vec<String> {
     let known = known::settings();
-    let is_section = |name: &str| {
-        known
-            .keys()
-            .any(|key| key.split_once('.').is_some_and(|(s, _)| s == name))
-    };
+    let is_section = |name: &str| known.keys().any(|key| key.split_once('.').is_some_and(|(s, _)| s == name));
     let mut names = Vec::new();
     for (name, value) in values {
         match value.as_dict() {
@@ -109,21 +90,12 @@ pub(super) fn environment(
         let name = format!("environment variable {variable}");
         let found = known.get(&key).filter(|_| variable == known::variable(&key));
         if let Some(kind) = found {
-            sources.push(Source {
-                name,
-                values: nested(&key, parse(*kind, value)),
-            });
+            sources.push(Source { name, values: nested(&key, parse(*kind, value)) });
         } else if rest.contains("__")
-            || known
-                .keys()
-                .any(|known| known.replace('.', "_") == rest.to_lowercase())
+            || known.keys().any(|known| known.replace('.', "_") == rest.to_lowercase())
         {
             let message = known::unknown_message(&key, known::variable);
-            problems.push(Problem {
-                key: String::new(),
-                source: name,
-                message,
-            });
+            problems.push(Problem { key: String::new(), source: name, message });
         }
     }
     sources
@@ -133,14 +105,8 @@ pub(super) fn environment(
 fn parse(kind: Kind, text: String) -> Value {
     match kind {
         Kind::Text => Value::from(text),
-        Kind::Number => text
-            .trim()
-            .parse::<i64>()
-            .map_or_else(|_| Value::from(text), Value::from),
-        Kind::Flag => text
-            .trim()
-            .parse::<bool>()
-            .map_or_else(|_| Value::from(text), Value::from),
+        Kind::Number => text.trim().parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+        Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
         Kind::List => {
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
             Value::from(entries.collect::<Vec<_>>())
@@ -151,20 +117,13 @@ fn parse(kind: Kind, text: String) -> Value {
 /// What the command line says.
 pub(super) fn flags(overrides: Overrides) -> Vec<Source> {
     let Overrides { listen, data, demo } = overrides;
-    let source = |flag: &str, key, value| Source {
-        name: format!("flag {flag}"),
-        values: nested(key, value),
-    };
+    let source = |flag: &str, key, value| Source { name: format!("flag {flag}"), values: nested(key, value) };
     let mut sources = Vec::new();
     if let Some(listen) = listen {
         sources.push(source("--listen", "server.listen", Value::from(listen)));
     }
     if let Some(data) = data {
-        sources.push(source(
-            "--data",
-            "server.data",
-            Value::from(data.display().to_string()),
-        ));
+        sources.push(source("--data", "server.data", Value::from(data.display().to_string())));
     }
     if demo {
         sources.push(source("--demo", "demo", Value::from(true)));

@@ -18,28 +18,14 @@ pub struct StorageSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self {
-            log_retention_days: 30,
-            idempotency_hours: 24,
-            max_group: 4096,
-        }
+        Self { log_retention_days: 30, idempotency_hours: 24, max_group: 4096 }
     }
 }
 
 impl StorageSettings {
     pub(super) fn check(&self, found: &mut Findings) {
-        found.range(
-            "storage.log_retention_days",
-            self.log_retention_days,
-            1..=3650,
-            "days",
-        );
-        found.range(
-            "storage.idempotency_hours",
-            self.idempotency_hours,
-            1..=720,
-            "hours",
-        );
+        found.range("storage.log_retention_days", self.log_retention_days, 1..=3650, "days");
+        found.range("storage.idempotency_hours", self.idempotency_hours, 1..=720, "hours");
         found.range("storage.max_group", self.max_group, 1..=65_536, "");
     }
 }

@@ -4,9 +4,7 @@ fn load(text: &str, environment: &[(&str, &str)], overrides: Overrides) -> Resul
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("healthmate.toml");
     std::fs::write(&path, text).expect("written");
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load(Some(&path), environment, overrides)
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
 }
@@ -26,29 +24,17 @@ fn refused(result: Result<Settings, String>) -> String {
 #[test]
 fn the_default_file_holds_the_defaults_and_every_name() {
     assert_eq!(from_file(DEFAULT_FILE), Ok(Settings::default()));
-    assert_eq!(
-        Settings::load(None, std::iter::empty(), Overrides::default()),
-        Ok(Settings::default())
-    );
+    assert_eq!(Settings::load(None, std::iter::empty(), Overrides::default()), Ok(Settings::default()));
     for key in known::settings().into_keys() {
         let field = key.rsplit('.').next().expect("a name");
-        let line = |line: &str| {
-            line.strip_prefix("# ")
-                .unwrap_or(line)
-                .starts_with(&format!("{field} = "))
-        };
-        assert!(
-            DEFAULT_FILE.lines().any(line),
-            "{key} is not in config.default.toml"
-        );
+        let line = |line: &str| line.strip_prefix("# ").unwrap_or(line).starts_with(&format!("{field} = "));
+        assert!(DEFAULT_FILE.lines().any(line), "{key} is not in config.default.toml");
     }
     // What is commented out can be used.
     let without_secret = DEFAULT_FILE.replace("\n# jwt_secret = \"…\"", "");
     let used = without_secret.lines().map(|line| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let is_setting = bare
-            .split_once(" = ")
-            .is_some_and(|(name, _)| !name.contains(' '));
+        let is_setting = bare.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
         format!("{}\n", if is_setting { bare } else { line })
     });
     let used = from_file(&used.collect::<String>()).expect("valid");
@@ -59,15 +45,9 @@ fn the_default_file_holds_the_defaults_and_every_name() {
 #[test]
 fn a_flag_outweighs_a_variable_and_a_variable_the_file() {
     let file = "demo = false\n[server]\nlisten = \"127.0.0.1:1\"\ndata = \"of-file\"\nshards = 3\n";
-    let environment = [
-        ("HEALTHMATE_SERVER__LISTEN", "127.0.0.1:2"),
-        ("HEALTHMATE_SERVER__DATA", "of-variable"),
-    ];
-    let overrides = Overrides {
-        listen: Some("127.0.0.1:3".to_owned()),
-        data: None,
-        demo: true,
-    };
+    let environment =
+        [("HEALTHMATE_SERVER__LISTEN", "127.0.0.1:2"), ("HEALTHMATE_SERVER__DATA", "of-variable")];
+    let overrides = Overrides { listen: Some("127.0.0.1:3".to_owned()), data: None, demo: true };
     let settings = load(file, &environment, overrides).expect("valid");
     assert_eq!(settings.server.listen.port(), 3);
     assert_eq!(settings.server.data, PathBuf::from("of-variable"));
@@ -128,16 +108,10 @@ fn a_wrong_kind_of_value_is_named_with_its_source() {
     insta::assert_snapshot!(refused(from_file("[log]\nformat = \"xml\"")),
         @"log.format (file FILE): unknown variant: found `xml`, expected ``text` or `json``");
     insta::assert_snapshot!(refused(from_file("[server]\nlisten = \n")), @r#"file FILE: line 2 is not valid TOML: invalid string, expected `"`, `'`"#);
-    let missing = Settings::load(
-        Some(Path::new("no-such-file.toml")),
-        std::iter::empty(),
-        Overrides::default(),
-    );
+    let missing =
+        Settings::load(Some(Path::new("no-such-file.toml")), std::iter::empty(), Overrides::default());
     let missing = missing.expect_err("refused").to_string();
-    assert!(
-        missing.starts_with("file no-such-file.toml: cannot be read: "),
-        "{missing}"
-    );
+    assert!(missing.starts_with("file no-such-file.toml: cannot be read: "), "{missing}");
 }
 
 #[test]
@@ -160,29 +134,19 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("storage.idempotency_hours", 1, 720),
         ("storage.max_group", 1, 65_536),
     ];
-    let numbers = known::settings()
-        .into_values()
-        .filter(|kind| *kind == known::Kind::Number)
-        .count();
+    let numbers = known::settings().into_values().filter(|kind| *kind == known::Kind::Number).count();
     assert_eq!(limits.len(), numbers, "a number has no test");
     for (key, low, high) in limits {
         let set = |value: i64| {
             // The budget of a connection holds the largest message.
             let budget = ("HEALTHMATE_LIMITS__QUEUED_BYTES_PER_CONNECTION", "1073741824");
             let value = value.to_string();
-            load(
-                "",
-                &[budget, (&known::variable(key), &value)],
-                Overrides::default(),
-            )
+            load("", &[budget, (&known::variable(key), &value)], Overrides::default())
         };
         assert!(set(low).is_ok() && set(high).is_ok(), "{key}");
         for past in [low - 1, high + 1] {
             let error = refused(set(past));
-            assert!(
-                error.contains(key) && error.contains(&known::variable(key)),
-                "{key} {past}: {error}"
-            );
+            assert!(error.contains(key) && error.contains(&known::variable(key)), "{key} {past}: {error}");
         }
     }
     insta::assert_snapshot!(refused(from_file("[limits]\nmax_message_bytes = 16777217")), @r"
@@ -214,18 +178,12 @@ fn contradictions_stop_the_start() {
 fn a_secret_is_shown_nowhere() {
     let secret = "MARKER-secret-of-more-than-32-bytes-length";
     let settings = from_file(&format!("[auth]\njwt_secret = \"{secret}\"")).expect("valid");
-    let shown = format!(
-        "{settings:?} {} {}",
-        settings.redacted(),
-        settings.redacted_toml()
-    );
+    let shown = format!("{settings:?} {} {}", settings.redacted(), settings.redacted_toml());
     assert!(!shown.contains("MARKER"), "{shown}");
     assert_eq!(settings.redacted()["auth"]["jwt_secret"], "(redacted)");
-    for wrong in [
-        "[auth]\njwt_secret = \"MARKER\"",
-        "[auth]\njwt_secret = \"MARKER",
-        "[auth]\njwt_secret = 4242",
-    ] {
+    for wrong in
+        ["[auth]\njwt_secret = \"MARKER\"", "[auth]\njwt_secret = \"MARKER", "[auth]\njwt_secret = 4242"]
+    {
         let error = refused(from_file(wrong));
         assert!(!error.contains("MARKER") && !error.contains("4242"), "{error}");
     }

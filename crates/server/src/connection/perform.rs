@@ -28,18 +28,8 @@ impl Connection {
                 shard.hub.borrow_mut().subscribe(self.key, &topic, after);
             }
             Action::StopDelivery(topic) => shard.hub.borrow_mut().unsubscribe(self.key, &topic),
-            Action::Record {
-                request,
-                patient,
-                author,
-                measurements,
-            } => {
-                let recording = Recording {
-                    patient,
-                    author,
-                    measurements,
-                    idempotency: None,
-                };
+            Action::Record { request, patient, author, measurements } => {
+                let recording = Recording { patient, author, measurements, idempotency: None };
                 self.record(shard, request, recording);
             }
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
@@ -63,39 +53,19 @@ impl Connection {
             ServerMessage::SubscriptionSuccess(success) => {
                 if let Some(resumed) = success.resumed {
                     let gap = resumed == Resumed::Gap;
-                    metrics
-                        .resumes
-                        .of(if gap {
-                            ResumeResult::Gap
-                        } else {
-                            ResumeResult::Complete
-                        })
-                        .inc();
+                    metrics.resumes.of(if gap { ResumeResult::Gap } else { ResumeResult::Complete }).inc();
                 }
             }
             _ => {}
         }
-        shard
-            .hub
-            .borrow_mut()
-            .send(self.key, Frame::text(&envelope.to_text()));
+        shard.hub.borrow_mut().send(self.key, Frame::text(&envelope.to_text()));
     }
 
     fn send_heartbeat(&self, shard: &Shard) {
-        let heads = shard
-            .hub
-            .borrow()
-            .heads(self.key)
-            .map(|(topic, head)| (topic.to_string(), head))
-            .collect();
-        let heartbeat = Heartbeat {
-            epoch: shard.app().store.epoch(),
-            heads,
-        };
-        self.send(
-            shard,
-            &Envelope::new(shard.app().clock.now(), ServerMessage::Heartbeat(heartbeat)),
-        );
+        let heads =
+            shard.hub.borrow().heads(self.key).map(|(topic, head)| (topic.to_string(), head)).collect();
+        let heartbeat = Heartbeat { epoch: shard.app().store.epoch(), heads };
+        self.send(shard, &Envelope::new(shard.app().clock.now(), ServerMessage::Heartbeat(heartbeat)));
     }
 
     /// Waits for `work` beside the connection, and gives its answer to the session.
@@ -118,11 +88,7 @@ impl Connection {
             let identity = authenticate(&app, &token).await;
             let epoch = app.store.epoch();
             identity
-                .map(|found| Identity {
-                    user: Arc::new(found.user),
-                    expires_at: found.expires_at,
-                    epoch,
-                })
+                .map(|found| Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch })
                 .map_err(|error| Refused::new(error.code(), error.to_string()))
         };
         self.later(shard, work, move |result| Input::Identified(request, result));
@@ -132,16 +98,8 @@ impl Connection {
         let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
         let work = async move {
             connection.check_reads(&app, topic.id(), "topic").await?;
-            let range = app
-                .store
-                .range(&topic)
-                .await
-                .map_err(|error| storage_refusal(&error))?;
-            Ok(OpenedTopic {
-                epoch: app.store.epoch(),
-                oldest: range.oldest,
-                head: range.head,
-            })
+            let range = app.store.range(&topic).await.map_err(|error| storage_refusal(&error))?;
+            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head })
         };
         self.later(shard, work, move |result| Input::TopicOpened(request, result));
     }
@@ -150,28 +108,18 @@ impl Connection {
     async fn check_reads(&self, app: &crate::app::App, patient: &UserId, field: &str) -> Result<(), Refused> {
         let user = self.session.borrow().user().cloned();
         let Some(user) = user else {
-            return Err(Refused::new(
-                ErrorCode::NotAuthenticated,
-                "the connection has ended",
-            ));
+            return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
         let decision = access::may(app, &user, Act::ReadMeasurements, patient).await;
         let decision = decision.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() {
-            Ok(())
-        } else {
-            Err(access_denied(decision, field))
-        }
+        if decision.is_allowed() { Ok(()) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
         let app = Arc::clone(shard.app());
         let work = async move {
-            let receipts: Vec<MeasurementReceipt> = app
-                .store
-                .record(recording)
-                .await
-                .map_err(|error| storage_refusal(&error))?;
+            let receipts: Vec<MeasurementReceipt> =
+                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
             app.metrics.count_receipts(&receipts);
             Ok(receipts)
         };
@@ -186,32 +134,11 @@ impl Connection {
             let after = after.map_err(|error: healthmate_storage::CursorError| {
                 Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
             })?;
-            let HistoryQuery {
-                patient,
-                metric,
-                from,
-                to,
-                limit,
-                ..
-            } = query;
-            let query = MeasurementQuery {
-                patient,
-                metric,
-                from,
-                to,
-                limit,
-                after,
-            };
-            let page = app
-                .store
-                .measurements(query)
-                .await
-                .map_err(|error| storage_refusal(&error))?;
+            let HistoryQuery { patient, metric, from, to, limit, .. } = query;
+            let query = MeasurementQuery { patient, metric, from, to, limit, after };
+            let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
             let next_cursor = page.next.map(|cursor| cursor.to_string());
-            Ok(Found {
-                measurements: page.measurements,
-                next_cursor,
-            })
+            Ok(Found { measurements: page.measurements, next_cursor })
         };
         self.later(shard, work, move |result| Input::HistoryLoaded(request, result));
     }

@@ -17,10 +17,7 @@ impl Connection {
     /// Reads until the connection ends, then lets go of it. `leftover` came with the handshake.
     pub(crate) async fn run(self: Rc<Self>, shard: Rc<Shard>, leftover: Bytes) {
         let max = shard.app().settings.limits.max_message_bytes;
-        let mut inbound = Inbound::new(Limits {
-            max_frame_bytes: max,
-            max_message_bytes: max,
-        });
+        let mut inbound = Inbound::new(Limits { max_frame_bytes: max, max_message_bytes: max });
         if !leftover.is_empty() {
             self.take(&shard, &mut inbound, &mut leftover.to_vec());
         }
@@ -71,9 +68,8 @@ impl Connection {
                 Ok(None) => return,
                 Err(violation) => {
                     tracing::debug!(connection.id = %self.id, %violation, "the client broke the protocol");
-                    if let Some(code) = CloseCode::ALL
-                        .iter()
-                        .find(|code| code.as_u16() == violation.code().get())
+                    if let Some(code) =
+                        CloseCode::ALL.iter().find(|code| code.as_u16() == violation.code().get())
                     {
                         shard.app().metrics.closes.of(*code).inc();
                     }

@@ -22,10 +22,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            flushed: true,
-        }
+        Self { stream, flushed: true }
     }
 
     /// Reads into `room`; 0 bytes is the end of the stream.

@@ -37,10 +37,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let Some(token) = auth::authorization(&parts.headers) else {
-            return Err(Problem::new(
-                ErrorCode::TokenMissing,
-                ErrorCode::TokenMissing.remedy(),
-            ));
+            return Err(Problem::new(ErrorCode::TokenMissing, ErrorCode::TokenMissing.remedy()));
         };
         Ok(Self(auth::authenticate(app, token).await?))
     }

@@ -17,10 +17,7 @@ use healthmate_ws::OriginPolicy;
 /// What such a page may send and read besides what every page may; it is asked again after ten minutes.
 const MAY: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-    (
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        "authorization, content-type, idempotency-key",
-    ),
+    (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key"),
     (ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 
@@ -31,11 +28,8 @@ pub(super) async fn share(
     next: Next,
 ) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
-    let listed = origin.filter(|origin| {
-        origin
-            .to_str()
-            .is_ok_and(|origin| origins.allows(Some(origin), None))
-    });
+    let listed =
+        origin.filter(|origin| origin.to_str().is_ok_and(|origin| origins.allows(Some(origin), None)));
     let asks =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &listed {
@@ -46,10 +40,7 @@ pub(super) async fn share(
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = listed {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("retry-after"),
-        );
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }
     response
 }
@@ -82,41 +73,18 @@ mod tests {
     async fn a_listed_origin_may_ask_send_and_read() {
         let world = world().await;
         let asked = ask(&world, APP).await;
-        assert_eq!(
-            (asked.status, asked.header("access-control-allow-origin")),
-            (204, APP)
-        );
-        assert!(
-            asked
-                .header("access-control-allow-headers")
-                .contains("idempotency-key")
-        );
+        assert_eq!((asked.status, asked.header("access-control-allow-origin")), (204, APP));
+        assert!(asked.header("access-control-allow-headers").contains("idempotency-key"));
         let token = format!("Bearer {}", world.token("ada"));
-        let read = world
-            .get_with("/v1/me", &[("authorization", &token), ("origin", APP)])
-            .await;
-        assert_eq!(
-            (read.status, read.header("access-control-allow-origin")),
-            (200, APP)
-        );
-        assert_eq!(
-            (
-                read.header("vary"),
-                read.header("access-control-allow-credentials")
-            ),
-            ("origin", "")
-        );
+        let read = world.get_with("/v1/me", &[("authorization", &token), ("origin", APP)]).await;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (200, APP));
+        assert_eq!((read.header("vary"), read.header("access-control-allow-credentials")), ("origin", ""));
     }
 
     #[tokio::test]
     async fn every_other_origin_may_not() {
         for world in [world().await, World::new().await] {
-            for origin in [
-                "https://evil.example",
-                "https://app.example.evil",
-                "http://app.example",
-                "null",
-            ] {
+            for origin in ["https://evil.example", "https://app.example.evil", "http://app.example", "null"] {
                 let asked = ask(&world, origin).await;
                 assert_eq!(
                     (asked.status, asked.header("access-control-allow-origin")),

@@ -60,26 +60,21 @@ pub(super) async fn sign_ins(
     }
     let now = app.clock.now();
     let users = app.store.users().await?.into_iter();
-    let sign_ins = users
-        .filter(|user| user.active && user.id.as_str().starts_with(DEMO_PREFIX))
-        .map(|user| SignIn {
+    let sign_ins =
+        users.filter(|user| user.active && user.id.as_str().starts_with(DEMO_PREFIX)).map(|user| SignIn {
             token: app.verifier.issue(&user.id, TTL_S, now),
             role: user.role.as_str(),
             user: user.id,
             name: user.name,
         });
-    Ok(Json(SignIns {
-        sign_ins: sign_ins.collect(),
-    }))
+    Ok(Json(SignIns { sign_ins: sign_ins.collect() }))
 }
 
 /// Whether the request names the machine itself. A page elsewhere whose name was made to point here (DNS rebinding)
 /// still sends its own name.
 fn is_local(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .and_then(|host| host.parse::<Authority>().ok());
+    let host =
+        headers.get(HOST).and_then(|host| host.to_str().ok()).and_then(|host| host.parse::<Authority>().ok());
     host.is_some_and(|host| {
         let name = host.host().trim_start_matches('[').trim_end_matches(']');
         name.eq_ignore_ascii_case("localhost")
@@ -100,9 +95,7 @@ mod tests {
         assert_eq!(sign_ins.len(), 1, "{sign_ins:?}");
         assert_eq!(sign_ins[0]["user"], "demo-nurse");
         world.clock.advance_millis(23 * 3_600_000);
-        let me = world
-            .get_with_token("/v1/me", sign_ins[0]["token"].as_str().expect("text"))
-            .await;
+        let me = world.get_with_token("/v1/me", sign_ins[0]["token"].as_str().expect("text")).await;
         assert_eq!(me.json()["name"], "Dana Demo");
     }
 

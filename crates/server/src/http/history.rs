@@ -60,29 +60,16 @@ pub(super) async fn history(
     let Path(id) = id.map_err(|_| Problem::field("id", "is not UTF-8"))?;
     let patient = UserId::new(&id).map_err(|error| Problem::field("id", error.to_string()))?;
     let Query(parameters) = parameters.map_err(|_| {
-        Problem::new(
-            ErrorCode::InvalidField,
-            "the query cannot be read: is a parameter given twice?",
-        )
+        Problem::new(ErrorCode::InvalidField, "the query cannot be read: is a parameter given twice?")
     })?;
     caller.must(&app, Action::ReadMeasurements, &patient).await?;
     let page = app.store.measurements(query(&patient, &parameters)?).await?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(HealthDataResponse {
-        patient,
-        measurements: page.measurements,
-        next_cursor,
-    }))
+    Ok(Json(HealthDataResponse { patient, measurements: page.measurements, next_cursor }))
 }
 
 fn query(patient: &UserId, parameters: &Parameters) -> Result<MeasurementQuery, Problem> {
-    let Parameters {
-        metric,
-        from,
-        to,
-        limit,
-        cursor,
-    } = parameters;
+    let Parameters { metric, from, to, limit, cursor } = parameters;
     let metric = metric.as_deref().map(str::parse::<Metric>).transpose();
     let limit = match limit.as_deref().map(str::parse) {
         None => DEFAULT_LIMIT,
@@ -101,9 +88,7 @@ fn query(patient: &UserId, parameters: &Parameters) -> Result<MeasurementQuery, 
 }
 
 fn parse<T: FromStr<Err: ToString>>(name: &str, text: Option<&String>) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse())
-        .transpose()
-        .map_err(|error: T::Err| Problem::field(name, error.to_string()))
+    text.map(|text| text.parse()).transpose().map_err(|error: T::Err| Problem::field(name, error.to_string()))
 }
 
 #[cfg(test)]

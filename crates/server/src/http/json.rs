@@ -17,13 +17,10 @@ pub(super) fn body(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Bytes, Problem> {
-    let is_json = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json")
-        });
+    let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let kind = value.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    });
     if !is_json {
         let problem = Problem::field("Content-Type", "must be application/json");
         return Err(problem.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
@@ -31,10 +28,8 @@ pub(super) fn body(
     body.map_err(|rejection| {
         if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
             let limit = app.settings.limits.body_bytes;
-            let problem = Problem::new(
-                ErrorCode::InvalidField,
-                format!("the body must be at most {limit} bytes"),
-            );
+            let problem =
+                Problem::new(ErrorCode::InvalidField, format!("the body must be at most {limit} bytes"));
             return problem.with_status(StatusCode::PAYLOAD_TOO_LARGE);
         }
         Problem::new(ErrorCode::MalformedJson, "the body broke off")
@@ -45,9 +40,7 @@ pub(super) fn body(
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize::<_, T>(&mut reader).map_err(|error| explain(&error))?;
-    reader
-        .end()
-        .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;
+    reader.end().map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;
     Ok(value)
 }
 
@@ -58,9 +51,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     }
     let text = inner.to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
-    let problem = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(sentence, _)| sentence);
+    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(sentence, _)| sentence);
     let path = match error.path().to_string() {
         root if root == "." => String::new(),
         path => path,
@@ -76,7 +67,5 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 /// The field that a sentence of serde names, but its path does not.
 fn absent(problem: &str) -> Option<&str> {
     let starts = ["missing field `", "duplicate field `"];
-    starts
-        .iter()
-        .find_map(|start| problem.strip_prefix(start)?.split('`').next())
+    starts.iter().find_map(|start| problem.strip_prefix(start)?.split('`').next())
 }

@@ -63,10 +63,7 @@ mod tests {
     async fn a_token_is_refused_by_what_is_wrong_with_it() {
         let world = World::new().await;
         let missing = world.get("/v1/me", None).await;
-        assert_eq!(
-            (missing.status, missing.header("www-authenticate")),
-            (401, "Bearer")
-        );
+        assert_eq!((missing.status, missing.header("www-authenticate")), (401, "Bearer"));
         insta::assert_snapshot!(missing.body, @r#"{"type":"/problems/token_missing","title":"The request carries no token.","status":401,"detail":"Send `Authorization: Bearer …`.","code":"token_missing","retry":false}"#);
         let world = &world;
         let refused = |token: String| async move {
@@ -78,19 +75,10 @@ mod tests {
             assert_eq!(reply.header("content-type"), "application/problem+json");
             reply.code()
         };
-        assert_eq!(
-            refused("nonsense".to_owned()).await,
-            ErrorCode::TokenMalformed.as_str()
-        );
+        assert_eq!(refused("nonsense".to_owned()).await, ErrorCode::TokenMalformed.as_str());
         assert_eq!(refused("x".repeat(9000)).await, ErrorCode::TokenTooLarge.as_str());
-        assert_eq!(
-            refused(world.token("nobody")).await,
-            ErrorCode::UserUnknown.as_str()
-        );
-        assert_eq!(
-            refused(world.token("gone")).await,
-            ErrorCode::UserInactive.as_str()
-        );
+        assert_eq!(refused(world.token("nobody")).await, ErrorCode::UserUnknown.as_str());
+        assert_eq!(refused(world.token("gone")).await, ErrorCode::UserInactive.as_str());
         let token = world.token("nora");
         world.clock.advance_millis(3_600_000 + 5_000);
         assert_eq!(refused(token).await, ErrorCode::TokenExpired.as_str());

@@ -40,11 +40,7 @@ mod tests {
             r#"healthmate_errors_total{code="access_denied"} 1"#,
             r#"healthmate_errors_total{code="not_found"} 1"#,
         ] {
-            assert!(
-                reply.body.lines().any(|have| have == line),
-                "{line} is not in\n{}",
-                reply.body
-            );
+            assert!(reply.body.lines().any(|have| have == line), "{line} is not in\n{}", reply.body);
         }
     }
 }

@@ -75,23 +75,12 @@ fn schemas() -> Map<String, Value> {
 /// What the annotations cannot say: every refusal has the same body, a request's body must be there, and a parameter
 /// that may be absent is not `null`.
 fn complete(document: &mut Value) {
-    let operations = document["paths"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut);
-    for operation in operations
-        .filter_map(Value::as_object_mut)
-        .flat_map(Map::values_mut)
-    {
+    let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         if let Some(body) = operation.get_mut("requestBody") {
             body["required"] = json!(true);
         }
-        for parameter in operation
-            .get_mut("parameters")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             let Some(kind) = parameter.pointer_mut("/schema/type") else {
                 continue;
             };
@@ -99,11 +88,7 @@ fn complete(document: &mut Value) {
                 *kind = first;
             }
         }
-        let responses = operation
-            .get_mut("responses")
-            .and_then(Value::as_object_mut)
-            .into_iter()
-            .flatten();
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
         for (_, response) in responses.filter(|(status, _)| status.as_str() >= "400") {
             response["content"] =
                 json!({ PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } });
@@ -137,10 +122,7 @@ mod tests {
             std::fs::write(&path, openapi()).expect("written");
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == openapi(),
-            "docs/api/openapi.json is out of date: run `make generate`"
-        );
+        assert!(committed == openapi(), "docs/api/openapi.json is out of date: run `make generate`");
     }
 
     #[test]
@@ -149,17 +131,9 @@ mod tests {
         let mut found = BTreeSet::new();
         references(&document, &mut found);
         let schemas = document["components"]["schemas"].as_object().expect("schemas");
-        let there: BTreeSet<_> = schemas
-            .keys()
-            .map(|name| format!("#/components/schemas/{name}"))
-            .collect();
+        let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
-        assert!(
-            document["openapi"]
-                .as_str()
-                .expect("a version")
-                .starts_with("3.1")
-        );
+        assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
         assert_eq!(document["paths"].as_object().expect("paths").len(), 10);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);

@@ -47,12 +47,8 @@ pub(super) async fn patients(
     let may_read = |patient: &UserId, relation: Option<&CareRelation>| {
         decide(user, Action::ReadMeasurements, patient, relation, now).is_allowed()
     };
-    let mut ids: Vec<UserId> = user
-        .own_patient()
-        .filter(|own| may_read(own, None))
-        .cloned()
-        .into_iter()
-        .collect();
+    let mut ids: Vec<UserId> =
+        user.own_patient().filter(|own| may_read(own, None)).cloned().into_iter().collect();
     for relation in app.store.patients_of(&user.id).await? {
         if may_read(&relation.patient, Some(&relation)) && !ids.contains(&relation.patient) {
             ids.push(relation.patient);
@@ -61,16 +57,8 @@ pub(super) async fn patients(
     ids.sort();
     let mut patients = Vec::with_capacity(ids.len());
     for id in ids {
-        if let Some(patient) = app
-            .store
-            .user(&id)
-            .await?
-            .filter(|user| user.role == Role::Patient)
-        {
-            patients.push(PatientSummary {
-                id,
-                name: patient.name,
-            });
+        if let Some(patient) = app.store.user(&id).await?.filter(|user| user.role == Role::Patient) {
+            patients.push(PatientSummary { id, name: patient.name });
         }
     }
     Ok(Json(PatientList { patients }))

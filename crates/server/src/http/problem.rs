@@ -152,20 +152,12 @@ impl IntoResponse for Problem {
         // For the metrics: see `observe`.
         response.extensions_mut().insert(self.code);
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
         if status == StatusCode::UNAUTHORIZED {
             let missing = self.code == ErrorCode::TokenMissing;
-            let challenge = if missing {
-                "Bearer"
-            } else {
-                r#"Bearer error="invalid_token""#
-            };
-            response
-                .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            let challenge = if missing { "Bearer" } else { r#"Bearer error="invalid_token""# };
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }
@@ -189,10 +181,5 @@ pub(super) async fn method_not_allowed() -> Problem {
 pub(super) async fn explain(Path(word): Path<String>) -> Result<String, Problem> {
     let code = ErrorCode::ALL.iter().find(|code| code.as_str() == word);
     let code = code.ok_or_else(|| Problem::new(ErrorCode::NotFound, "no problem has this code"))?;
-    Ok(format!(
-        "{}: {} {}\n",
-        code.as_str(),
-        code.meaning(),
-        code.remedy()
-    ))
+    Ok(format!("{}: {} {}\n", code.as_str(), code.meaning(), code.remedy()))
 }

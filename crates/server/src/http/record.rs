@@ -89,12 +89,7 @@ pub(super) async fn record(
     caller.must(&app, Action::WriteMeasurements, &patient).await?;
     let measurements = inputs.accept(app.clock.now())?;
     let author = caller.user().id.clone();
-    let recording = Recording {
-        patient: patient.clone(),
-        author,
-        measurements,
-        idempotency,
-    };
+    let recording = Recording { patient: patient.clone(), author, measurements, idempotency };
     let results = app.store.record(recording).await?;
     app.metrics.count_receipts(&results);
     Ok((StatusCode::CREATED, Json(Acknowledgment { patient, results })))
@@ -102,10 +97,7 @@ pub(super) async fn record(
 
 /// Measurements as they were sent, one or a batch: problems name the field by it.
 enum Inputs {
-    One {
-        input: MeasurementInput,
-        path: &'static str,
-    },
+    One { input: MeasurementInput, path: &'static str },
     Batch(Vec<MeasurementInput>),
 }
 
@@ -135,10 +127,7 @@ fn read(body: &[u8]) -> Result<(Option<UserId>, Inputs), Problem> {
             let message = format!("holds {} measurements, must hold 1 to {MAX_BATCH}", batch.len());
             return Err(Problem::field("batch", message));
         }
-        (None, None) => Inputs::One {
-            input: json::parse(body)?,
-            path: "",
-        },
+        (None, None) => Inputs::One { input: json::parse(body)?, path: "" },
     };
     Ok((patient, inputs))
 }
@@ -148,18 +137,12 @@ fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, 
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let key = value
-        .to_str()
-        .ok()
-        .filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()));
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()));
     let (Some(key), None) = (key, values.next()) else {
         let message = format!("must be one value of 1 to {MAX_KEY_CHARS} printable ASCII characters");
         return Err(Problem::field(KEY, message));
     };
-    Ok(Some(Idempotency {
-        key: key.to_owned(),
-        digest: Sha256::digest(body).into(),
-    }))
+    Ok(Some(Idempotency { key: key.to_owned(), digest: Sha256::digest(body).into() }))
 }
 
 #[cfg(test)]

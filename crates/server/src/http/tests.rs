@@ -14,39 +14,16 @@ pub(crate) use world::{Reply, World};
 #[tokio::test]
 async fn an_unknown_route_or_method_of_the_api_is_a_problem() {
     let world = World::new().await;
-    for path in [
-        "/v1",
-        "/v1/",
-        "/v1/nothing",
-        "/v1/patients/",
-        "/ws/health",
-        "/demo/x",
-        "/problems",
-    ] {
+    for path in ["/v1", "/v1/", "/v1/nothing", "/v1/patients/", "/ws/health", "/demo/x", "/problems"] {
         let reply = world.get(path, None).await;
-        assert_eq!(
-            (reply.status, reply.code().as_str()),
-            (404, "not_found"),
-            "{path}"
-        );
+        assert_eq!((reply.status, reply.code().as_str()), (404, "not_found"), "{path}");
     }
-    for (method, path) in [
-        ("DELETE", "/v1/measurements"),
-        ("GET", "/v1/measurements"),
-        ("POST", "/v1/me"),
-        ("POST", "/"),
-    ] {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::empty())
-            .expect("valid");
+    for (method, path) in
+        [("DELETE", "/v1/measurements"), ("GET", "/v1/measurements"), ("POST", "/v1/me"), ("POST", "/")]
+    {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("valid");
         let reply = world.send(request).await;
-        assert_eq!(
-            (reply.status, reply.code().as_str()),
-            (405, "method_not_allowed"),
-            "{method} {path}"
-        );
+        assert_eq!((reply.status, reply.code().as_str()), (405, "method_not_allowed"), "{method} {path}");
         assert!(!reply.header("allow").is_empty(), "{method} {path}");
     }
     insta::assert_snapshot!(world.get("/v1/nothing", None).await.body, @r#"{"type":"/problems/not_found","title":"There is no such thing here.","status":404,"detail":"Check the address.","code":"not_found","retry":false}"#);
@@ -55,15 +32,7 @@ async fn an_unknown_route_or_method_of_the_api_is_a_problem() {
 #[tokio::test]
 async fn every_answer_has_the_security_headers() {
     let world = World::new().await;
-    for path in [
-        "/",
-        "/v1/me",
-        "/v1/nothing",
-        "/healthz",
-        "/metrics",
-        "/openapi.json",
-        "/no.file",
-    ] {
+    for path in ["/", "/v1/me", "/v1/nothing", "/healthz", "/metrics", "/openapi.json", "/no.file"] {
         let reply = world.get(path, None).await;
         let policy = reply.header("content-security-policy");
         assert!(
@@ -90,17 +59,11 @@ async fn the_type_of_every_problem_can_be_looked_up() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_503_with_the_time_to_come_back() {
-    for (failing, code) in [
-        (Failing::Full, "storage_full"),
-        (Failing::Unavailable, "storage_unavailable"),
-    ] {
+    for (failing, code) in [(Failing::Full, "storage_full"), (Failing::Unavailable, "storage_unavailable")] {
         let world = World::failing(failing).await;
         let body = r#"{"metric":"heart_rate","value":72,"unit":"/min","taken_at":"2026-11-23T07:00:00Z"}"#;
         let reply = world.post("ada", &[], body).await;
-        assert_eq!(
-            (reply.status, reply.code().as_str(), reply.header("retry-after")),
-            (503, code, "1")
-        );
+        assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (503, code, "1"));
         assert!(!reply.body.contains("/secret/path"), "{}", reply.body);
     }
 }

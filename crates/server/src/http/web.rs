@@ -55,21 +55,12 @@ fn is_page(path: &str, headers: &HeaderMap) -> bool {
 async fn index(assets: &Assets, headers: &HeaderMap) -> Response {
     match assets.get(INDEX).await {
         Some(asset) => file(INDEX, asset, headers),
-        None => (
-            StatusCode::NOT_FOUND,
-            [(CACHE_CONTROL, "no-store")],
-            Html(NOT_BUILT),
-        )
-            .into_response(),
+        None => (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-store")], Html(NOT_BUILT)).into_response(),
     }
 }
 
 fn file(path: &str, asset: Asset, headers: &HeaderMap) -> Response {
-    let cache = if path.starts_with(HASHED) {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
+    let cache = if path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let common: [(HeaderName, &str); 2] = [(CACHE_CONTROL, cache), (ETAG, &asset.etag)];
     if has(headers, &asset.etag) {
         return (StatusCode::NOT_MODIFIED, common).into_response();
@@ -79,13 +70,8 @@ fn file(path: &str, asset: Asset, headers: &HeaderMap) -> Response {
 
 /// Whether the client says that it holds this content already.
 fn has(headers: &HeaderMap, etag: &str) -> bool {
-    let lists = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    lists
-        .flat_map(|list| list.split(','))
-        .any(|tag| tag.trim().trim_start_matches("W/") == etag)
+    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == etag)
 }
 
 #[cfg(test)]

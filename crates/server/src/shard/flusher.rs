@@ -44,19 +44,16 @@ impl Shard {
 
     fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {
         for _ in 0..CHUNK {
-            let flushed = self
-                .hub
-                .borrow_mut()
-                .flush(scratch, |key, bytes| match self.connection(key) {
-                    Some(connection) => {
-                        let result = connection.transport.borrow_mut().try_write(bytes);
-                        if let Ok(count) = result {
-                            self.app().metrics.sent_bytes.inc_by(count as u64);
-                        }
-                        result
+            let flushed = self.hub.borrow_mut().flush(scratch, |key, bytes| match self.connection(key) {
+                Some(connection) => {
+                    let result = connection.transport.borrow_mut().try_write(bytes);
+                    if let Ok(count) = result {
+                        self.app().metrics.sent_bytes.inc_by(count as u64);
                     }
-                    None => Err(std::io::ErrorKind::NotConnected.into()),
-                });
+                    result
+                }
+                None => Err(std::io::ErrorKind::NotConnected.into()),
+            });
             let Some((key, flushed)) = flushed else { return };
             self.after_flush(key, &flushed);
         }

@@ -61,10 +61,6 @@ impl ShardHandle {
     /// All that was handed over since the last time, and whether to stop.
     pub(crate) fn take(&self) -> (Vec<Arc<Committed>>, Vec<NewSocket>, bool) {
         let mut letters = self.letters.lock();
-        (
-            std::mem::take(&mut letters.commits),
-            std::mem::take(&mut letters.sockets),
-            letters.stop,
-        )
+        (std::mem::take(&mut letters.commits), std::mem::take(&mut letters.sockets), letters.stop)
     }
 }

@@ -56,27 +56,14 @@ impl Shard {
     async fn page(&self, request: &ReadRequest) -> Result<Page, Error> {
         let store = &self.app().store;
         let events = store.read_after(&request.topic, request.after, PAGE).await?;
-        if events
-            .first()
-            .is_some_and(|first| first.offset == request.after.next())
-        {
-            return Ok(Page {
-                start: request.after,
-                head: request.after,
-                events,
-            });
+        if events.first().is_some_and(|first| first.offset == request.after.next()) {
+            return Ok(Page { start: request.after, head: request.after, events });
         }
         // Either the log ends here, or retention has taken what comes next.
         let range = store.range(&request.topic).await?;
         let before_oldest = Offset(range.oldest.0.saturating_sub(1));
-        let first = events
-            .first()
-            .map_or(before_oldest, |first| Offset(first.offset.0 - 1));
-        Ok(Page {
-            start: request.after.max(first),
-            head: range.head,
-            events,
-        })
+        let first = events.first().map_or(before_oldest, |first| Offset(first.offset.0 - 1));
+        Ok(Page { start: request.after.max(first), head: range.head, events })
     }
 
     fn supply(&self, request: &ReadRequest, page: &Page) {
@@ -85,9 +72,7 @@ impl Shard {
         };
         if page.start > request.after {
             let told = self.gap(request, page);
-            self.hub
-                .borrow_mut()
-                .send(connection.key(), Frame::text(&told.to_text()));
+            self.hub.borrow_mut().send(connection.key(), Frame::text(&told.to_text()));
         }
         let at_end = page.events.len() < PAGE as usize;
         let frames = page.events.iter().map(|event| (event.offset, event_frame(event)));

@@ -35,9 +35,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::builder().parse(&settings.level)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match settings.format {
         LogFormat::Text => Box::new(builder.finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
@@ -68,10 +66,7 @@ mod tests {
     fn logged(level: &str, format: LogFormat) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let settings = LogSettings {
-            level: level.to_owned(),
-            format,
-        };
+        let settings = LogSettings { level: level.to_owned(), format };
         let subscriber = subscriber(&settings, move || writer.clone()).expect("valid");
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(shards = 2, "the server listens");
@@ -84,10 +79,7 @@ mod tests {
     #[test]
     fn people_read_lines_and_machines_objects() {
         let text = logged("info", LogFormat::Text);
-        assert!(
-            text.contains("INFO") && text.contains("the server listens shards=2"),
-            "{text}"
-        );
+        assert!(text.contains("INFO") && text.contains("the server listens shards=2"), "{text}");
         let line: serde_json::Value =
             serde_json::from_str(&logged("info", LogFormat::Json)).expect("one object");
         assert_eq!(
@@ -100,12 +92,7 @@ mod tests {
     fn the_level_decides_how_much() {
         assert_eq!(logged("debug", LogFormat::Text).lines().count(), 2);
         assert_eq!(logged("info", LogFormat::Text).lines().count(), 1);
-        assert_eq!(
-            logged("error,healthmate_server=debug", LogFormat::Text)
-                .lines()
-                .count(),
-            2
-        );
+        assert_eq!(logged("error,healthmate_server=debug", LogFormat::Text).lines().count(), 2);
         assert_eq!(logged("off", LogFormat::Text), "");
     }
 }

@@ -67,19 +67,15 @@ macro_rules! label {
     };
 }
 
-label!(
-    ConnectionState,
-    "state",
-    &[Self::Connecting, Self::Connected, Self::Authenticated],
-    |state| format!("{state:?}").to_lowercase()
-);
+label!(ConnectionState, "state", &[Self::Connecting, Self::Connected, Self::Authenticated], |state| format!(
+    "{state:?}"
+)
+.to_lowercase());
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
-label!(CloseCode, "code", CloseCode::ALL, |code| code
-    .as_u16()
-    .to_string());
+label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
 
 /// One metric for each value of a label.
 #[derive(Debug)]
@@ -97,10 +93,7 @@ impl<L: Label, M: Metric + Default + Clone> By<L, M> {
         let metric = |label: &L| family.get_or_create_owned(&vec![(L::NAME, label.text())]);
         let all = L::ALL.iter().map(metric).collect();
         registry.register(name, help, family);
-        Self {
-            all,
-            label: std::marker::PhantomData,
-        }
+        Self { all, label: std::marker::PhantomData }
     }
 
     /// The metric of this value.
@@ -247,18 +240,13 @@ impl Metrics {
     pub fn count_receipts(&self, receipts: &[MeasurementReceipt]) {
         let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
         self.measurements_duplicate.inc_by(duplicates);
-        self.measurements_recorded
-            .inc_by(receipts.len() as u64 - duplicates);
+        self.measurements_recorded.inc_by(receipts.len() as u64 - duplicates);
     }
 
     /// Counts an answered HTTP request. `route` is the pattern, such as `/v1/patients/{id}/measurements`: never the
     /// path, which holds ids.
     pub(crate) fn count_request(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
-        let labels = RequestLabels {
-            route: route.to_owned(),
-            method,
-            status,
-        };
+        let labels = RequestLabels { route: route.to_owned(), method, status };
         self.http_requests.get_or_create(&labels).inc();
         self.http_request_duration.observe(seconds);
     }
@@ -307,10 +295,7 @@ mod tests {
     #[test]
     fn names_and_meanings_are_stable() {
         let text = Metrics::new().encode();
-        let help: Vec<_> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# HELP healthmate_"))
-            .collect();
+        let help: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP healthmate_")).collect();
         insta::assert_snapshot!(help.join("\n"), @r"
         connections Connections there are, by state.
         connections_opened Connections accepted.

@@ -11,20 +11,10 @@ async fn a_token_is_taken_in_each_of_three_ways() {
     let token = server.token("ana");
     let bearer = format!("Bearer {token}");
     let offered = format!("healthmate.v1, bearer.{token}");
-    for header in [
-        ("authorization", bearer.as_str()),
-        ("sec-websocket-protocol", offered.as_str()),
-    ] {
-        let mut client = Client::try_open(&server.url("/ws/health"), &[header])
-            .await
-            .expect("accepted");
+    for header in [("authorization", bearer.as_str()), ("sec-websocket-protocol", offered.as_str())] {
+        let mut client = Client::try_open(&server.url("/ws/health"), &[header]).await.expect("accepted");
         assert_eq!(client.next().await.name(), "connection_established");
-        assert_eq!(
-            client.next().await.name(),
-            "authentication_success",
-            "{}",
-            header.0
-        );
+        assert_eq!(client.next().await.name(), "authentication_success", "{}", header.0);
         let chosen = (header.0 == "sec-websocket-protocol").then_some("healthmate.v1");
         assert_eq!(client.protocol.as_deref(), chosen);
     }
@@ -36,16 +26,8 @@ async fn a_token_is_taken_in_each_of_three_ways() {
 async fn a_bad_token_is_told_why_and_closed_for_good() {
     let server = TestServer::start().await;
     let now = server.app.clock.now();
-    server
-        .app
-        .store
-        .set_active(&id("ben"), false)
-        .await
-        .expect("known");
-    let expired = server
-        .app
-        .verifier
-        .issue(&id("ana"), 60, now.plus_millis(-3_600_000));
+    server.app.store.set_active(&id("ben"), false).await.expect("known");
+    let expired = server.app.verifier.issue(&id("ana"), 60, now.plus_millis(-3_600_000));
     let cases = [
         ("garbage".to_owned(), ErrorCode::TokenMalformed),
         (expired, ErrorCode::TokenExpired),
@@ -55,12 +37,8 @@ async fn a_bad_token_is_told_why_and_closed_for_good() {
     ];
     for (token, expected) in cases {
         let mut client = Client::open(&server.url("/ws/health")).await;
-        client
-            .send(&format!(r#"{{"type":"authenticate","token":"{token}"}}"#))
-            .await;
-        let ServerMessage::AuthenticationFailed(failed) = client.next().await else {
-            panic!("{expected:?}")
-        };
+        client.send(&format!(r#"{{"type":"authenticate","token":"{token}"}}"#)).await;
+        let ServerMessage::AuthenticationFailed(failed) = client.next().await else { panic!("{expected:?}") };
         assert_eq!(failed.code, expected);
         assert_eq!(client.close_code().await, 4500);
     }
@@ -72,40 +50,23 @@ async fn other_peoples_topics_are_denied_by_every_spelling() {
     let server = TestServer::start().await;
     let mut nora = server.connect("nora").await;
     for topic in ["health:ben", "health:nobody", "health:nora", "health_updates"] {
-        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#))
-            .await;
+        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
         let ServerMessage::SubscriptionDenied(denied) = nora.next().await else {
             panic!("{topic} was granted")
         };
-        assert_eq!(
-            (denied.topic.as_str(), denied.code),
-            (topic, ErrorCode::AccessDenied)
-        );
+        assert_eq!((denied.topic.as_str(), denied.code), (topic, ErrorCode::AccessDenied));
     }
     for topic in ["chat", "notifications", "ward:w1", "chat:c1"] {
-        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#))
-            .await;
+        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
         let ServerMessage::SubscriptionDenied(denied) = nora.next().await else {
             panic!("{topic} was granted")
         };
         assert_eq!(denied.code, ErrorCode::TopicNotServed, "{topic}");
     }
-    for topic in [
-        "HEALTH:ana",
-        "health:ana ",
-        "health:",
-        "health:ana:x",
-        "health:ana\\u0000",
-    ] {
-        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#))
-            .await;
-        let ServerMessage::Error(error) = nora.next().await else {
-            panic!("{topic} was granted")
-        };
-        assert_eq!(
-            (error.code, error.field.as_deref()),
-            (ErrorCode::InvalidField, Some("topic"))
-        );
+    for topic in ["HEALTH:ana", "health:ana ", "health:", "health:ana:x", "health:ana\\u0000"] {
+        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
+        let ServerMessage::Error(error) = nora.next().await else { panic!("{topic} was granted") };
+        assert_eq!((error.code, error.field.as_deref()), (ErrorCode::InvalidField, Some("topic")));
     }
     nora.subscribe("health:ana", None).await;
     server.stop().await;
@@ -119,19 +80,12 @@ async fn administrators_and_foreign_devices_read_and_write_nothing() {
         client.send(r#"{"type":"subscribe","topic":"health:ana"}"#).await;
         assert_eq!(client.next().await.name(), "subscription_denied", "{user}");
         client.send(r#"{"type":"get_health_data","patient":"ana"}"#).await;
-        let ServerMessage::Error(error) = client.next().await else {
-            panic!("{user} reads ana")
-        };
+        let ServerMessage::Error(error) = client.next().await else { panic!("{user} reads ana") };
         assert_eq!(error.code, ErrorCode::AccessDenied, "{user}");
         client
-            .send(&format!(
-                r#"{{"type":"health_update","patient":"ana","data":{}}}"#,
-                measurement(1)
-            ))
+            .send(&format!(r#"{{"type":"health_update","patient":"ana","data":{}}}"#, measurement(1)))
             .await;
-        let ServerMessage::Error(error) = client.next().await else {
-            panic!("{user} writes ana")
-        };
+        let ServerMessage::Error(error) = client.next().await else { panic!("{user} writes ana") };
         assert_eq!(error.code, ErrorCode::AccessDenied, "{user}");
     }
     server.stop().await;

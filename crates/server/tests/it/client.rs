@@ -28,10 +28,7 @@ impl Client {
     /// Connects, and takes the greeting.
     pub(crate) async fn open(url: &str) -> Self {
         let mut client = Self::try_open(url, &[]).await.expect("the server accepts");
-        assert!(matches!(
-            client.next().await,
-            ServerMessage::ConnectionEstablished(_)
-        ));
+        assert!(matches!(client.next().await, ServerMessage::ConnectionEstablished(_)));
         client
     }
 
@@ -39,20 +36,11 @@ impl Client {
     pub(crate) async fn try_open(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, Box<Error>> {
         let mut request = url.into_client_request().expect("a valid URL");
         for (name, value) in headers {
-            request
-                .headers_mut()
-                .insert(*name, http::HeaderValue::from_str(value).expect("a valid header"));
+            request.headers_mut().insert(*name, http::HeaderValue::from_str(value).expect("a valid header"));
         }
-        let address: SocketAddr = request
-            .uri()
-            .authority()
-            .expect("a host")
-            .as_str()
-            .parse()
-            .expect("an address");
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| Box::new(Error::Io(error)))?;
+        let address: SocketAddr =
+            request.uri().authority().expect("a host").as_str().parse().expect("an address");
+        let stream = TcpStream::connect(address).await.map_err(|error| Box::new(Error::Io(error)))?;
         let (socket, response) = client_async(request, stream).await.map_err(Box::new)?;
         let chosen = response.headers().get("sec-websocket-protocol");
         let protocol = chosen.map(|value| value.to_str().expect("text").to_owned());
@@ -60,20 +48,13 @@ impl Client {
     }
 
     pub(crate) async fn sign_in(&mut self, token: &str) {
-        self.send(&format!(r#"{{"type":"authenticate","token":"{token}"}}"#))
-            .await;
+        self.send(&format!(r#"{{"type":"authenticate","token":"{token}"}}"#)).await;
         let answer = self.next().await;
-        assert!(
-            matches!(answer, ServerMessage::AuthenticationSuccess(_)),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, ServerMessage::AuthenticationSuccess(_)), "{answer:?}");
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
-        self.socket
-            .send(Message::text(text))
-            .await
-            .expect("the server reads");
+        self.socket.send(Message::text(text)).await.expect("the server reads");
     }
 
     /// The next message or close, without judging it.
@@ -117,13 +98,9 @@ impl Client {
         since: Option<&SubscribeSince>,
     ) -> SubscriptionSuccess {
         let since = since.map_or(String::new(), |since| {
-            format!(
-                r#","since":{}"#,
-                serde_json::to_string(since).expect("serializes")
-            )
+            format!(r#","since":{}"#, serde_json::to_string(since).expect("serializes"))
         });
-        self.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"{since}}}"#))
-            .await;
+        self.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"{since}}}"#)).await;
         match self.next().await {
             ServerMessage::SubscriptionSuccess(success) => success,
             other => panic!("not subscribed: {other:?}"),
@@ -133,11 +110,7 @@ impl Client {
     /// Sends heart rates, one for each value, and returns the receipts.
     pub(crate) async fn record(&mut self, values: impl IntoIterator<Item = u32>) -> Vec<MeasurementReceipt> {
         let batch: Vec<_> = values.into_iter().map(measurement).collect();
-        self.send(&format!(
-            r#"{{"type":"health_update","batch":[{}]}}"#,
-            batch.join(",")
-        ))
-        .await;
+        self.send(&format!(r#"{{"type":"health_update","batch":[{}]}}"#, batch.join(","))).await;
         match self.next().await {
             ServerMessage::Acknowledgment(acknowledgment) => acknowledgment.results,
             other => panic!("not acknowledged: {other:?}"),

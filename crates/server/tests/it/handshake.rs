@@ -30,46 +30,19 @@ async fn each_wrong_handshake_gets_its_status_and_reason() {
     let version = "Sec-WebSocket-Version: 13";
     let cases = [
         (head(version), "101", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        (
-            head("Sec-WebSocket-Version: 8"),
-            "426",
-            "sec-websocket-version: 13",
-        ),
+        (head("Sec-WebSocket-Version: 8"), "426", "sec-websocket-version: 13"),
         (head(""), "400", "sec-websocket-version"),
         (head(version).replace("GET", "POST"), "405", "allow: GET"),
         (head(version).replace("dGhl", "!"), "400", "sec-websocket-key"),
-        (
-            head(version).replace("/ws/health", "/ws/nowhere"),
-            "404",
-            "/ws/combined",
-        ),
-        (
-            "GET /ws/health HTTP/1.1\nHost: example.test".to_owned(),
-            "426",
-            "websocket client",
-        ),
-        (
-            head(&format!("{version}\nOrigin: https://evil.test")),
-            "403",
-            "allowed_origins",
-        ),
-        (
-            head(&format!("{version}\nOrigin: https://example.test")),
-            "101",
-            "",
-        ),
-        (
-            head(&format!("{version}\nOrigin: null")),
-            "403",
-            "allowed_origins",
-        ),
+        (head(version).replace("/ws/health", "/ws/nowhere"), "404", "/ws/combined"),
+        ("GET /ws/health HTTP/1.1\nHost: example.test".to_owned(), "426", "websocket client"),
+        (head(&format!("{version}\nOrigin: https://evil.test")), "403", "allowed_origins"),
+        (head(&format!("{version}\nOrigin: https://example.test")), "101", ""),
+        (head(&format!("{version}\nOrigin: null")), "403", "allowed_origins"),
     ];
     for (request, status, contains) in cases {
         let answer = ask(&server, &request).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{request}\n{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}\n{answer}");
         assert!(answer.contains(contains), "{request}\n{answer}");
         if !status.starts_with('1') {
             assert!(answer.contains("application/problem+json"), "{answer}");
@@ -97,9 +70,7 @@ async fn a_silent_handshake_is_closed() {
     .await;
     let mut silent = TcpStream::connect(server.address()).await.expect("listening");
     let mut slow = TcpStream::connect(server.address()).await.expect("listening");
-    slow.write_all(b"GET /ws/health HTTP/1.1\r\nHost: ex")
-        .await
-        .expect("written");
+    slow.write_all(b"GET /ws/health HTTP/1.1\r\nHost: ex").await.expect("written");
     for stream in [&mut silent, &mut slow] {
         // The end of the stream is what is waited for; a 408 may come before it.
         let mut rest = Vec::new();
@@ -116,14 +87,8 @@ async fn a_full_node_answers_503_before_the_upgrade() {
     let _second = server.connect("ana").await;
     let request = head("Sec-WebSocket-Version: 13");
     let answer = ask(&server, &request).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after"),
-        "{answer}"
-    );
-    let normal = CloseFrame {
-        code: CloseCode::Normal,
-        reason: "".into(),
-    };
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after"), "{answer}");
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     first.socket.close(Some(normal)).await.expect("closed");
     assert_eq!(first.close_code().await, 1000);
     // The place is free once the server has let go of the socket: ask until it has.

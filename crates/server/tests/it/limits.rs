@@ -27,10 +27,7 @@ async fn a_message_at_the_limit_is_heard_and_one_past_it_closes() {
 async fn binary_messages_close_with_1003() {
     let server = TestServer::start().await;
     let mut ana = server.connect("ana").await;
-    ana.socket
-        .send(Message::binary(vec![1, 2, 3]))
-        .await
-        .expect("written");
+    ana.socket.send(Message::binary(vec![1, 2, 3])).await.expect("written");
     assert_eq!(ana.close_code().await, 1003);
     server.stop().await;
 }
@@ -66,18 +63,14 @@ async fn nonsense_is_answered_and_forgiven() {
         ),
     ] {
         ana.send(text).await;
-        let ServerMessage::Error(error) = ana.next().await else {
-            panic!("{text}")
-        };
+        let ServerMessage::Error(error) = ana.next().await else { panic!("{text}") };
         assert_eq!(error.code, code, "{text}");
     }
     // Depth costs nothing where it is skipped, and is refused where it would be read.
     let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
-    ana.send(&format!(r#"{{"type":"ping","unknown":{nested}}}"#))
-        .await;
+    ana.send(&format!(r#"{{"type":"ping","unknown":{nested}}}"#)).await;
     assert_eq!(ana.next().await.name(), "pong");
-    ana.send(&format!(r#"{{"type":"health_update","batch":{nested}}}"#))
-        .await;
+    ana.send(&format!(r#"{{"type":"health_update","batch":{nested}}}"#)).await;
     assert_eq!(ana.next().await.name(), "error");
     ana.send(r#"{"type":"ping"}"#).await;
     assert_eq!(ana.next().await.name(), "pong");
@@ -96,10 +89,7 @@ async fn who_does_not_read_answers_is_held_back() {
     let count = 60_000;
     let asking = tokio::spawn(async move {
         for _ in 0..count {
-            write
-                .feed(Message::text(r#"{"type":"ping"}"#))
-                .await
-                .expect("the server reads, in time");
+            write.feed(Message::text(r#"{"type":"ping"}"#)).await.expect("the server reads, in time");
         }
         write.flush().await.expect("written");
     });

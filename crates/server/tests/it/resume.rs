@@ -28,15 +28,10 @@ async fn watch(server: &TestServer, cuts: Vec<Cut>, total: u64) -> Vec<u64> {
         };
         let started = client.subscribe("health:ana", Some(&since)).await;
         assert_eq!(started.resumed, Some(Resumed::Complete));
-        let cut = cuts.next().unwrap_or(Cut {
-            after: usize::MAX,
-            politely: true,
-        });
+        let cut = cuts.next().unwrap_or(Cut { after: usize::MAX, politely: true });
         let mut left = cut.after;
         while left > 0 && seen.last() != Some(&total) {
-            let Came::Message(envelope) = client.come().await else {
-                panic!("closed by the server")
-            };
+            let Came::Message(envelope) = client.come().await else { panic!("closed by the server") };
             if let Some((_, offset)) = envelope.position {
                 seen.push(offset.0);
                 left -= 1;
@@ -61,19 +56,12 @@ fn cut() -> impl Strategy<Value = Cut> {
 
 /// However often and wherever watchers are cut while two devices keep sending, each sees every event once, in order.
 fn watchers_miss_nothing(kind: StoreKind, cases: u32) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let strategy = (
         prop::collection::vec(prop::collection::vec(cut(), 0..6), 3),
         prop::collection::vec(1u32..20, 10..30),
     );
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     runner
         .run(&strategy, |(watchers, batches)| {
             runtime.block_on(async {
@@ -123,56 +111,21 @@ async fn a_gap_is_told_exactly() {
         let epoch = server.app.store.epoch();
         let mut ana = server.connect("ana").await;
         ana.record(0..10).await;
-        server
-            .app
-            .store
-            .trim(server.app.clock.now().plus_millis(1000), 4)
-            .await
-            .expect("trimmed");
+        server.app.store.trim(server.app.clock.now().plus_millis(1000), 4).await.expect("trimmed");
         ana.record(0..2).await;
         let other = Epoch::new("another").expect("valid");
         let cases = [
-            (
-                &epoch,
-                2,
-                Resumed::Gap,
-                Some((3, 4)),
-                Some(GapReason::Retention),
-                5,
-            ),
+            (&epoch, 2, Resumed::Gap, Some((3, 4)), Some(GapReason::Retention), 5),
             (&epoch, 6, Resumed::Complete, None, None, 7),
-            (
-                &epoch,
-                99,
-                Resumed::Gap,
-                Some((1, 4)),
-                Some(GapReason::AheadOfLog),
-                5,
-            ),
-            (
-                &other,
-                6,
-                Resumed::Gap,
-                Some((1, 4)),
-                Some(GapReason::NewEpoch),
-                5,
-            ),
+            (&epoch, 99, Resumed::Gap, Some((1, 4)), Some(GapReason::AheadOfLog), 5),
+            (&other, 6, Resumed::Gap, Some((1, 4)), Some(GapReason::NewEpoch), 5),
         ];
         for (epoch, offset, resumed, gone, reason, first) in cases {
             let mut nora = server.connect("nora").await;
-            let since = SubscribeSince {
-                epoch: epoch.clone(),
-                offset: Offset(offset),
-            };
+            let since = SubscribeSince { epoch: epoch.clone(), offset: Offset(offset) };
             let started = nora.subscribe("health:ana", Some(&since)).await;
-            assert_eq!(
-                (started.head, started.resumed, started.reason),
-                (Offset(12), Some(resumed), reason)
-            );
-            assert_eq!(
-                started.from.zip(started.to).map(|(from, to)| (from.0, to.0)),
-                gone
-            );
+            assert_eq!((started.head, started.resumed, started.reason), (Offset(12), Some(resumed), reason));
+            assert_eq!(started.from.zip(started.to).map(|(from, to)| (from.0, to.0)), gone);
             let expected: Vec<u64> = (first..=12).collect();
             assert_eq!(nora.offsets(expected.len()).await, expected);
         }

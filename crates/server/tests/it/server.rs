@@ -58,11 +58,7 @@ impl TestServer {
         let verifier = TokenVerifier::new(&settings.auth, &Secret::new(SECRET));
         let app = Arc::new(App::new(settings, store, clock, verifier));
         let server = Server::start(Arc::clone(&app)).await.expect("the server starts");
-        Self {
-            server,
-            app,
-            _folder: folder,
-        }
+        Self { server, app, _folder: folder }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,13 +96,8 @@ async fn populate(store: &dyn Store, clock: &dyn Clock) {
         ("ada", Role::Admin, None),
     ];
     for (name, role, device_of) in users {
-        let user = User {
-            id: id(name),
-            role,
-            name: name.to_owned(),
-            device_of: device_of.map(id),
-            active: true,
-        };
+        let user =
+            User { id: id(name), role, name: name.to_owned(), device_of: device_of.map(id), active: true };
         store.add_user(user).await.expect("a new user");
     }
     let relation = CareRelation {

@@ -18,10 +18,7 @@ async fn everyone_is_told_to_come_back_and_the_server_ends() {
     }
     stopping.await.expect("stopped");
     assert!(!app.is_ready());
-    assert!(
-        tokio::net::TcpStream::connect(address).await.is_err(),
-        "nobody listens any more"
-    );
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]

@@ -26,9 +26,7 @@ async fn the_same_session_runs_behind_tls() {
     .await;
 
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(&certificate).expect("a certificate"))
-        .expect("trusted");
+    roots.add(CertificateDer::from_pem_file(&certificate).expect("a certificate")).expect("trusted");
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
@@ -36,25 +34,14 @@ async fn the_same_session_runs_behind_tls() {
         .with_no_client_auth();
     let stream = TcpStream::connect(server.address()).await.expect("listening");
     let name = ServerName::try_from("localhost").expect("a name");
-    let tls = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .expect("a TLS connection");
-    let (mut socket, _) = tokio_tungstenite::client_async("wss://localhost/ws/health", tls)
-        .await
-        .expect("a websocket");
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a TLS connection");
+    let (mut socket, _) =
+        tokio_tungstenite::client_async("wss://localhost/ws/health", tls).await.expect("a websocket");
     let mut next = async |send: Option<String>| {
         if let Some(text) = send {
             socket.send(Message::text(text)).await.expect("written");
         }
-        socket
-            .next()
-            .await
-            .expect("open")
-            .expect("a message")
-            .into_text()
-            .expect("text")
-            .to_string()
+        socket.next().await.expect("open").expect("a message").into_text().expect("text").to_string()
     };
     assert!(next(None).await.contains("connection_established"));
     let authenticate = format!(r#"{{"type":"authenticate","token":"{}"}}"#, server.token("ana"));
@@ -64,10 +51,6 @@ async fn the_same_session_runs_behind_tls() {
     let update = format!(r#"{{"type":"health_update","batch":[{}]}}"#, batch.join(","));
     assert!(next(Some(update)).await.contains("acknowledgment"));
     let page = next(Some(r#"{"type":"get_health_data","limit":500}"#.to_owned())).await;
-    assert!(
-        page.len() > 60_000 && page.contains("health_data_response"),
-        "{} bytes",
-        page.len()
-    );
+    assert!(page.len() > 60_000 && page.contains("health_data_response"), "{} bytes", page.len());
     server.stop().await;
 }

@@ -18,17 +18,10 @@ const DEFAULT_PAGE: u32 = 10;
 
 impl Active {
     pub(super) fn on_text(&mut self, context: &mut Context, now: Now, text: &str, actions: &mut Vec<Action>) {
-        let ClientMessage {
-            correlation_id,
-            command,
-        } = match ClientMessage::parse(text) {
+        let ClientMessage { correlation_id, command } = match ClientMessage::parse(text) {
             Ok(message) => message,
             Err(refusal) => {
-                let refused = Refused {
-                    code: refusal.code,
-                    message: refusal.message,
-                    field: refusal.field,
-                };
+                let refused = Refused { code: refusal.code, message: refusal.message, field: refusal.field };
                 return actions.push(error(now, refusal.correlation_id, refused));
             }
         };
@@ -78,10 +71,7 @@ impl Active {
             Ok(topic) => topic,
             Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
         };
-        let wanted = Wanted::Topic {
-            topic: topic.clone(),
-            since: command.since,
-        };
+        let wanted = Wanted::Topic { topic: topic.clone(), since: command.since };
         match self.wait_for(context, correlation_id, wanted) {
             Ok(request) => actions.push(Action::OpenTopic(request, topic)),
             Err(refusal) => refuse(now, refusal, actions),
@@ -102,11 +92,8 @@ impl Active {
             let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
             Refused::field(ErrorCode::AccessDenied, "topic", message)
         })?;
-        let opening = self
-            .pending
-            .iter()
-            .filter(|pending| matches!(pending.wanted, Wanted::Topic { .. }))
-            .count();
+        let opening =
+            self.pending.iter().filter(|pending| matches!(pending.wanted, Wanted::Topic { .. })).count();
         let limit = context.options.topics;
         if !self.topics.contains(&topic) && self.topics.len() + opening >= limit {
             let message = format!("a connection may hear {limit} topics, and this one does");
@@ -130,9 +117,8 @@ impl Active {
         name: &TopicName,
         actions: &mut Vec<Action>,
     ) {
-        let index = self
-            .full_topic(name)
-            .and_then(|topic| self.topics.iter().position(|held| *held == topic));
+        let index =
+            self.full_topic(name).and_then(|topic| self.topics.iter().position(|held| *held == topic));
         let Some(index) = index else {
             let message = format!("there is no subscription to {name} on this connection");
             let refused = Refused::field(ErrorCode::NotSubscribed, "topic", message);
@@ -160,21 +146,10 @@ impl Active {
             Ok(accepted) => accepted,
             Err(refused) => return actions.push(error(now, correlation_id, refused)),
         };
-        match self.wait_for(
-            context,
-            correlation_id,
-            Wanted::Receipts {
-                patient: patient.clone(),
-            },
-        ) {
+        match self.wait_for(context, correlation_id, Wanted::Receipts { patient: patient.clone() }) {
             Ok(request) => {
                 let author = self.user.id.clone();
-                actions.push(Action::Record {
-                    request,
-                    patient,
-                    author,
-                    measurements,
-                });
+                actions.push(Action::Record { request, patient, author, measurements });
             }
             Err(refusal) => refuse(now, refusal, actions),
         }
@@ -192,11 +167,7 @@ impl Active {
         if decision.is_allowed() {
             return Ok(());
         }
-        Err(Refused::field(
-            ErrorCode::AccessDenied,
-            "patient",
-            decision.message(),
-        ))
+        Err(Refused::field(ErrorCode::AccessDenied, "patient", decision.message()))
     }
 
     fn on_get_health_data(
@@ -207,20 +178,12 @@ impl Active {
         command: GetHealthData,
         actions: &mut Vec<Action>,
     ) {
-        let query = match self
-            .patient_of(command.patient.clone())
-            .and_then(|patient| query(patient, command))
+        let query = match self.patient_of(command.patient.clone()).and_then(|patient| query(patient, command))
         {
             Ok(query) => query,
             Err(refused) => return actions.push(error(now, correlation_id, refused)),
         };
-        match self.wait_for(
-            context,
-            correlation_id,
-            Wanted::History {
-                patient: query.patient.clone(),
-            },
-        ) {
+        match self.wait_for(context, correlation_id, Wanted::History { patient: query.patient.clone() }) {
             Ok(request) => actions.push(Action::LoadHistory(request, query)),
             Err(refusal) => refuse(now, refusal, actions),
         }
@@ -235,12 +198,7 @@ pub(super) fn denied(
     refused: Refused,
 ) -> Action {
     let Refused { code, message, .. } = refused;
-    let denied = server::SubscriptionDenied {
-        topic,
-        code,
-        message,
-        retry: code.retry(),
-    };
+    let denied = server::SubscriptionDenied { topic, code, message, retry: code.retry() };
     reply(now, correlation_id, ServerMessage::SubscriptionDenied(denied))
 }
 
@@ -259,17 +217,10 @@ fn accept(command: HealthUpdate, now: Now) -> Result<Vec<Measurement>, Refused> 
             .map(|(index, input)| check(input, &|| format!("batch[{index}]")))
             .collect(),
         (None, Some(batch)) => {
-            let message = format!(
-                "must hold 1 to {MAX_BATCH} measurements, and this holds {}",
-                batch.len()
-            );
+            let message = format!("must hold 1 to {MAX_BATCH} measurements, and this holds {}", batch.len());
             Err(Refused::field(ErrorCode::InvalidField, "batch", message))
         }
-        _ => Err(Refused::field(
-            ErrorCode::InvalidField,
-            "data",
-            "send exactly one of data and batch",
-        )),
+        _ => Err(Refused::field(ErrorCode::InvalidField, "data", "send exactly one of data and batch")),
     }
 }
 
@@ -283,12 +234,5 @@ fn query(patient: UserId, command: GetHealthData) -> Result<HistoryQuery, Refuse
         return Err(Refused::field(ErrorCode::InvalidField, "limit", message));
     }
     let GetHealthData { from, to, cursor, .. } = command;
-    Ok(HistoryQuery {
-        patient,
-        metric,
-        from,
-        to,
-        limit,
-        cursor,
-    })
+    Ok(HistoryQuery { patient, metric, from, to, limit, cursor })
 }

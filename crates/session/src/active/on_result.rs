@@ -32,10 +32,8 @@ impl Active {
                 self.set_deadline(&context.options, now);
             }
             Ok(_) => {
-                let refused = Refused::new(
-                    ErrorCode::AlreadyAuthenticated,
-                    "this connection belongs to another user",
-                );
+                let refused =
+                    Refused::new(ErrorCode::AlreadyAuthenticated, "this connection belongs to another user");
                 actions.push(error(now, correlation_id, refused));
             }
             Err(refused) => actions.push(error(now, correlation_id, refused)),
@@ -49,11 +47,8 @@ impl Active {
         result: Result<OpenedTopic, Refused>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending {
-            correlation_id,
-            wanted: Wanted::Topic { topic, since },
-            ..
-        }) = self.answered(request)
+        let Some(Pending { correlation_id, wanted: Wanted::Topic { topic, since }, .. }) =
+            self.answered(request)
         else {
             return;
         };
@@ -63,11 +58,7 @@ impl Active {
                 if !self.topics.contains(&topic) {
                     self.topics.push(topic.clone());
                 }
-                actions.push(reply(
-                    now,
-                    correlation_id,
-                    ServerMessage::SubscriptionSuccess(started.reply),
-                ));
+                actions.push(reply(now, correlation_id, ServerMessage::SubscriptionSuccess(started.reply)));
                 actions.push(Action::StartDelivery(topic, started.after));
             }
             Err(refused) => actions.push(denied(now, correlation_id, topic.to_string(), refused)),
@@ -81,11 +72,8 @@ impl Active {
         result: Result<Vec<MeasurementReceipt>, Refused>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending {
-            correlation_id,
-            wanted: Wanted::Receipts { patient },
-            ..
-        }) = self.answered(request)
+        let Some(Pending { correlation_id, wanted: Wanted::Receipts { patient }, .. }) =
+            self.answered(request)
         else {
             return;
         };
@@ -105,24 +93,14 @@ impl Active {
         result: Result<Found, Refused>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending {
-            correlation_id,
-            wanted: Wanted::History { patient },
-            ..
-        }) = self.answered(request)
+        let Some(Pending { correlation_id, wanted: Wanted::History { patient }, .. }) =
+            self.answered(request)
         else {
             return;
         };
         actions.push(match result {
-            Ok(Found {
-                measurements,
-                next_cursor,
-            }) => {
-                let page = HealthDataResponse {
-                    patient,
-                    measurements,
-                    next_cursor,
-                };
+            Ok(Found { measurements, next_cursor }) => {
+                let page = HealthDataResponse { patient, measurements, next_cursor };
                 reply(now, correlation_id, ServerMessage::HealthDataResponse(page))
             }
             Err(refused) => error(now, correlation_id, refused),

@@ -17,23 +17,14 @@ impl Active {
         if now.time >= self.expires_at {
             let code = ErrorCode::TokenExpired;
             let message = "the token has ended: connect again with a fresh one".to_owned();
-            let failed = server::AuthenticationFailed {
-                code,
-                message,
-                retry: code.retry(),
-            };
+            let failed = server::AuthenticationFailed { code, message, retry: code.retry() };
             actions.push(reply(now, None, ServerMessage::AuthenticationFailed(failed)));
-            actions.push(Action::Close(
-                CloseCode::AuthenticationFailed,
-                "the token has ended",
-            ));
+            actions.push(Action::Close(CloseCode::AuthenticationFailed, "the token has ended"));
             return;
         }
         if now.instant >= self.last_received + options.idle_timeout {
-            actions.push(Action::Close(
-                CloseCode::IdleTimeout,
-                "nothing came for longer than the idle limit",
-            ));
+            actions
+                .push(Action::Close(CloseCode::IdleTimeout, "nothing came for longer than the idle limit"));
             return;
         }
         if now.instant >= self.next_heartbeat {
@@ -47,9 +38,6 @@ impl Active {
         let left = u64::try_from(self.expires_at.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon.
         let token_end = now.instant + Duration::from_millis(left + 1).min(Duration::from_hours(24));
-        self.deadline = self
-            .next_heartbeat
-            .min(self.last_received + options.idle_timeout)
-            .min(token_end);
+        self.deadline = self.next_heartbeat.min(self.last_received + options.idle_timeout).min(token_end);
     }
 }

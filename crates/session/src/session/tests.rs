@@ -15,16 +15,10 @@ use crate::input::{Found, Identity, OpenedTopic, Refused};
 /// Tests read the monotonic clock once, and count from there.
 fn at(seconds: u64) -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an origin to count from; its value is never looked at"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "an origin to count from; its value is never looked at")]
     let start = *START.get_or_init(Instant::now);
     let time: Timestamp = "2026-11-23T07:00:00Z".parse().expect("valid");
-    Now {
-        time: time.plus_millis(seconds as i64 * 1000),
-        instant: start + Duration::from_secs(seconds),
-    }
+    Now { time: time.plus_millis(seconds as i64 * 1000), instant: start + Duration::from_secs(seconds) }
 }
 
 fn user(id: &str, role: Role) -> Identity {
@@ -35,11 +29,7 @@ fn user(id: &str, role: Role) -> Identity {
         device_of: (role == Role::Device).then(|| UserId::new("ana").expect("valid")),
         active: true,
     };
-    Identity {
-        user: Arc::new(user),
-        expires_at: at(7200).time,
-        epoch: epoch(),
-    }
+    Identity { user: Arc::new(user), expires_at: at(7200).time, epoch: epoch() }
 }
 
 fn epoch() -> Epoch {
@@ -47,11 +37,7 @@ fn epoch() -> Epoch {
 }
 
 fn log(oldest: u64, head: u64) -> OpenedTopic {
-    OpenedTopic {
-        epoch: epoch(),
-        oldest: Offset(oldest),
-        head: Offset(head),
-    }
+    OpenedTopic { epoch: epoch(), oldest: Offset(oldest), head: Offset(head) }
 }
 
 /// A session and what it did.
@@ -66,10 +52,7 @@ impl Bench {
         let session_id = SessionId::new("5e55").expect("valid");
         let (session, welcome) =
             Session::open(id("c0"), session_id, Endpoint::Health, Arc::new(options), at(0));
-        Self {
-            session,
-            actions: vec![welcome],
-        }
+        Self { session, actions: vec![welcome] }
     }
 
     fn signed_in(identity: Identity, options: Options) -> Self {
@@ -108,21 +91,13 @@ impl Bench {
     }
 
     fn names(&self) -> Vec<&'static str> {
-        self.messages()
-            .iter()
-            .map(|envelope| envelope.message.name())
-            .collect()
+        self.messages().iter().map(|envelope| envelope.message.name()).collect()
     }
 
     /// The code and field of the one `error` among the actions.
     fn error(&self) -> (ErrorCode, Option<String>) {
         match self.messages().as_slice() {
-            [
-                Envelope {
-                    message: Message::Error(error),
-                    ..
-                },
-            ] => (error.code, error.field.clone()),
+            [Envelope { message: Message::Error(error), .. }] => (error.code, error.field.clone()),
             other => panic!("not one error: {other:?}"),
         }
     }
@@ -152,15 +127,8 @@ fn before_a_token_only_ping_and_authenticate_are_heard() {
 #[test]
 fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
     let mut bench = Bench::new(Options::default());
-    let request = bench
-        .send(r#"{"type":"authenticate","token":"t","correlation_id":"a"}"#)
-        .request();
-    assert!(
-        bench
-            .send(r#"{"type":"subscribe","topic":"health_updates"}"#)
-            .actions
-            .is_empty()
-    );
+    let request = bench.send(r#"{"type":"authenticate","token":"t","correlation_id":"a"}"#).request();
+    assert!(bench.send(r#"{"type":"subscribe","topic":"health_updates"}"#).actions.is_empty());
     bench.input(at(1), Input::Identified(request, Ok(user("ana", Role::Patient))));
     assert_eq!(bench.names(), ["authentication_success"]);
     assert_eq!(
@@ -173,36 +141,20 @@ fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
 
 #[test]
 fn no_more_is_kept_while_a_token_is_checked_than_one_message_may_be_long() {
-    let mut bench = Bench::new(Options {
-        max_message_bytes: 32,
-        ..Options::default()
-    });
+    let mut bench = Bench::new(Options { max_message_bytes: 32, ..Options::default() });
     bench.send(r#"{"type":"authenticate","token":"t"}"#);
     assert!(bench.send(r#"{"type":"ping"}"#).actions.is_empty());
-    assert!(
-        bench.send(r#"{"type":"ping"}  "#).actions.is_empty(),
-        "at the limit"
-    );
-    assert_eq!(
-        bench.send(" ").error().0,
-        ErrorCode::TooManyRequests,
-        "one past it"
-    );
+    assert!(bench.send(r#"{"type":"ping"}  "#).actions.is_empty(), "at the limit");
+    assert_eq!(bench.send(" ").error().0, ErrorCode::TooManyRequests, "one past it");
 }
 
 #[test]
 fn a_bad_token_is_told_why_and_closed_for_good() {
     let mut bench = Bench::new(Options::default());
     let request = bench.send(r#"{"type":"authenticate","token":"t"}"#).request();
-    bench.input(
-        at(1),
-        Input::Identified(request, Err(Refused::new(ErrorCode::TokenExpired, "expired"))),
-    );
+    bench.input(at(1), Input::Identified(request, Err(Refused::new(ErrorCode::TokenExpired, "expired"))));
     assert_eq!(bench.names(), ["authentication_failed"]);
-    assert!(matches!(
-        bench.actions[1],
-        Action::Close(CloseCode::AuthenticationFailed, _)
-    ));
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::AuthenticationFailed, _)));
     assert_eq!(bench.session.state(), State::Disconnected);
     assert!(bench.send(r#"{"type":"ping"}"#).actions.is_empty());
 }
@@ -213,10 +165,7 @@ fn a_token_that_could_not_be_checked_may_come_back() {
     let request = bench.send(r#"{"type":"authenticate","token":"t"}"#).request();
     let refused = Refused::new(ErrorCode::StorageUnavailable, "later");
     bench.input(at(1), Input::Identified(request, Err(refused)));
-    assert!(matches!(
-        bench.actions[1],
-        Action::Close(CloseCode::ServerRestart, _)
-    ));
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::ServerRestart, _)));
 }
 
 #[test]
@@ -225,10 +174,7 @@ fn no_token_in_time_closes() {
     assert_eq!(bench.session.deadline(), Some(at(10).instant));
     assert!(bench.input(at(9), Input::Tick).actions.is_empty());
     bench.input(at(10), Input::Tick);
-    assert!(matches!(
-        bench.actions[..],
-        [Action::Close(CloseCode::AuthenticationTimeout, _)]
-    ));
+    assert!(matches!(bench.actions[..], [Action::Close(CloseCode::AuthenticationTimeout, _)]));
 }
 
 #[test]
@@ -242,28 +188,18 @@ fn a_subscription_replies_before_it_delivers() {
     assert!(matches!(&bench.actions[1], Action::StartDelivery(_, Offset(3))));
     assert_eq!(bench.session.topics().count(), 1);
 
-    let request = bench
-        .send(r#"{"type":"subscribe","topic":"health:ben"}"#)
-        .request();
-    bench.input(
-        at(2),
-        Input::TopicOpened(request, Err(Refused::new(ErrorCode::AccessDenied, "no"))),
-    );
+    let request = bench.send(r#"{"type":"subscribe","topic":"health:ben"}"#).request();
+    bench.input(at(2), Input::TopicOpened(request, Err(Refused::new(ErrorCode::AccessDenied, "no"))));
     assert_eq!(bench.names(), ["subscription_denied"]);
     assert_eq!(bench.session.topics().count(), 1);
 
     assert_eq!(
-        bench
-            .send(r#"{"type":"unsubscribe","topic":"health:ana"}"#)
-            .names(),
+        bench.send(r#"{"type":"unsubscribe","topic":"health:ana"}"#).names(),
         ["unsubscription_success"]
     );
     assert!(matches!(bench.actions[0], Action::StopDelivery(_)));
     assert_eq!(
-        bench
-            .send(r#"{"type":"unsubscribe","topic":"health:ana"}"#)
-            .error()
-            .0,
+        bench.send(r#"{"type":"unsubscribe","topic":"health:ana"}"#).error().0,
         ErrorCode::NotSubscribed
     );
 }
@@ -279,13 +215,7 @@ fn topics_that_cannot_be_heard_here_are_denied() {
 
 #[test]
 fn topics_are_limited() {
-    let mut bench = Bench::signed_in(
-        user("nora", Role::Nurse),
-        Options {
-            topics: 2,
-            ..Options::default()
-        },
-    );
+    let mut bench = Bench::signed_in(user("nora", Role::Nurse), Options { topics: 2, ..Options::default() });
     for (topic, expected) in [("a", true), ("b", true), ("c", false), ("a", true)] {
         bench.send(&format!(r#"{{"type":"subscribe","topic":"health:{topic}"}}"#));
         assert_eq!(bench.names().is_empty(), expected, "{topic}");
@@ -299,22 +229,13 @@ fn topics_are_limited() {
 #[test]
 fn devices_write_their_patient_and_nobody_else() {
     let mut bench = Bench::signed_in(user("watch", Role::Device), Options::default());
-    let request = bench
-        .send(&format!(r#"{{"type":"health_update","data":{MEASURED}}}"#))
-        .request();
-    let receipt = MeasurementReceipt {
-        offset: Offset(1),
-        client_id: None,
-        duplicate: false,
-        flags: Vec::new(),
-    };
+    let request = bench.send(&format!(r#"{{"type":"health_update","data":{MEASURED}}}"#)).request();
+    let receipt =
+        MeasurementReceipt { offset: Offset(1), client_id: None, duplicate: false, flags: Vec::new() };
     bench.input(at(1), Input::Recorded(request, Ok(vec![receipt])));
     assert_eq!(bench.names(), ["acknowledgment"]);
     let foreign = format!(r#"{{"type":"health_update","patient":"ben","data":{MEASURED}}}"#);
-    assert_eq!(
-        bench.send(&foreign).error(),
-        (ErrorCode::AccessDenied, Some("patient".into()))
-    );
+    assert_eq!(bench.send(&foreign).error(), (ErrorCode::AccessDenied, Some("patient".into())));
 
     let mut nurse = Bench::signed_in(user("nora", Role::Nurse), Options::default());
     let written = format!(r#"{{"type":"health_update","patient":"ana","data":{MEASURED}}}"#);
@@ -325,52 +246,28 @@ fn devices_write_their_patient_and_nobody_else() {
 fn the_wrong_measurement_of_a_batch_is_named_and_none_is_stored() {
     let mut bench = Bench::signed_in(user("watch", Role::Device), Options::default());
     let bad = MEASURED.replace("72", "7200");
-    let refused = bench
-        .send(&format!(
-            r#"{{"type":"health_update","batch":[{MEASURED},{bad}]}}"#
-        ))
-        .error();
-    assert_eq!(
-        refused,
-        (ErrorCode::ImplausibleValue, Some("batch[1].value".into()))
-    );
+    let refused = bench.send(&format!(r#"{{"type":"health_update","batch":[{MEASURED},{bad}]}}"#)).error();
+    assert_eq!(refused, (ErrorCode::ImplausibleValue, Some("batch[1].value".into())));
     for wrong in [
         r#"{"type":"health_update"}"#.to_owned(),
         r#"{"type":"health_update","batch":[]}"#.to_owned(),
         format!(r#"{{"type":"health_update","data":{MEASURED},"batch":[{MEASURED}]}}"#),
-        format!(
-            r#"{{"type":"health_update","batch":[{}]}}"#,
-            vec![MEASURED; 1001].join(",")
-        ),
+        format!(r#"{{"type":"health_update","batch":[{}]}}"#, vec![MEASURED; 1001].join(",")),
     ] {
         assert_eq!(bench.send(&wrong).error().0, ErrorCode::InvalidField);
     }
-    let full = format!(
-        r#"{{"type":"health_update","batch":[{}]}}"#,
-        vec![MEASURED; 1000].join(",")
-    );
+    let full = format!(r#"{{"type":"health_update","batch":[{}]}}"#, vec![MEASURED; 1000].join(","));
     bench.send(&full).request();
 }
 
 #[test]
 fn requests_that_wait_are_limited() {
-    let mut bench = Bench::signed_in(
-        user("ana", Role::Patient),
-        Options {
-            pending_requests: 2,
-            ..Options::default()
-        },
-    );
+    let mut bench =
+        Bench::signed_in(user("ana", Role::Patient), Options { pending_requests: 2, ..Options::default() });
     let first = bench.send(r#"{"type":"get_health_data"}"#).request();
     bench.send(r#"{"type":"get_health_data"}"#).request();
-    assert_eq!(
-        bench.send(r#"{"type":"get_health_data"}"#).error().0,
-        ErrorCode::TooManyRequests
-    );
-    let page = Found {
-        measurements: Vec::new(),
-        next_cursor: None,
-    };
+    assert_eq!(bench.send(r#"{"type":"get_health_data"}"#).error().0, ErrorCode::TooManyRequests);
+    let page = Found { measurements: Vec::new(), next_cursor: None };
     bench.input(at(1), Input::HistoryLoaded(first, Ok(page)));
     bench.send(r#"{"type":"get_health_data"}"#).request();
 }
@@ -382,9 +279,7 @@ fn a_page_is_1_to_1000() {
         bench.send(&format!(r#"{{"type":"get_health_data","limit":{limit}}}"#));
         assert_eq!(bench.names().is_empty(), taken, "{limit}");
     }
-    let refused = bench
-        .send(r#"{"type":"get_health_data","metric":"mood"}"#)
-        .error();
+    let refused = bench.send(r#"{"type":"get_health_data","metric":"mood"}"#).error();
     assert_eq!(refused, (ErrorCode::UnknownMetric, Some("metric".into())));
 }
 
@@ -392,64 +287,35 @@ fn a_page_is_1_to_1000() {
 fn heartbeats_come_and_silence_ends() {
     let mut bench = Bench::signed_in(user("ana", Role::Patient), Options::default());
     assert_eq!(bench.session.deadline(), Some(at(30).instant));
-    assert!(matches!(
-        bench.input(at(30), Input::Tick).actions[..],
-        [Action::SendHeartbeat]
-    ));
+    assert!(matches!(bench.input(at(30), Input::Tick).actions[..], [Action::SendHeartbeat]));
     bench.input(at(3600), Input::Received);
-    assert!(matches!(
-        bench.input(at(3601), Input::Tick).actions[..],
-        [Action::SendHeartbeat]
-    ));
+    assert!(matches!(bench.input(at(3601), Input::Tick).actions[..], [Action::SendHeartbeat]));
     bench.input(at(3600 + 3600 - 1), Input::Tick);
-    assert!(
-        !bench
-            .actions
-            .iter()
-            .any(|action| matches!(action, Action::Close(..)))
-    );
+    assert!(!bench.actions.iter().any(|action| matches!(action, Action::Close(..))));
 }
 
 #[test]
 fn an_idle_connection_ends_at_its_limit() {
-    let options = Options {
-        idle_timeout: Duration::from_mins(1),
-        ..Options::default()
-    };
+    let options = Options { idle_timeout: Duration::from_mins(1), ..Options::default() };
     let mut bench = Bench::signed_in(user("ana", Role::Patient), options);
     bench.input(at(59), Input::Tick);
     assert!(matches!(bench.actions[..], [Action::SendHeartbeat]));
     bench.input(at(60), Input::Tick);
-    assert!(matches!(
-        bench.actions[..],
-        [Action::Close(CloseCode::IdleTimeout, _)]
-    ));
+    assert!(matches!(bench.actions[..], [Action::Close(CloseCode::IdleTimeout, _)]));
 }
 
 #[test]
 fn a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it() {
-    let options = Options {
-        idle_timeout: Duration::from_secs(1_000_000),
-        ..Options::default()
-    };
+    let options = Options { idle_timeout: Duration::from_secs(1_000_000), ..Options::default() };
     let mut bench = Bench::signed_in(user("ana", Role::Patient), options);
     let request = bench.send(r#"{"type":"authenticate","token":"fresh"}"#).request();
-    let fresh = Identity {
-        expires_at: at(9000).time,
-        ..user("ana", Role::Patient)
-    };
+    let fresh = Identity { expires_at: at(9000).time, ..user("ana", Role::Patient) };
     bench.input(at(1), Input::Identified(request, Ok(fresh)));
     assert_eq!(bench.names(), ["authentication_success"]);
-    assert!(matches!(
-        bench.input(at(7200), Input::Tick).actions[..],
-        [Action::SendHeartbeat]
-    ));
+    assert!(matches!(bench.input(at(7200), Input::Tick).actions[..], [Action::SendHeartbeat]));
     bench.input(at(9000), Input::Tick);
     assert_eq!(bench.names(), ["authentication_failed"]);
-    assert!(matches!(
-        bench.actions[1],
-        Action::Close(CloseCode::AuthenticationFailed, _)
-    ));
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::AuthenticationFailed, _)));
 }
 
 #[test]
@@ -499,14 +365,9 @@ fn command(kind: usize, correlation: u32) -> String {
 fn answer(action: &Action, well: bool) -> Input<'static> {
     let refused = || Refused::new(ErrorCode::AccessDenied, "no");
     match action {
-        Action::Authenticate(id, _) => Input::Identified(
-            *id,
-            if well {
-                Ok(user("ana", Role::Patient))
-            } else {
-                Err(refused())
-            },
-        ),
+        Action::Authenticate(id, _) => {
+            Input::Identified(*id, if well { Ok(user("ana", Role::Patient)) } else { Err(refused()) })
+        }
         Action::OpenTopic(id, _) => {
             Input::TopicOpened(*id, if well { Ok(log(1, 5)) } else { Err(refused()) })
         }
@@ -514,10 +375,7 @@ fn answer(action: &Action, well: bool) -> Input<'static> {
             Input::Recorded(*request, if well { Ok(Vec::new()) } else { Err(refused()) })
         }
         Action::LoadHistory(id, _) => {
-            let page = Found {
-                measurements: Vec::new(),
-                next_cursor: None,
-            };
+            let page = Found { measurements: Vec::new(), next_cursor: None };
             Input::HistoryLoaded(*id, if well { Ok(page) } else { Err(refused()) })
         }
         other => panic!("no request: {other:?}"),

@@ -17,18 +17,13 @@ pub(crate) struct FolderLock {
 impl FolderLock {
     /// Takes the lock of `dir`.
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
-        let unwritable = |source| OpenError::FolderReadOnly {
-            folder: dir.to_owned(),
-            source,
-        };
+        let unwritable = |source| OpenError::FolderReadOnly { folder: dir.to_owned(), source };
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let file = options.open(dir.join(LOCK)).map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-                folder: dir.to_owned(),
-            }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: dir.to_owned() }),
             Err(TryLockError::Error(source)) => Err(unwritable(source)),
         }
     }

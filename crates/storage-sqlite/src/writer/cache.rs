@@ -35,9 +35,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// Asked inside the transaction, when nobody else can write any more.
     pub(crate) fn check(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        let version = conn
-            .prepare_cached("PRAGMA data_version")?
-            .query_row([], |row| row.get(0))?;
+        let version = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) || self.people.len() + self.heads.len() > MAX_REMEMBERED {
             self.clear();
             self.data_version = Some(version);

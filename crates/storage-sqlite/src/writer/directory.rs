@@ -25,23 +25,13 @@ pub(crate) fn add_user(group: &mut Group<'_>, user: &User) -> Result<(), Failure
         (_, None) => {}
     }
     let device_of = user.device_of.as_ref().map(UserId::as_str);
-    let row = params![
-        user.id.as_str(),
-        user.role.as_str(),
-        user.name,
-        device_of,
-        user.active
-    ];
+    let row = params![user.id.as_str(), user.role.as_str(), user.name, device_of, user.active];
     group.conn.prepare_cached(ADD_USER)?.execute(row)?;
     Ok(())
 }
 
 pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool) -> Result<(), Failure> {
-    match group
-        .conn
-        .prepare_cached(SET_ACTIVE)?
-        .execute(params![id.as_str(), active])?
-    {
+    match group.conn.prepare_cached(SET_ACTIVE)?.execute(params![id.as_str(), active])? {
         0 => Err(Error::NotFound("user").into()),
         _ => Ok(()),
     }
@@ -50,16 +40,8 @@ pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool) -> Re
 pub(crate) fn add_care_relation(group: &mut Group<'_>, relation: &CareRelation) -> Result<(), Failure> {
     group.patient(&relation.patient)?;
     group.person(&relation.member)?.ok_or(Error::NotFound("user"))?;
-    let (starts_at, ends_at) = (
-        relation.starts_at.as_micros(),
-        relation.ends_at.map(Timestamp::as_micros),
-    );
-    let row = params![
-        relation.patient.as_str(),
-        relation.member.as_str(),
-        starts_at,
-        ends_at
-    ];
+    let (starts_at, ends_at) = (relation.starts_at.as_micros(), relation.ends_at.map(Timestamp::as_micros));
+    let row = params![relation.patient.as_str(), relation.member.as_str(), starts_at, ends_at];
     group.conn.prepare_cached(ADD_RELATION)?.execute(row)?;
     Ok(())
 }

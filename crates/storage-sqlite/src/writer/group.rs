@@ -47,30 +47,14 @@ pub(crate) struct Written {
 impl<'a> Group<'a> {
     pub(crate) fn new(conn: &'a Connection, cache: &'a mut Cache, clock: &'a dyn Clock) -> Self {
         let recorded_at = RecordedAt::new(clock.now());
-        Self {
-            conn,
-            cache,
-            clock,
-            recorded_at,
-            heads: HashMap::new(),
-            events: Vec::new(),
-            epoch: None,
-        }
+        Self { conn, cache, clock, recorded_at, heads: HashMap::new(), events: Vec::new(), epoch: None }
     }
 
     /// Writes what was put off to the end.
     pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
         self.write_heads()?;
-        let heads = self
-            .heads
-            .into_iter()
-            .map(|(topic, staged)| (topic, staged.head))
-            .collect();
-        Ok(Written {
-            heads,
-            events: self.events,
-            epoch: self.epoch,
-        })
+        let heads = self.heads.into_iter().map(|(topic, staged)| (topic, staged.head)).collect();
+        Ok(Written { heads, events: self.events, epoch: self.epoch })
     }
 
     /// The user with this id.
@@ -80,12 +64,7 @@ impl<'a> Group<'a> {
         }
         let mut statement = self.conn.prepare_cached(PERSON)?;
         let found = statement
-            .query_row([id.as_str()], |row| {
-                Ok(Person {
-                    key: row.get(0)?,
-                    is_patient: row.get(1)?,
-                })
-            })
+            .query_row([id.as_str()], |row| Ok(Person { key: row.get(0)?, is_patient: row.get(1)? }))
             .optional()?;
         if let Some(person) = found {
             self.cache.people.insert(id.clone(), person);
@@ -109,19 +88,13 @@ impl<'a> Group<'a> {
         }
         let name = topic.to_string();
         let found = self.conn.prepare_cached(TOPIC)?.query_row([&name], |row| {
-            Ok(Head {
-                key: row.get(0)?,
-                head: row.get::<_, i64>(1)?.unsigned_abs(),
-            })
+            Ok(Head { key: row.get(0)?, head: row.get::<_, i64>(1)?.unsigned_abs() })
         });
         if let Some(head) = found.optional()? {
             return Ok(head);
         }
         self.conn.prepare_cached(NEW_TOPIC)?.execute([&name])?;
-        Ok(Head {
-            key: self.conn.last_insert_rowid(),
-            head: 0,
-        })
+        Ok(Head { key: self.conn.last_insert_rowid(), head: 0 })
     }
 
     /// Takes the topic's new events, when all of a command is written.

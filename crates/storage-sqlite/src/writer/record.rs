@@ -115,23 +115,11 @@ impl<'a, 'g> Rows<'a, 'g> {
         let payload =
             event_payload(patient, author, measurement, &self.group.recorded_at).map_err(unwritable)?;
         let kind = EventKind::HealthUpdate;
-        let row = params![
-            self.head.key,
-            offset as i64,
-            kind_key(kind),
-            recorded_at,
-            payload.get()
-        ];
+        let row = params![self.head.key, offset as i64, kind_key(kind), recorded_at, payload.get()];
         self.insert_event.execute(row)?;
         self.head.head = offset;
         let (topic, recorded_at) = (self.topic.clone(), self.group.recorded_at.at());
-        self.events.push(Event {
-            topic,
-            offset: Offset(offset),
-            kind,
-            recorded_at,
-            payload,
-        });
+        self.events.push(Event { topic, offset: Offset(offset), kind, recorded_at, payload });
         let flags = measurement.flags();
         Ok(MeasurementReceipt {
             offset: Offset(offset),
@@ -144,18 +132,15 @@ impl<'a, 'g> Rows<'a, 'g> {
     /// The first receipt of a measurement that is there already.
     fn stored_before(&self, client_id: &ClientId) -> rusqlite::Result<MeasurementReceipt> {
         let mut by_name = self.group.conn.prepare_cached(BY_NAME)?;
-        by_name.query_row(
-            params![self.patient.key, self.author.key, client_id.as_str()],
-            |row| {
-                let converted: bool = row.get(1)?;
-                Ok(MeasurementReceipt {
-                    offset: Offset(row.get::<_, i64>(0)?.unsigned_abs()),
-                    client_id: Some(client_id.clone()),
-                    duplicate: true,
-                    flags: converted.then(|| "converted".to_owned()).into_iter().collect(),
-                })
-            },
-        )
+        by_name.query_row(params![self.patient.key, self.author.key, client_id.as_str()], |row| {
+            let converted: bool = row.get(1)?;
+            Ok(MeasurementReceipt {
+                offset: Offset(row.get::<_, i64>(0)?.unsigned_abs()),
+                client_id: Some(client_id.clone()),
+                duplicate: true,
+                flags: converted.then(|| "converted".to_owned()).into_iter().collect(),
+            })
+        })
     }
 }
 
@@ -166,9 +151,7 @@ fn first_answer(
 ) -> Result<Option<Vec<MeasurementReceipt>>, Failure> {
     let mut statement = group.conn.prepare_cached(FIRST_ANSWER)?;
     let found: Option<([u8; 32], String)> = statement
-        .query_row(params![author.key, idempotency.key], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(params![author.key, idempotency.key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match found {
         None => Ok(None),
@@ -188,13 +171,7 @@ fn keep_answer(
 ) -> Result<(), Failure> {
     let receipts = serde_json::to_string(receipts).map_err(unwritable)?;
     let first_used = group.recorded_at.at().as_micros();
-    let row = params![
-        author.key,
-        idempotency.key,
-        idempotency.digest,
-        first_used,
-        receipts
-    ];
+    let row = params![author.key, idempotency.key, idempotency.digest, first_used, receipts];
     group.conn.prepare_cached(KEEP_ANSWER)?.execute(row)?;
     Ok(())
 }

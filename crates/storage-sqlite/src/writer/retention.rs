@@ -31,11 +31,7 @@ pub(crate) fn trim(group: &mut Group<'_>, before: Timestamp, limit: u32) -> Resu
         .conn
         .prepare_cached(OLD_TOPICS)?
         .query_map(params![before.as_micros(), limit], |row| {
-            Ok(Old {
-                topic: row.get(0)?,
-                oldest: row.get(1)?,
-                head: row.get(2)?,
-            })
+            Ok(Old { topic: row.get(0)?, oldest: row.get(1)?, head: row.get(2)? })
         })?
         .collect::<Result<_, _>>()?;
     let mut left = i64::from(limit);
@@ -51,19 +47,11 @@ fn trim_topic(group: &Group<'_>, old: &Old, before: Timestamp, limit: i64) -> ru
     let first_kept = group
         .conn
         .prepare_cached(FIRST_KEPT)?
-        .query_row(params![old.topic, old.oldest, end, before.as_micros()], |row| {
-            row.get(0)
-        })
+        .query_row(params![old.topic, old.oldest, end, before.as_micros()], |row| row.get(0))
         .optional()?
         .unwrap_or(end);
-    group
-        .conn
-        .prepare_cached(FORGET_EVENTS)?
-        .execute(params![old.topic, first_kept])?;
-    group
-        .conn
-        .prepare_cached(SET_OLDEST)?
-        .execute(params![old.topic, first_kept])?;
+    group.conn.prepare_cached(FORGET_EVENTS)?.execute(params![old.topic, first_kept])?;
+    group.conn.prepare_cached(SET_OLDEST)?.execute(params![old.topic, first_kept])?;
     Ok(first_kept - old.oldest)
 }
 
@@ -72,9 +60,6 @@ pub(crate) fn forget_idempotency_keys(
     before: Timestamp,
     limit: u32,
 ) -> Result<u64, Failure> {
-    let forgotten = group
-        .conn
-        .prepare_cached(FORGET_KEYS)?
-        .execute(params![before.as_micros(), limit])?;
+    let forgotten = group.conn.prepare_cached(FORGET_KEYS)?.execute(params![before.as_micros(), limit])?;
     Ok(forgotten as u64)
 }

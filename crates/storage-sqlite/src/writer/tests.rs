@@ -27,24 +27,13 @@ fn recording(values: &[f64]) -> Recording {
         original: None,
     };
     let measurements = values.iter().map(measurement).collect();
-    Recording {
-        patient: patient(),
-        author: patient(),
-        measurements,
-        idempotency: None,
-    }
+    Recording { patient: patient(), author: patient(), measurements, idempotency: None }
 }
 
 async fn open(folder: &TempDir, options: Options) -> Arc<SqliteStore> {
     let store =
         SqliteStore::open(folder.path(), &options, Arc::new(ManualClock::new(start()))).expect("opened");
-    let user = User {
-        id: patient(),
-        role: Role::Patient,
-        name: "P".into(),
-        device_of: None,
-        active: true,
-    };
+    let user = User { id: patient(), role: Role::Patient, name: "P".into(), device_of: None, active: true };
     match store.add_user(user).await {
         Ok(()) | Err(Error::Exists("user")) => store,
         Err(error) => panic!("{error}"),
@@ -84,29 +73,14 @@ async fn one_group(store: &Arc<SqliteStore>, recordings: Vec<Recording>) -> Vec<
 async fn a_command_that_breaks_a_constraint_harms_no_other_of_its_group() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(&folder, Options::default()).await;
-    let stranger = Recording {
-        author: UserId::new("nobody").expect("valid"),
-        ..recording(&[2.0])
-    };
-    let group = vec![
-        recording(&[2.0, 3.0]),
-        recording(&[4.0, f64::NAN]),
-        stranger,
-        recording(&[5.0]),
-    ];
+    let stranger = Recording { author: UserId::new("nobody").expect("valid"), ..recording(&[2.0]) };
+    let group = vec![recording(&[2.0, 3.0]), recording(&[4.0, f64::NAN]), stranger, recording(&[5.0])];
     let answers = one_group(&store, group).await;
     assert_eq!(answers[0], Ok(vec![2, 3]));
-    assert!(
-        matches!(answers[1], Err(Error::Unavailable(_))),
-        "{:?}",
-        answers[1]
-    );
+    assert!(matches!(answers[1], Err(Error::Unavailable(_))), "{:?}", answers[1]);
     assert_eq!(answers[2], Err(Error::NotFound("user")));
     assert_eq!(answers[3], Ok(vec![4]));
-    assert_eq!(
-        store.range(&Topic::health(patient())).await.expect("read").head,
-        Offset(4)
-    );
+    assert_eq!(store.range(&Topic::health(patient())).await.expect("read").head, Offset(4));
     assert_eq!(store.integrity_check().await, Ok(Vec::new()));
 }
 
@@ -125,10 +99,7 @@ async fn a_listener_that_panics_does_not_stop_the_writer() {
 #[tokio::test]
 async fn a_full_disk_is_said_and_harms_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let small = Options {
-        max_pages: Some(120),
-        ..Options::default()
-    };
+    let small = Options { max_pages: Some(120), ..Options::default() };
     let store = open(&folder, small).await;
     let batch = recording(&[60.0; 50]);
     let mut acknowledged = 0;
@@ -147,11 +118,7 @@ async fn a_full_disk_is_said_and_harms_nothing() {
         async move { store.range(&topic).await.expect("read").head.0 }
     };
     assert_eq!(head(&store).await, acknowledged);
-    assert_eq!(
-        store.record(batch.clone()).await,
-        Err(Error::Full),
-        "still full, and still answering"
-    );
+    assert_eq!(store.record(batch.clone()).await, Err(Error::Full), "still full, and still answering");
     assert_eq!(store.integrity_check().await, Ok(Vec::new()));
     // Room returns.
     assert!(store.trim(start().plus_millis(1), 100).await.expect("trimmed") > 0);
@@ -178,8 +145,5 @@ async fn dropping_the_store_finishes_what_waits() {
     }
     drop(store);
     let store = open(&folder, Options::default()).await;
-    assert_eq!(
-        store.range(&Topic::health(patient())).await.expect("read").head,
-        Offset(20)
-    );
+    assert_eq!(store.range(&Topic::health(patient())).await.expect("read").head, Offset(20));
 }

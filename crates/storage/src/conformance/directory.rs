@@ -8,12 +8,7 @@ use crate::Error;
 
 fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
     let starts_at = harness.clock.now();
-    Ok(CareRelation {
-        patient: id(patient)?,
-        member: id(member)?,
-        starts_at,
-        ends_at: None,
-    })
+    Ok(CareRelation { patient: id(patient)?, member: id(member)?, starts_at, ends_at: None })
 }
 
 /// `add_user`, then `user`, for every role.
@@ -21,20 +16,12 @@ pub async fn a_user_is_found_as_it_was_added(harness: Harness) -> Outcome {
     people(&harness).await?;
     for role in Role::ALL {
         let name = format!("one-{role}");
-        let added = if role == Role::Device {
-            device(&name, "p")?
-        } else {
-            user(&name, role)?
-        };
+        let added = if role == Role::Device { device(&name, "p")? } else { user(&name, role)? };
         harness.store()?.add_user(added.clone()).await?;
         assert_eq!(harness.store()?.user(&added.id).await?, Some(added));
     }
     assert_eq!(harness.store()?.user(&id("nobody")?).await?, None);
-    assert_eq!(
-        harness.store()?.user(&id("P")?).await?,
-        None,
-        "ids are case-sensitive"
-    );
+    assert_eq!(harness.store()?.user(&id("P")?).await?, None, "ids are case-sensitive");
     Ok(())
 }
 
@@ -52,10 +39,7 @@ pub async fn a_taken_id_is_refused_and_changes_nothing(harness: Harness) -> Outc
 pub async fn a_device_needs_a_patient(harness: Harness) -> Outcome {
     people(&harness).await?;
     let without = user("w", Role::Device)?;
-    let no_device = User {
-        device_of: Some(id("p")?),
-        ..user("w", Role::Nurse)?
-    };
+    let no_device = User { device_of: Some(id("p")?), ..user("w", Role::Nurse)? };
     let table = [
         (device("w", "nobody")?, "patient"),
         (device("w", "n")?, "patient"),
@@ -63,10 +47,7 @@ pub async fn a_device_needs_a_patient(harness: Harness) -> Outcome {
         (no_device, "device"),
     ];
     for (refused, missing) in table {
-        assert_eq!(
-            harness.store()?.add_user(refused).await,
-            Err(Error::NotFound(missing))
-        );
+        assert_eq!(harness.store()?.add_user(refused).await, Err(Error::NotFound(missing)));
         assert_eq!(harness.store()?.user(&id("w")?).await?, None);
     }
     Ok(())
@@ -91,23 +72,10 @@ pub async fn a_user_is_disabled_and_enabled_again(harness: Harness) -> Outcome {
     let store = harness.store()?;
     for active in [false, false, true] {
         store.set_active(&id("n")?, active).await?;
-        assert_eq!(
-            store.user(&id("n")?).await?,
-            Some(User {
-                active,
-                ..user("n", Role::Nurse)?
-            })
-        );
-        assert_eq!(
-            store.user(&id("p")?).await?,
-            Some(user("p", Role::Patient)?),
-            "no other user is touched"
-        );
+        assert_eq!(store.user(&id("n")?).await?, Some(User { active, ..user("n", Role::Nurse)? }));
+        assert_eq!(store.user(&id("p")?).await?, Some(user("p", Role::Patient)?), "no other user is touched");
     }
-    assert_eq!(
-        store.set_active(&id("nobody")?, false).await,
-        Err(Error::NotFound("user"))
-    );
+    assert_eq!(store.set_active(&id("nobody")?, false).await, Err(Error::NotFound("user")));
     assert_eq!(store.user(&id("nobody")?).await?, None);
     Ok(())
 }
@@ -119,24 +87,13 @@ pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?, None);
     let first = relation(&harness, "p", "n")?;
     let starts_at = first.starts_at.plus_millis(5);
-    let second = CareRelation {
-        starts_at,
-        ends_at: Some(starts_at.plus_millis(1)),
-        ..first.clone()
-    };
+    let second = CareRelation { starts_at, ends_at: Some(starts_at.plus_millis(1)), ..first.clone() };
     for wanted in [&first, &second, &first] {
         store.add_care_relation(wanted.clone()).await?;
-        assert_eq!(
-            store.care_relation(&id("p")?, &id("n")?).await?.as_ref(),
-            Some(wanted)
-        );
+        assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?.as_ref(), Some(wanted));
         assert_eq!(store.care_team(&id("p")?).await?, std::slice::from_ref(wanted));
     }
-    assert_eq!(
-        store.care_relation(&id("n")?, &id("p")?).await?,
-        None,
-        "it has a direction"
-    );
+    assert_eq!(store.care_relation(&id("n")?, &id("p")?).await?, None, "it has a direction");
     assert_eq!(store.care_relation(&id("q")?, &id("n")?).await?, None);
     Ok(())
 }
@@ -144,23 +101,12 @@ pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
 /// Both must exist, and the patient must be one.
 pub async fn a_care_relation_needs_a_patient_and_a_member(harness: Harness) -> Outcome {
     people(&harness).await?;
-    for (patient, member, missing) in [
-        ("nobody", "n", "patient"),
-        ("n", "p", "patient"),
-        ("p", "nobody", "user"),
-    ] {
-        let refused = harness
-            .store()?
-            .add_care_relation(relation(&harness, patient, member)?)
-            .await;
+    for (patient, member, missing) in
+        [("nobody", "n", "patient"), ("n", "p", "patient"), ("p", "nobody", "user")]
+    {
+        let refused = harness.store()?.add_care_relation(relation(&harness, patient, member)?).await;
         assert_eq!(refused, Err(Error::NotFound(missing)), "{patient} and {member}");
-        assert_eq!(
-            harness
-                .store()?
-                .care_relation(&id(patient)?, &id(member)?)
-                .await?,
-            None
-        );
+        assert_eq!(harness.store()?.care_relation(&id(patient)?, &id(member)?).await?, None);
     }
     Ok(())
 }
@@ -171,23 +117,11 @@ pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome 
     let store = harness.store()?;
     store.add_user(user("c", Role::Caregiver)?).await?;
     for (patient, member) in [("q", "n"), ("p", "n"), ("p", "c"), ("p", "q")] {
-        store
-            .add_care_relation(relation(&harness, patient, member)?)
-            .await?;
+        store.add_care_relation(relation(&harness, patient, member)?).await?;
     }
-    let team: Vec<_> = store
-        .care_team(&id("p")?)
-        .await?
-        .into_iter()
-        .map(|r| r.member)
-        .collect();
+    let team: Vec<_> = store.care_team(&id("p")?).await?.into_iter().map(|r| r.member).collect();
     assert_eq!(team, [id("c")?, id("n")?, id("q")?]);
-    let patients: Vec<_> = store
-        .patients_of(&id("n")?)
-        .await?
-        .into_iter()
-        .map(|r| r.patient)
-        .collect();
+    let patients: Vec<_> = store.patients_of(&id("n")?).await?.into_iter().map(|r| r.patient).collect();
     assert_eq!(patients, [id("p")?, id("q")?]);
     assert!(store.care_team(&id("n")?).await?.is_empty());
     assert!(store.patients_of(&id("p")?).await?.is_empty());
@@ -199,24 +133,12 @@ pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome 
 pub async fn the_directory_outlives_a_reopening(mut harness: Harness) -> Outcome {
     people(&harness).await?;
     harness.store()?.set_active(&id("d")?, false).await?;
-    harness
-        .store()?
-        .add_care_relation(relation(&harness, "p", "n")?)
-        .await?;
+    harness.store()?.add_care_relation(relation(&harness, "p", "n")?).await?;
     let before = harness.store()?.users().await?;
     harness.reopen()?;
     assert_eq!(harness.store()?.users().await?, before);
-    assert_eq!(
-        harness.store()?.user(&id("d")?).await?,
-        Some(User {
-            active: false,
-            ..device("d", "p")?
-        })
-    );
-    assert_eq!(
-        harness.store()?.care_team(&id("p")?).await?,
-        [relation(&harness, "p", "n")?]
-    );
+    assert_eq!(harness.store()?.user(&id("d")?).await?, Some(User { active: false, ..device("d", "p")? }));
+    assert_eq!(harness.store()?.care_team(&id("p")?).await?, [relation(&harness, "p", "n")?]);
     let taken = harness.store()?.add_user(user("p", Role::Patient)?).await;
     assert_eq!(taken, Err(Error::Exists("user")));
     Ok(())

@@ -14,10 +14,7 @@ async fn heard(
     heard: &std::sync::mpsc::Receiver<Event>,
 ) -> Result<Vec<(String, u64)>, Failed> {
     harness.store()?.check_writable().await?;
-    Ok(heard
-        .try_iter()
-        .map(|event| (event.topic.to_string(), event.offset.0))
-        .collect())
+    Ok(heard.try_iter().map(|event| (event.topic.to_string(), event.offset.0)).collect())
 }
 
 fn of(topic: &str, offsets: std::ops::RangeInclusive<u64>) -> Vec<(String, u64)> {
@@ -37,17 +34,10 @@ pub async fn hears_each_event_once_in_order(harness: Harness) -> Outcome {
     let told: Vec<_> = events.try_iter().collect();
     let logged = harness.store()?.read_after(&health("p")?, Offset(3), 10).await?;
     assert_eq!(told.len(), 2);
-    let (told, logged) = (
-        told.last().ok_or("nothing told")?,
-        logged.last().ok_or("nothing logged")?,
-    );
+    let (told, logged) = (told.last().ok_or("nothing told")?, logged.last().ok_or("nothing logged")?);
     assert_eq!((&told.topic, told.offset), (&logged.topic, logged.offset));
     assert_eq!((told.kind, told.recorded_at), (logged.kind, logged.recorded_at));
-    assert_eq!(
-        told.payload.get(),
-        logged.payload.get(),
-        "live and replayed events are the same bytes"
-    );
+    assert_eq!(told.payload.get(), logged.payload.get(), "live and replayed events are the same bytes");
     Ok(())
 }
 
@@ -71,22 +61,10 @@ pub async fn hears_nothing_of_duplicates_and_refusals(harness: Harness) -> Outco
     let (listener, events) = teller();
     harness.store()?.set_commit_listener(listener);
     let measurement = named(&harness, "a", 60.0)?;
-    harness
-        .store()?
-        .record(recording("p", "d", vec![measurement.clone()])?)
-        .await?;
+    harness.store()?.record(recording("p", "d", vec![measurement.clone()])?).await?;
     assert_eq!(heard(&harness, &events).await?, of("health:p", 1..=1));
-    harness
-        .store()?
-        .record(recording("p", "d", vec![measurement.clone()])?)
-        .await?;
-    assert!(
-        harness
-            .store()?
-            .record(recording("p", "nobody", vec![measurement])?)
-            .await
-            .is_err()
-    );
+    harness.store()?.record(recording("p", "d", vec![measurement.clone()])?).await?;
+    assert!(harness.store()?.record(recording("p", "nobody", vec![measurement])?).await.is_err());
     assert_eq!(heard(&harness, &events).await?, []);
     Ok(())
 }
@@ -114,9 +92,7 @@ pub async fn order_holds_under_concurrent_recordings(harness: Harness) -> Outcom
                 })
             })
             .collect();
-        writers
-            .into_iter()
-            .try_for_each(|writer| writer.join().map_err(|_| "a writer panicked")?)
+        writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| "a writer panicked")?)
     })?;
     let told = heard(&harness, &events).await?;
     for topic in ["health:p", "health:q"] {

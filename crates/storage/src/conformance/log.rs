@@ -11,18 +11,8 @@ use crate::{EventKind, LogRange};
 pub async fn a_fresh_log_is_empty(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
-    for topic in [
-        health("p")?,
-        health("nobody")?,
-        Topic::new(TopicKind::Chat, id("p")?),
-    ] {
-        assert_eq!(
-            store.range(&topic).await?,
-            LogRange {
-                oldest: Offset(1),
-                head: Offset::START
-            }
-        );
+    for topic in [health("p")?, health("nobody")?, Topic::new(TopicKind::Chat, id("p")?)] {
+        assert_eq!(store.range(&topic).await?, LogRange { oldest: Offset(1), head: Offset::START });
         assert!(store.read_after(&topic, Offset::START, 10).await?.is_empty());
     }
     Ok(())
@@ -40,13 +30,7 @@ pub async fn offsets_are_dense_for_each_topic(harness: Harness) -> Outcome {
     assert_eq!(logged(&harness, "p").await?, given[0]);
     assert_eq!(logged(&harness, "q").await?, given[1]);
     let range = harness.store()?.range(&health("q")?).await?;
-    assert_eq!(
-        range,
-        LogRange {
-            oldest: Offset(1),
-            head: Offset(5)
-        }
-    );
+    assert_eq!(range, LogRange { oldest: Offset(1), head: Offset(5) });
     Ok(())
 }
 
@@ -55,24 +39,12 @@ pub async fn an_event_says_what_was_stored(harness: Harness) -> Outcome {
     people(&harness).await?;
     let measurement = beat(&harness, -5, 61.5);
     let expected = measurement.to_data(&id("p")?, &id("d")?, harness.clock.now());
-    harness
-        .store()?
-        .record(recording("p", "d", vec![measurement])?)
-        .await?;
-    let events = harness
-        .store()?
-        .read_after(&health("p")?, Offset::START, 10)
-        .await?;
+    harness.store()?.record(recording("p", "d", vec![measurement])?).await?;
+    let events = harness.store()?.read_after(&health("p")?, Offset::START, 10).await?;
     let event = events.first().ok_or("no event")?;
     assert_eq!((&event.topic, event.offset), (&health("p")?, Offset(1)));
-    assert_eq!(
-        (event.kind, event.recorded_at),
-        (EventKind::HealthUpdate, harness.clock.now())
-    );
-    assert_eq!(
-        serde_json::from_str::<MeasurementData>(event.payload.get())?,
-        expected
-    );
+    assert_eq!((event.kind, event.recorded_at), (EventKind::HealthUpdate, harness.clock.now()));
+    assert_eq!(serde_json::from_str::<MeasurementData>(event.payload.get())?, expected);
     assert_eq!(events.len(), 1);
     Ok(())
 }
@@ -82,19 +54,10 @@ pub async fn reading_goes_on_after_an_offset_up_to_a_limit(harness: Harness) -> 
     people(&harness).await?;
     beats(&harness, "p", 10).await?;
     beats(&harness, "q", 2).await?;
-    let table: [(u64, u32, &[u64]); 6] = [
-        (0, 3, &[1, 2, 3]),
-        (3, 3, &[4, 5, 6]),
-        (8, 100, &[9, 10]),
-        (10, 5, &[]),
-        (99, 5, &[]),
-        (4, 0, &[]),
-    ];
+    let table: [(u64, u32, &[u64]); 6] =
+        [(0, 3, &[1, 2, 3]), (3, 3, &[4, 5, 6]), (8, 100, &[9, 10]), (10, 5, &[]), (99, 5, &[]), (4, 0, &[])];
     for (after, limit, expected) in table {
-        let events = harness
-            .store()?
-            .read_after(&health("p")?, Offset(after), limit)
-            .await?;
+        let events = harness.store()?.read_after(&health("p")?, Offset(after), limit).await?;
         assert_eq!(
             events.iter().map(|e| e.offset.0).collect::<Vec<_>>(),
             expected,
@@ -109,15 +72,9 @@ pub async fn reading_goes_on_after_an_offset_up_to_a_limit(harness: Harness) -> 
 pub async fn the_log_outlives_a_reopening(mut harness: Harness) -> Outcome {
     people(&harness).await?;
     beats(&harness, "p", 3).await?;
-    let before = harness
-        .store()?
-        .read_after(&health("p")?, Offset::START, 10)
-        .await?;
+    let before = harness.store()?.read_after(&health("p")?, Offset::START, 10).await?;
     harness.reopen()?;
-    let after = harness
-        .store()?
-        .read_after(&health("p")?, Offset::START, 10)
-        .await?;
+    let after = harness.store()?.read_after(&health("p")?, Offset::START, 10).await?;
     let text = |events: &[crate::Event]| -> Vec<String> {
         events.iter().map(|e| e.payload.get().to_owned()).collect()
     };

@@ -13,57 +13,28 @@ use crate::{Error, Idempotency, Recording};
 pub async fn receipts_come_in_order(harness: Harness) -> Outcome {
     people(&harness).await?;
     let mut converted = named(&harness, "b", 62.0)?;
-    converted.original = Some(OriginalQuantity {
-        value: 62.0,
-        unit: "bpm".to_owned(),
-    });
+    converted.original = Some(OriginalQuantity { value: 62.0, unit: "bpm".to_owned() });
     let batch = vec![named(&harness, "a", 60.0)?, beat(&harness, 0, 61.0), converted];
     let receipts = harness.store()?.record(recording("p", "d", batch)?).await?;
     assert_eq!(offsets(&receipts), [1, 2, 3]);
-    let names: Vec<_> = receipts
-        .iter()
-        .map(|r| r.client_id.as_ref().map(ClientId::as_str))
-        .collect();
+    let names: Vec<_> = receipts.iter().map(|r| r.client_id.as_ref().map(ClientId::as_str)).collect();
     assert_eq!(names, [Some("a"), None, Some("b")]);
     assert_eq!(receipts[2].flags, ["converted"]);
     assert!(receipts[0].flags.is_empty() && receipts.iter().all(|receipt| !receipt.duplicate));
-    assert!(
-        harness
-            .store()?
-            .record(recording("p", "d", Vec::new())?)
-            .await?
-            .is_empty()
-    );
+    assert!(harness.store()?.record(recording("p", "d", Vec::new())?).await?.is_empty());
     Ok(())
 }
 
 /// The second of two equal names is a duplicate of the first, and takes no offset.
 pub async fn a_name_used_twice_in_a_batch_is_stored_once(harness: Harness) -> Outcome {
     people(&harness).await?;
-    let batch = vec![
-        named(&harness, "a", 60.0)?,
-        named(&harness, "a", 61.0)?,
-        beat(&harness, 0, 62.0),
-    ];
+    let batch = vec![named(&harness, "a", 60.0)?, named(&harness, "a", 61.0)?, beat(&harness, 0, 62.0)];
     let receipts = harness.store()?.record(recording("p", "d", batch)?).await?;
     assert_eq!(offsets(&receipts), [1, 1, 2]);
-    assert_eq!(
-        receipts
-            .iter()
-            .map(|receipt| receipt.duplicate)
-            .collect::<Vec<_>>(),
-        [false, true, false]
-    );
+    assert_eq!(receipts.iter().map(|receipt| receipt.duplicate).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(logged(&harness, "p").await?, [1, 2]);
     let history = harness.store()?.measurements(everything_of("p")?).await?;
-    assert_eq!(
-        history
-            .measurements
-            .iter()
-            .map(|m| m.data.value)
-            .collect::<Vec<_>>(),
-        [62.0, 60.0]
-    );
+    assert_eq!(history.measurements.iter().map(|m| m.data.value).collect::<Vec<_>>(), [62.0, 60.0]);
     Ok(())
 }
 
@@ -71,17 +42,11 @@ pub async fn a_name_used_twice_in_a_batch_is_stored_once(harness: Harness) -> Ou
 pub async fn a_name_used_before_gets_its_first_receipt(mut harness: Harness) -> Outcome {
     people(&harness).await?;
     let mut first = named(&harness, "a", 60.0)?;
-    first.original = Some(OriginalQuantity {
-        value: 60.0,
-        unit: "bpm".to_owned(),
-    });
+    first.original = Some(OriginalQuantity { value: 60.0, unit: "bpm".to_owned() });
     beats(&harness, "p", 1).await?;
     harness.store()?.record(recording("p", "d", vec![first])?).await?;
     harness.clock.advance_millis(1000);
-    harness
-        .store()?
-        .trim(healthmate_care::Clock::now(harness.clock.as_ref()), 10)
-        .await?;
+    harness.store()?.trim(healthmate_care::Clock::now(harness.clock.as_ref()), 10).await?;
     harness.reopen()?;
     let again = vec![beat(&harness, 0, 70.0), named(&harness, "a", 71.0)?];
     let receipts = harness.store()?.record(recording("p", "d", again)?).await?;
@@ -97,10 +62,7 @@ pub async fn names_belong_to_their_author_and_patient(harness: Harness) -> Outco
     people(&harness).await?;
     for (patient, author, offset) in [("p", "d", 1), ("p", "p", 2), ("q", "d", 1), ("q", "q", 2)] {
         let batch = vec![named(&harness, "a", 60.0)?];
-        let receipts = harness
-            .store()?
-            .record(recording(patient, author, batch)?)
-            .await?;
+        let receipts = harness.store()?.record(recording(patient, author, batch)?).await?;
         assert_eq!(offsets(&receipts), [offset], "{patient} by {author}");
         assert!(!receipts[0].duplicate);
     }
@@ -110,31 +72,16 @@ pub async fn names_belong_to_their_author_and_patient(harness: Harness) -> Outco
 /// Patients must exist and be patients; authors must exist.
 pub async fn unknown_people_are_refused_and_nothing_is_stored(harness: Harness) -> Outcome {
     people(&harness).await?;
-    let table = [
-        ("nobody", "d", "patient"),
-        ("n", "d", "patient"),
-        ("d", "d", "patient"),
-        ("p", "nobody", "user"),
-    ];
+    let table =
+        [("nobody", "d", "patient"), ("n", "d", "patient"), ("d", "d", "patient"), ("p", "nobody", "user")];
     for (patient, author, missing) in table {
         let batch = vec![beat(&harness, 0, 60.0), beat(&harness, 1, 61.0)];
         let refused = harness.store()?.record(recording(patient, author, batch)?).await;
         assert_eq!(refused, Err(Error::NotFound(missing)), "{patient} by {author}");
         assert_eq!(harness.store()?.range(&health(patient)?).await?.head.0, 0);
-        assert!(
-            harness
-                .store()?
-                .measurements(everything_of(patient)?)
-                .await?
-                .measurements
-                .is_empty()
-        );
+        assert!(harness.store()?.measurements(everything_of(patient)?).await?.measurements.is_empty());
     }
-    assert_eq!(
-        offsets(&beats(&harness, "p", 1).await?),
-        [1],
-        "no offset was used up"
-    );
+    assert_eq!(offsets(&beats(&harness, "p", 1).await?), [1], "no offset was used up");
     Ok(())
 }
 
@@ -142,38 +89,15 @@ pub async fn unknown_people_are_refused_and_nothing_is_stored(harness: Harness) 
 pub async fn a_conflict_stores_nothing_of_the_batch(harness: Harness) -> Outcome {
     people(&harness).await?;
     let keyed = |digest, batch| -> Result<Recording, super::Failed> {
-        let idempotency = Some(Idempotency {
-            key: "k".to_owned(),
-            digest: [digest; 32],
-        });
-        Ok(Recording {
-            idempotency,
-            ..recording("p", "d", batch)?
-        })
+        let idempotency = Some(Idempotency { key: "k".to_owned(), digest: [digest; 32] });
+        Ok(Recording { idempotency, ..recording("p", "d", batch)? })
     };
-    harness
-        .store()?
-        .record(keyed(1, vec![beat(&harness, 0, 60.0)])?)
-        .await?;
+    harness.store()?.record(keyed(1, vec![beat(&harness, 0, 60.0)])?).await?;
     let batch = vec![beat(&harness, 0, 61.0), named(&harness, "a", 62.0)?];
-    assert_eq!(
-        harness.store()?.record(keyed(2, batch)?).await,
-        Err(Error::IdempotencyConflict)
-    );
+    assert_eq!(harness.store()?.record(keyed(2, batch)?).await, Err(Error::IdempotencyConflict));
     assert_eq!(logged(&harness, "p").await?, [1]);
-    assert_eq!(
-        harness
-            .store()?
-            .measurements(everything_of("p")?)
-            .await?
-            .measurements
-            .len(),
-        1
-    );
-    let receipts = harness
-        .store()?
-        .record(recording("p", "d", vec![named(&harness, "a", 62.0)?])?)
-        .await?;
+    assert_eq!(harness.store()?.measurements(everything_of("p")?).await?.measurements.len(), 1);
+    let receipts = harness.store()?.record(recording("p", "d", vec![named(&harness, "a", 62.0)?])?).await?;
     assert_eq!((offsets(&receipts), receipts[0].duplicate), (vec![2], false));
     Ok(())
 }

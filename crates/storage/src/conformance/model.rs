@@ -73,19 +73,12 @@ struct Model {
 /// With the smallest history found that a store and the model disagree on.
 pub fn run(cases: u32, open: impl Fn() -> Result<Harness, Failed>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(&steps(), |steps| {
         let history = async {
             let mut harness = open()?;
             people(&harness).await?;
-            let mut models: [Model; 2] = std::array::from_fn(|_| Model {
-                oldest: 1,
-                ..Model::default()
-            });
+            let mut models: [Model; 2] = std::array::from_fn(|_| Model { oldest: 1, ..Model::default() });
             for step in steps {
                 take(&mut harness, &mut models, step).await?;
             }
@@ -95,9 +88,7 @@ pub fn run(cases: u32, open: impl Fn() -> Result<Harness, Failed>) -> Outcome {
             }
             Ok::<_, Failed>(())
         };
-        runtime
-            .block_on(history)
-            .map_err(|failed| TestCaseError::fail(failed.to_string()))
+        runtime.block_on(history).map_err(|failed| TestCaseError::fail(failed.to_string()))
     })?;
     Ok(())
 }
@@ -124,10 +115,7 @@ async fn record(harness: &Harness, patient: &str, model: &mut Model, batch: &[(O
     for (name, second) in batch {
         let client_id = name.map(|name| ClientId::new(&name.to_string())).transpose()?;
         let value = (model.state.len() + measurements.len()) as f64;
-        measurements.push(Measurement {
-            client_id,
-            ..beat(harness, *second, value)
-        });
+        measurements.push(Measurement { client_id, ..beat(harness, *second, value) });
     }
     let recording = recording(patient, patient, measurements.clone())?;
     let (id, now) = (recording.patient.clone(), harness.clock.now());
@@ -136,14 +124,9 @@ async fn record(harness: &Harness, patient: &str, model: &mut Model, batch: &[(O
     for (((name, _), measurement), receipt) in batch.iter().zip(measurements).zip(receipts) {
         let next = model.state.len() as u64 + 1;
         let first = name.and_then(|name| model.names.get(&name).copied());
-        assert_eq!(
-            (receipt.offset.0, receipt.duplicate),
-            (first.unwrap_or(next), first.is_some())
-        );
+        assert_eq!((receipt.offset.0, receipt.duplicate), (first.unwrap_or(next), first.is_some()));
         if first.is_none() {
-            model
-                .state
-                .insert(next, serde_json::to_string(&measurement.to_data(&id, &id, now))?);
+            model.state.insert(next, serde_json::to_string(&measurement.to_data(&id, &id, now))?);
             model.stored_at.push(now.as_micros());
             model.names.extend(name.map(|name| (name, next)));
         }
@@ -158,14 +141,9 @@ async fn trim(harness: &Harness, models: &mut [Model; 2], age_millis: i64, limit
     let (mut old, mut gone) = (0, 0);
     for (patient, model) in PATIENTS.into_iter().zip(models) {
         let kept = model.stored_at.iter().skip(usize::try_from(model.oldest - 1)?);
-        let old_here = kept
-            .take_while(|stored_at| **stored_at < before.as_micros())
-            .count() as u64;
+        let old_here = kept.take_while(|stored_at| **stored_at < before.as_micros()).count() as u64;
         let LogRange { oldest, .. } = harness.store()?.range(&health(patient)?).await?;
-        assert!(
-            (model.oldest..=model.oldest + old_here).contains(&oldest.0),
-            "only what is old may go"
-        );
+        assert!((model.oldest..=model.oldest + old_here).contains(&oldest.0), "only what is old may go");
         gone += oldest.0 - model.oldest;
         old += old_here;
         model.oldest = oldest.0;
@@ -183,16 +161,11 @@ async fn catch_up(harness: &Harness, patient: &str, model: &mut Model, page: u32
         model.watched = head.0;
     }
     loop {
-        let events = harness
-            .store()?
-            .read_after(&topic, Offset(model.watched), page)
-            .await?;
+        let events = harness.store()?.read_after(&topic, Offset(model.watched), page).await?;
         for event in &events {
             assert_eq!(event.offset.0, model.watched + 1, "no hole, no repeat");
             model.watched = event.offset.0;
-            model
-                .watcher
-                .insert(event.offset.0, event.payload.get().to_owned());
+            model.watcher.insert(event.offset.0, event.payload.get().to_owned());
         }
         if events.len() < page as usize {
             return Ok(());
@@ -204,11 +177,7 @@ async fn history(harness: &Harness, patient: &str, limit: u32) -> Result<State, 
     let mut state = State::new();
     let mut after = None;
     loop {
-        let query = MeasurementQuery {
-            limit,
-            after,
-            ..everything_of(patient)?
-        };
+        let query = MeasurementQuery { limit, after, ..everything_of(patient)? };
         let page = harness.store()?.measurements(query).await?;
         for measurement in page.measurements {
             let data: &MeasurementData = &measurement.data;
@@ -224,10 +193,7 @@ async fn history(harness: &Harness, patient: &str, limit: u32) -> Result<State, 
 
 async fn agree(harness: &Harness, patient: &str, model: &Model) -> Outcome {
     let range = harness.store()?.range(&health(patient)?).await?;
-    assert_eq!(
-        (range.oldest.0, range.head.0),
-        (model.oldest, model.state.len() as u64)
-    );
+    assert_eq!((range.oldest.0, range.head.0), (model.oldest, model.state.len() as u64));
     let fresh = history(harness, patient, MAX_PAGE).await?;
     assert!(fresh == model.state, "the history is not what was acknowledged");
     assert!(model.watcher == fresh, "stale state + events is not fresh state");

@@ -9,11 +9,7 @@ use crate::{Cursor, MeasurementQuery};
 
 async fn values(harness: &Harness, query: MeasurementQuery) -> Result<Vec<f64>, Failed> {
     let page = harness.store()?.measurements(query).await?;
-    Ok(page
-        .measurements
-        .iter()
-        .map(|measurement| measurement.data.value)
-        .collect())
+    Ok(page.measurements.iter().map(|measurement| measurement.data.value).collect())
 }
 
 /// No measurements, and no further page.
@@ -31,14 +27,9 @@ pub async fn a_history_is_empty_for_strangers(harness: Harness) -> Outcome {
 pub async fn newest_taken_comes_first(harness: Harness) -> Outcome {
     people(&harness).await?;
     let batch = [(0, 1.0), (-10, 2.0), (5, 3.0), (0, 4.0), (-10, 5.0)];
-    let batch = batch
-        .map(|(second, value)| beat(&harness, second, value))
-        .to_vec();
+    let batch = batch.map(|(second, value)| beat(&harness, second, value)).to_vec();
     harness.store()?.record(recording("p", "d", batch)?).await?;
-    assert_eq!(
-        values(&harness, everything_of("p")?).await?,
-        [3.0, 4.0, 1.0, 5.0, 2.0]
-    );
+    assert_eq!(values(&harness, everything_of("p")?).await?, [3.0, 4.0, 1.0, 5.0, 2.0]);
     Ok(())
 }
 
@@ -48,11 +39,7 @@ pub async fn every_field_comes_back(mut harness: Harness) -> Outcome {
     let now = harness.clock.now();
     let mut batch: Vec<Measurement> = Metric::ALL
         .into_iter()
-        .map(|metric| Measurement {
-            metric,
-            value: metric.plausible().0 + 0.1,
-            ..beat(&harness, 0, 0.0)
-        })
+        .map(|metric| Measurement { metric, value: metric.plausible().0 + 0.1, ..beat(&harness, 0, 0.0) })
         .collect();
     batch.push(Measurement {
         metric: Metric::Glucose,
@@ -60,26 +47,16 @@ pub async fn every_field_comes_back(mut harness: Harness) -> Outcome {
         taken_at: "1999-12-31T23:59:59.999999Z".parse()?,
         client_id: Some(ClientId::new("a 'quoted' \"name\"")?),
         device: Some("CGM «7»; DROP TABLE".to_owned()),
-        original: Some(OriginalQuantity {
-            value: 5.5,
-            unit: "mmol/L".to_owned(),
-        }),
+        original: Some(OriginalQuantity { value: 5.5, unit: "mmol/L".to_owned() }),
     });
-    harness
-        .store()?
-        .record(recording("p", "d", batch.clone())?)
-        .await?;
+    harness.store()?.record(recording("p", "d", batch.clone())?).await?;
     let (patient, author) = (id("p")?, id("d")?);
     for _ in 0..2 {
         let page = harness.store()?.measurements(everything_of("p")?).await?;
         assert_eq!(page.measurements.len(), batch.len());
         for read in page.measurements {
             let sent = &batch[usize::try_from(read.offset.0 - 1)?];
-            assert!(
-                read.data == sent.to_data(&patient, &author, now),
-                "a field of {} changed",
-                sent.metric
-            );
+            assert!(read.data == sent.to_data(&patient, &author, now), "a field of {} changed", sent.metric);
         }
         harness.reopen()?;
     }
@@ -97,11 +74,7 @@ pub async fn pages_join_without_hole_or_repeat(harness: Harness) -> Outcome {
         loop {
             let page = harness
                 .store()?
-                .measurements(MeasurementQuery {
-                    limit,
-                    after,
-                    ..everything_of("p")?
-                })
+                .measurements(MeasurementQuery { limit, after, ..everything_of("p")? })
                 .await?;
             assert!(page.measurements.len() <= limit as usize);
             read.extend(page.measurements.iter().map(|m| m.data.value));
@@ -115,11 +88,7 @@ pub async fn pages_join_without_hole_or_repeat(harness: Harness) -> Outcome {
         }
         let old: Vec<_> = read.iter().copied().filter(|value| *value < 999.0).collect();
         assert_eq!(old, all, "limit {limit}");
-        assert_eq!(
-            pages,
-            read.len().div_ceil(limit as usize),
-            "no empty last page at limit {limit}"
-        );
+        assert_eq!(pages, read.len().div_ceil(limit as usize), "no empty last page at limit {limit}");
     }
     Ok(())
 }
@@ -148,77 +117,28 @@ pub async fn filters_hold_at_their_limits(harness: Harness) -> Outcome {
         (Some(Metric::Glucose), None, None, &[]),
     ];
     for (metric, from, to, expected) in table {
-        let query = MeasurementQuery {
-            metric,
-            from,
-            to,
-            ..everything_of("p")?
-        };
-        assert_eq!(
-            values(&harness, query).await?,
-            expected,
-            "{metric:?} {from:?} {to:?}"
-        );
+        let query = MeasurementQuery { metric, from, to, ..everything_of("p")? };
+        assert_eq!(values(&harness, query).await?, expected, "{metric:?} {from:?} {to:?}");
     }
-    let after = Some(Cursor {
-        taken_at: now.plus_millis(4000),
-        offset: Offset(5),
-    });
-    let query = MeasurementQuery {
-        after,
-        metric: steps,
-        from: at(1),
-        to: at(9),
-        ..everything_of("p")?
-    };
-    assert_eq!(
-        values(&harness, query).await?,
-        [2.0],
-        "the cursor and the filters hold together"
-    );
-    let query = MeasurementQuery {
-        after,
-        to: at(3),
-        ..everything_of("p")?
-    };
-    assert_eq!(
-        values(&harness, query).await?,
-        [2.0, 1.0, 0.0],
-        "the narrower of the two ends holds"
-    );
+    let after = Some(Cursor { taken_at: now.plus_millis(4000), offset: Offset(5) });
+    let query = MeasurementQuery { after, metric: steps, from: at(1), to: at(9), ..everything_of("p")? };
+    assert_eq!(values(&harness, query).await?, [2.0], "the cursor and the filters hold together");
+    let query = MeasurementQuery { after, to: at(3), ..everything_of("p")? };
+    assert_eq!(values(&harness, query).await?, [2.0, 1.0, 0.0], "the narrower of the two ends holds");
     Ok(())
 }
 
 /// A cursor survives its text.
 pub async fn a_cursor_is_its_text(harness: Harness) -> Outcome {
     people(&harness).await?;
-    let batch = vec![
-        beat(&harness, -4_000_000_000, 1.0),
-        beat(&harness, -4_000_000_000, 2.0),
-    ];
+    let batch = vec![beat(&harness, -4_000_000_000, 1.0), beat(&harness, -4_000_000_000, 2.0)];
     harness.store()?.record(recording("p", "d", batch)?).await?;
-    let page = harness
-        .store()?
-        .measurements(MeasurementQuery {
-            limit: 1,
-            ..everything_of("p")?
-        })
-        .await?;
+    let page = harness.store()?.measurements(MeasurementQuery { limit: 1, ..everything_of("p")? }).await?;
     let next = page.next.ok_or("there is a second page")?;
     assert!(next.taken_at.as_micros() < 0, "before 1970");
     let read: Cursor = next.to_string().parse()?;
     assert_eq!(read, next);
-    assert_eq!(
-        values(
-            &harness,
-            MeasurementQuery {
-                after: Some(read),
-                ..everything_of("p")?
-            }
-        )
-        .await?,
-        [1.0]
-    );
+    assert_eq!(values(&harness, MeasurementQuery { after: Some(read), ..everything_of("p")? }).await?, [1.0]);
     for text in ["", ".", "1", "1.", ".1", "1.-1", "a.1", "1.1.1"] {
         assert!(text.parse::<Cursor>().is_err(), "{text:?} was taken");
     }

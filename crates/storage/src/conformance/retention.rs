@@ -21,19 +21,12 @@ pub async fn trim_forgets_what_is_old_and_keeps_heads_and_history(mut harness: H
     let before = harness.clock.now();
     beats(&harness, "p", 2).await?;
     assert_eq!(harness.store()?.trim(before, 100).await?, 4);
-    assert_eq!(
-        harness.store()?.trim(before, 100).await?,
-        0,
-        "what is gone is not forgotten twice"
-    );
+    assert_eq!(harness.store()?.trim(before, 100).await?, 0, "what is gone is not forgotten twice");
     for _ in 0..2 {
         assert_eq!(range(&harness, "p").await?, (4, 5));
         assert_eq!(range(&harness, "q").await?, (2, 1));
         let events = harness.store()?.read_after(&health("p")?, Offset(1), 10).await?;
-        assert_eq!(
-            events.iter().map(|event| event.offset.0).collect::<Vec<_>>(),
-            [4, 5]
-        );
+        assert_eq!(events.iter().map(|event| event.offset.0).collect::<Vec<_>>(), [4, 5]);
         let history = harness.store()?.measurements(everything_of("p")?).await?;
         assert_eq!(history.measurements.len(), 5);
         harness.reopen()?;
@@ -51,11 +44,7 @@ pub async fn trim_stops_at_its_limit_and_goes_on(harness: Harness) -> Outcome {
     for (limit, expected) in [(0, 0), (2, 2), (4, 4), (100, 2)] {
         assert_eq!(harness.store()?.trim(now, limit).await?, expected);
         let kept = logged(&harness, "p").await?;
-        assert_eq!(
-            kept,
-            (6 - kept.len() as u64..=5).collect::<Vec<_>>(),
-            "the oldest go first"
-        );
+        assert_eq!(kept, (6 - kept.len() as u64..=5).collect::<Vec<_>>(), "the oldest go first");
     }
     assert_eq!(range(&harness, "p").await?, (6, 5));
     assert_eq!(range(&harness, "q").await?, (4, 3));

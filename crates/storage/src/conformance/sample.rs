@@ -18,20 +18,11 @@ pub(super) fn health(patient: &str) -> Result<Topic, Failed> {
 }
 
 pub(super) fn user(name: &str, role: Role) -> Result<User, Failed> {
-    Ok(User {
-        id: id(name)?,
-        role,
-        name: format!("{name} «{role}»"),
-        device_of: None,
-        active: true,
-    })
+    Ok(User { id: id(name)?, role, name: format!("{name} «{role}»"), device_of: None, active: true })
 }
 
 pub(super) fn device(name: &str, patient: &str) -> Result<User, Failed> {
-    Ok(User {
-        device_of: Some(id(patient)?),
-        ..user(name, Role::Device)?
-    })
+    Ok(User { device_of: Some(id(patient)?), ..user(name, Role::Device)? })
 }
 
 /// Adds the patients `p` and `q`, the device `d` of `p`, and the nurse `n`.
@@ -57,10 +48,7 @@ pub(super) fn beat(harness: &Harness, second: i64, value: f64) -> Measurement {
 }
 
 pub(super) fn named(harness: &Harness, name: &str, value: f64) -> Result<Measurement, Failed> {
-    Ok(Measurement {
-        client_id: Some(ClientId::new(name)?),
-        ..beat(harness, 0, value)
-    })
+    Ok(Measurement { client_id: Some(ClientId::new(name)?), ..beat(harness, 0, value) })
 }
 
 pub(super) fn recording(
@@ -68,12 +56,7 @@ pub(super) fn recording(
     author: &str,
     measurements: Vec<Measurement>,
 ) -> Result<Recording, Failed> {
-    Ok(Recording {
-        patient: id(patient)?,
-        author: id(author)?,
-        measurements,
-        idempotency: None,
-    })
+    Ok(Recording { patient: id(patient)?, author: id(author)?, measurements, idempotency: None })
 }
 
 /// Records `count` heart rates of `patient`, taken now.
@@ -83,10 +66,7 @@ pub(super) async fn beats(
     count: usize,
 ) -> Result<Vec<MeasurementReceipt>, Failed> {
     let measurements = (0..count).map(|n| beat(harness, 0, 60.0 + n as f64)).collect();
-    Ok(harness
-        .store()?
-        .record(recording(patient, patient, measurements)?)
-        .await?)
+    Ok(harness.store()?.record(recording(patient, patient, measurements)?).await?)
 }
 
 pub(super) fn offsets(receipts: &[MeasurementReceipt]) -> Vec<u64> {
@@ -95,10 +75,7 @@ pub(super) fn offsets(receipts: &[MeasurementReceipt]) -> Vec<u64> {
 
 /// The offsets of the topic's log, from the oldest on.
 pub(super) async fn logged(harness: &Harness, patient: &str) -> Result<Vec<u64>, Failed> {
-    let events = harness
-        .store()?
-        .read_after(&health(patient)?, Offset::START, u32::MAX)
-        .await?;
+    let events = harness.store()?.read_after(&health(patient)?, Offset::START, u32::MAX).await?;
     Ok(events.iter().map(|event| event.offset.0).collect())
 }
 

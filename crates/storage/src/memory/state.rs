@@ -31,10 +31,7 @@ struct Log {
 
 impl Log {
     fn range(&self) -> LogRange {
-        LogRange {
-            oldest: Offset(self.head - self.events.len() as u64 + 1),
-            head: Offset(self.head),
-        }
+        LogRange { oldest: Offset(self.head - self.events.len() as u64 + 1), head: Offset(self.head) }
     }
 }
 
@@ -59,22 +56,12 @@ impl State {
     }
 
     pub(super) fn range(&self, topic: &Topic) -> LogRange {
-        self.logs.get(topic).map_or(
-            LogRange {
-                oldest: Offset(1),
-                head: Offset::START,
-            },
-            Log::range,
-        )
+        self.logs.get(topic).map_or(LogRange { oldest: Offset(1), head: Offset::START }, Log::range)
     }
 
     pub(super) fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Vec<Event> {
         let events = self.logs.get(topic).into_iter().flat_map(|log| &log.events);
-        events
-            .filter(|event| event.offset > after)
-            .take(limit as usize)
-            .cloned()
-            .collect()
+        events.filter(|event| event.offset > after).take(limit as usize).cloned().collect()
     }
 
     pub(super) fn trim(&mut self, before: Timestamp, limit: u32) -> u64 {
@@ -103,11 +90,7 @@ impl State {
         }
         let (receipts, events) = self.store(recording, now)?;
         if let Some(Idempotency { key, digest }) = recording.idempotency.clone() {
-            let answer = Answer {
-                digest,
-                receipts: receipts.clone(),
-                first_used: now,
-            };
+            let answer = Answer { digest, receipts: receipts.clone(), first_used: now };
             self.answers.insert((recording.author.clone(), key), answer);
         }
         Ok((receipts, events))
@@ -133,31 +116,18 @@ impl State {
         recording: &Recording,
         now: Timestamp,
     ) -> Result<(Vec<MeasurementReceipt>, Vec<Event>), Error> {
-        let Recording {
-            patient,
-            author,
-            measurements,
-            ..
-        } = recording;
+        let Recording { patient, author, measurements, .. } = recording;
         let recorded_at = RecordedAt::new(now);
-        let payloads = measurements
-            .iter()
-            .map(|m| event_payload(patient, author, m, &recorded_at));
+        let payloads = measurements.iter().map(|m| event_payload(patient, author, m, &recorded_at));
         let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
         let topic = Topic::health(patient.clone());
         let log = self.logs.entry(topic.clone()).or_default();
         let history = self.histories.entry(patient.clone()).or_default();
         let (mut receipts, mut events) = (Vec::with_capacity(measurements.len()), Vec::new());
         for (measurement, payload) in measurements.iter().zip(payloads) {
-            let name = measurement
-                .client_id
-                .clone()
-                .map(|id| (patient.clone(), author.clone(), id));
+            let name = measurement.client_id.clone().map(|id| (patient.clone(), author.clone(), id));
             if let Some(first) = name.as_ref().and_then(|name| self.named.get(name)) {
-                receipts.push(MeasurementReceipt {
-                    duplicate: true,
-                    ..first.clone()
-                });
+                receipts.push(MeasurementReceipt { duplicate: true, ..first.clone() });
                 continue;
             }
             log.head += 1;
@@ -169,18 +139,9 @@ impl State {
                 flags: measurement.flags(),
             };
             let data = measurement.to_data(patient, author, now);
-            history.insert(
-                (measurement.taken_at, offset),
-                RecordedMeasurement { offset, data },
-            );
+            history.insert((measurement.taken_at, offset), RecordedMeasurement { offset, data });
             let kind = EventKind::HealthUpdate;
-            log.events.push_back(Event {
-                topic: topic.clone(),
-                offset,
-                kind,
-                recorded_at: now,
-                payload,
-            });
+            log.events.push_back(Event { topic: topic.clone(), offset, kind, recorded_at: now, payload });
             events.extend(log.events.back().cloned());
             if let Some(name) = name {
                 self.named.insert(name, receipt.clone());
@@ -196,31 +157,20 @@ impl State {
             .filter(|((taken_at, offset), recorded)| {
                 query.from.is_none_or(|from| *taken_at >= from)
                     && query.to.is_none_or(|to| *taken_at < to)
-                    && query
-                        .after
-                        .is_none_or(|after| (*taken_at, *offset) < (after.taken_at, after.offset))
-                    && query
-                        .metric
-                        .is_none_or(|metric| recorded.data.metric == metric.as_str())
+                    && query.after.is_none_or(|after| (*taken_at, *offset) < (after.taken_at, after.offset))
+                    && query.metric.is_none_or(|metric| recorded.data.metric == metric.as_str())
             })
             .map(|(_, recorded)| recorded.clone());
         let measurements: Vec<_> = found.by_ref().take(query.limit as usize).collect();
-        let last = measurements.last().map(|last| Cursor {
-            taken_at: last.data.taken_at,
-            offset: last.offset,
-        });
+        let last =
+            measurements.last().map(|last| Cursor { taken_at: last.data.taken_at, offset: last.offset });
         let next = found.next().and(last);
         MeasurementPage { measurements, next }
     }
 
     pub(super) fn forget_idempotency_keys(&mut self, before: Timestamp, limit: u32) -> u64 {
-        let old = self
-            .answers
-            .iter()
-            .filter(|(_, answer)| answer.first_used < before);
-        let mut old: Vec<_> = old
-            .map(|(key, answer)| (answer.first_used, key.clone()))
-            .collect();
+        let old = self.answers.iter().filter(|(_, answer)| answer.first_used < before);
+        let mut old: Vec<_> = old.map(|(key, answer)| (answer.first_used, key.clone())).collect();
         old.sort();
         old.truncate(limit as usize);
         for (_, key) in &old {
@@ -261,17 +211,12 @@ impl State {
         if !self.users.contains_key(&relation.member) {
             return Err(Error::NotFound("user"));
         }
-        self.care
-            .insert((relation.patient.clone(), relation.member.clone()), relation);
+        self.care.insert((relation.patient.clone(), relation.member.clone()), relation);
         Ok(())
     }
 
     /// By patient, then by member.
     pub(super) fn care_relations(&self, wanted: impl Fn(&CareRelation) -> bool) -> Vec<CareRelation> {
-        self.care
-            .values()
-            .filter(|relation| wanted(relation))
-            .cloned()
-            .collect()
+        self.care.values().filter(|relation| wanted(relation)).cloned().collect()
     }
 }

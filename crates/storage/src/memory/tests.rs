@@ -24,18 +24,11 @@ fn it_agrees_with_the_model() -> Outcome {
 
 /// The names of the functions inside the traits of `source`.
 fn trait_methods(source: &str) -> Vec<&str> {
-    let bodies = source
-        .split("\npub trait ")
-        .skip(1)
-        .filter_map(|rest| rest.split("\n}").next());
+    let bodies = source.split("\npub trait ").skip(1).filter_map(|rest| rest.split("\n}").next());
     let lines = bodies.flat_map(str::lines).map(str::trim_start);
-    let signatures = lines.filter_map(|line| {
-        line.strip_prefix("async fn ")
-            .or_else(|| line.strip_prefix("fn "))
-    });
-    signatures
-        .filter_map(|signature| signature.split('(').next())
-        .collect()
+    let signatures =
+        lines.filter_map(|line| line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")));
+    signatures.filter_map(|signature| signature.split('(').next()).collect()
 }
 
 #[test]
@@ -76,12 +69,8 @@ fn every_public_check_is_on_the_list() {
         ("retention", include_str!("../conformance/retention.rs")),
     ];
     let written = sources.iter().flat_map(|(area, source)| {
-        let checks = source
-            .lines()
-            .filter_map(|line| line.strip_prefix("pub async fn "));
-        checks
-            .filter_map(|check| check.split('(').next())
-            .map(move |name| format!("{area}::{name}"))
+        let checks = source.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+        checks.filter_map(|check| check.split('(').next()).map(move |name| format!("{area}::{name}"))
     });
     let written: std::collections::BTreeSet<_> = written.collect();
     let listed: std::collections::BTreeSet<_> = CHECKS.iter().map(|(name, _)| (*name).to_owned()).collect();

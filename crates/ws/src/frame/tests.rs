@@ -52,26 +52,15 @@ fn a_close_carries_code_and_reason() {
 #[test]
 fn a_close_reason_is_cut_at_a_character_boundary() {
     let exact = "r".repeat(123);
-    assert_eq!(
-        &Frame::close(CloseCode::NORMAL, &exact).as_ref()[4..],
-        exact.as_bytes()
-    );
+    assert_eq!(&Frame::close(CloseCode::NORMAL, &exact).as_ref()[4..], exact.as_bytes());
     // 61 characters of two bytes are 122 bytes; the 62nd would end at 124.
     let long = "é".repeat(80);
-    assert_eq!(
-        &Frame::close(CloseCode::NORMAL, &long).as_ref()[4..],
-        "é".repeat(61).as_bytes()
-    );
+    assert_eq!(&Frame::close(CloseCode::NORMAL, &long).as_ref()[4..], "é".repeat(61).as_bytes());
 }
 
 #[test]
 fn a_code_that_may_not_be_sent_gives_an_empty_close() {
-    for code in [
-        CloseCode::NO_STATUS,
-        CloseCode::ABNORMAL,
-        CloseCode::TLS_HANDSHAKE,
-        CloseCode::new(0),
-    ] {
+    for code in [CloseCode::NO_STATUS, CloseCode::ABNORMAL, CloseCode::TLS_HANDSHAKE, CloseCode::new(0)] {
         assert_eq!(Frame::close(code, "never").as_ref(), b"\x88\x00", "{code}");
     }
 }
@@ -83,11 +72,7 @@ fn a_built_text_frame_equals_a_copied_one_at_every_header_length() {
         for capacity in [0, length, 10 * length] {
             let mut builder = TextFrameBuilder::with_capacity(capacity);
             builder.write_str(&text).unwrap();
-            assert_eq!(
-                builder.finish().unwrap(),
-                Frame::text(&text),
-                "{length} in {capacity}"
-            );
+            assert_eq!(builder.finish().unwrap(), Frame::text(&text), "{length} in {capacity}");
         }
     }
 }
@@ -111,11 +96,7 @@ fn a_payload_that_fits_its_capacity_is_never_moved() {
     builder.write_str(&"x".repeat(200)).unwrap();
     let frame = builder.finish().unwrap();
     for frame in [frame.clone(), frame] {
-        assert_eq!(
-            frame.into_bytes()[4..].as_ptr(),
-            before,
-            "a clone shares the bytes"
-        );
+        assert_eq!(frame.into_bytes()[4..].as_ptr(), before, "a clone shares the bytes");
     }
 }
 
@@ -124,17 +105,8 @@ fn bytes_that_are_no_text_are_refused() {
     let mut builder = TextFrameBuilder::with_capacity(8);
     builder.write_all(b"ok\xFF.").unwrap();
     let error = builder.finish().unwrap_err();
-    assert_eq!(
-        error,
-        NotText {
-            bytes: 4,
-            valid_up_to: 2
-        }
-    );
-    assert_eq!(
-        error.to_string(),
-        "text of 4 bytes is not valid utf-8 after byte 2"
-    );
+    assert_eq!(error, NotText { bytes: 4, valid_up_to: 2 });
+    assert_eq!(error.to_string(), "text of 4 bytes is not valid utf-8 after byte 2");
 }
 
 #[test]
@@ -142,15 +114,9 @@ fn debug_shows_no_payload() {
     let mut builder = TextFrameBuilder::with_capacity(8);
     builder.write_str("pulse 72").unwrap();
     assert_eq!(format!("{builder:?}"), "TextFrameBuilder(8 bytes)");
-    assert_eq!(
-        format!("{:?}", builder.finish().unwrap()),
-        "Frame(text, 10 bytes)"
-    );
+    assert_eq!(format!("{:?}", builder.finish().unwrap()), "Frame(text, 10 bytes)");
     assert_eq!(format!("{:?}", Frame::binary(b"72")), "Frame(binary, 4 bytes)");
     assert_eq!(format!("{:?}", Frame::ping(b"")), "Frame(ping, 2 bytes)");
     assert_eq!(format!("{:?}", Frame::pong(b"")), "Frame(pong, 2 bytes)");
-    assert_eq!(
-        format!("{:?}", Frame::close(CloseCode::NORMAL, "")),
-        "Frame(close, 4 bytes)"
-    );
+    assert_eq!(format!("{:?}", Frame::close(CloseCode::NORMAL, "")), "Frame(close, 4 bytes)");
 }

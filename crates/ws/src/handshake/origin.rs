@@ -21,10 +21,7 @@ pub struct InvalidOrigin(String);
 
 impl Default for OriginPolicy {
     fn default() -> Self {
-        Self {
-            same_origin: true,
-            listed: HashSet::new(),
-        }
+        Self { same_origin: true, listed: HashSet::new() }
     }
 }
 
@@ -40,10 +37,7 @@ impl OriginPolicy {
                 .map(|parsed| parsed.normal())
                 .ok_or_else(|| InvalidOrigin(origin.to_owned()))
         };
-        Ok(Self {
-            same_origin: false,
-            listed: origins.into_iter().map(normal).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { same_origin: false, listed: origins.into_iter().map(normal).collect::<Result<_, _>>()? })
     }
 
     /// The same origin, and these.
@@ -51,10 +45,7 @@ impl OriginPolicy {
     /// # Errors
     /// As [`OriginPolicy::only`].
     pub fn same_and<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Result<Self, InvalidOrigin> {
-        Ok(Self {
-            same_origin: true,
-            ..Self::only(origins)?
-        })
+        Ok(Self { same_origin: true, ..Self::only(origins)? })
     }
 
     /// Whether a request with this `Origin` to this `Host` is admitted; both as the headers have them.
@@ -148,11 +139,7 @@ mod tests {
     #[test]
     fn without_an_origin_it_is_no_browser_and_is_admitted() {
         assert!(OriginPolicy::default().allows(None, Some("example.org")));
-        assert!(
-            OriginPolicy::only(["https://a.example"])
-                .unwrap()
-                .allows(None, None)
-        );
+        assert!(OriginPolicy::only(["https://a.example"]).unwrap().allows(None, None));
     }
 
     #[test]
@@ -204,11 +191,7 @@ mod tests {
             ("https://here.example", false),
             ("null", false),
         ] {
-            assert_eq!(
-                policy.allows(Some(origin), Some("here.example")),
-                expected,
-                "{origin}"
-            );
+            assert_eq!(policy.allows(Some(origin), Some("here.example")), expected, "{origin}");
         }
     }
 
@@ -222,15 +205,9 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_no_origin_is_refused_by_name() {
-        for entry in [
-            "*",
-            "null",
-            "app.example",
-            "https://app.example/",
-            "https://*.example",
-            "https://",
-            "://a",
-        ] {
+        for entry in
+            ["*", "null", "app.example", "https://app.example/", "https://*.example", "https://", "://a"]
+        {
             let error = OriginPolicy::only([entry]).unwrap_err();
             assert!(error.to_string().contains(&format!("`{entry}`")), "{error}");
         }

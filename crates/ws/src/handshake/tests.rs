@@ -23,9 +23,7 @@ fn with(changes: &[(&str, &str)]) -> Request<()> {
     let mut request = example();
     for (name, value) in changes {
         let name: HeaderName = name.parse().unwrap();
-        request
-            .headers_mut()
-            .insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        request.headers_mut().insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     request
 }
@@ -39,10 +37,7 @@ fn the_example_of_the_rfc_gets_its_answer() {
     let handshake = check(example()).unwrap();
     let response = handshake.response(None);
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-    assert_eq!(
-        header(response.headers(), "sec-websocket-accept"),
-        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-    );
+    assert_eq!(header(response.headers(), "sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     assert_eq!(header(response.headers(), "upgrade"), Some("websocket"));
     assert_eq!(header(response.headers(), "connection"), Some("Upgrade"));
     assert_eq!(header(response.headers(), "sec-websocket-protocol"), None);
@@ -58,10 +53,7 @@ fn what_real_clients_send_is_accepted() {
         [("connection", "upgrade"), ("upgrade", "h2c, websocket")],
         [("content-length", "0"), ("origin", "https://app.example")],
         // The last character's four unused bits are not 0.
-        [
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZZ=="),
-            ("accept", "*/*"),
-        ],
+        [("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZZ=="), ("accept", "*/*")],
     ] {
         assert!(check(with(&changes)).is_ok(), "{changes:?}");
     }
@@ -79,10 +71,7 @@ fn each_broken_rule_is_refused_with_its_reason() {
         (&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=")], Refusal::Key),
         (&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZXh4")], Refusal::Key),
         (&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25j_Q==")], Refusal::Key),
-        (
-            &[("sec-websocket-key", "dGhlé")],
-            Refusal::NotAscii("sec-websocket-key"),
-        ),
+        (&[("sec-websocket-key", "dGhlé")], Refusal::NotAscii("sec-websocket-key")),
         (&[("sec-websocket-version", "8")], Refusal::Version),
         (&[("sec-websocket-version", "255")], Refusal::Version),
         (&[("sec-websocket-version", "256")], Refusal::MalformedVersion),
@@ -121,15 +110,11 @@ fn each_header_is_needed_and_may_not_be_repeated() {
         assert_eq!(check(without), Err(missing), "{name}");
         let mut twice = example();
         let value = twice.headers()[name].clone();
-        twice
-            .headers_mut()
-            .append(name.parse::<HeaderName>().unwrap(), value);
+        twice.headers_mut().append(name.parse::<HeaderName>().unwrap(), value);
         assert_eq!(check(twice).err(), repeated, "{name}");
     }
     let mut twice = with(&[("origin", "https://a.example")]);
-    twice
-        .headers_mut()
-        .append("origin", HeaderValue::from_static("https://b.example"));
+    twice.headers_mut().append("origin", HeaderValue::from_static("https://b.example"));
     assert_eq!(check(twice), Err(Refusal::Repeated("origin")));
 }
 
@@ -137,11 +122,7 @@ fn each_header_is_needed_and_may_not_be_repeated() {
 fn an_ordinary_get_is_told_to_upgrade() {
     for request in [
         Request::get("/ws/health").header("Host", "a").body(()).unwrap(),
-        Request::get("/")
-            .header("Host", "a")
-            .header("Upgrade", "h2c")
-            .body(())
-            .unwrap(),
+        Request::get("/").header("Host", "a").header("Upgrade", "h2c").body(()).unwrap(),
     ] {
         let refusal = check(request).unwrap_err();
         assert_eq!(refusal, Refusal::NotWebSocket);
@@ -172,12 +153,7 @@ fn other_methods_are_told_which_one_is_allowed() {
 
 #[test]
 fn only_http_1_1_can_upgrade() {
-    for version in [
-        Version::HTTP_09,
-        Version::HTTP_10,
-        Version::HTTP_2,
-        Version::HTTP_3,
-    ] {
+    for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
         let mut request = example();
         *request.version_mut() = version;
         let refusal = check(request).unwrap_err();
@@ -191,10 +167,7 @@ fn only_http_1_1_can_upgrade() {
 fn a_subprotocol_is_answered_only_if_it_was_offered() {
     let answer = |selected| -> Response<()> {
         let mut request = with(&[("sec-websocket-protocol", "healthmate.v1,other")]);
-        request.headers_mut().append(
-            "sec-websocket-protocol",
-            HeaderValue::from_static("bearer.abc-_.x"),
-        );
+        request.headers_mut().append("sec-websocket-protocol", HeaderValue::from_static("bearer.abc-_.x"));
         let handshake = check(request).unwrap();
         assert_eq!(
             handshake.subprotocols().collect::<Vec<_>>(),
@@ -204,10 +177,7 @@ fn a_subprotocol_is_answered_only_if_it_was_offered() {
     };
     let protocol =
         |response: &Response<()>| header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
-    assert_eq!(
-        protocol(&answer(Some("healthmate.v1"))).as_deref(),
-        Some("healthmate.v1")
-    );
+    assert_eq!(protocol(&answer(Some("healthmate.v1"))).as_deref(), Some("healthmate.v1"));
     assert_eq!(protocol(&answer(Some("healthmate.v2"))), None);
     assert_eq!(protocol(&answer(None)), None);
 }
@@ -218,15 +188,9 @@ fn subprotocols_are_different_and_few() {
         let names: Vec<String> = (0..count).map(|i| format!("p{i}")).collect();
         check(with(&[("sec-websocket-protocol", &names.join(", "))]))
     };
-    assert_eq!(
-        offer(MAX_SUBPROTOCOLS).unwrap().subprotocols().count(),
-        MAX_SUBPROTOCOLS
-    );
+    assert_eq!(offer(MAX_SUBPROTOCOLS).unwrap().subprotocols().count(), MAX_SUBPROTOCOLS);
     assert_eq!(offer(MAX_SUBPROTOCOLS + 1), Err(Refusal::TooManySubprotocols));
-    assert_eq!(
-        check(with(&[("sec-websocket-protocol", "a, b, a")])),
-        Err(Refusal::Subprotocol)
-    );
+    assert_eq!(check(with(&[("sec-websocket-protocol", "a, b, a")])), Err(Refusal::Subprotocol));
 }
 
 #[test]
@@ -238,10 +202,7 @@ fn a_target_in_absolute_form_overrules_the_host_header() {
 
 #[test]
 fn debug_shows_no_subprotocol_and_no_key() {
-    let request = with(&[
-        ("sec-websocket-protocol", "bearer.secret"),
-        ("origin", "https://a.example"),
-    ]);
+    let request = with(&[("sec-websocket-protocol", "bearer.secret"), ("origin", "https://a.example")]);
     let shown = format!("{:?}", check(request).unwrap());
     assert_eq!(
         shown,

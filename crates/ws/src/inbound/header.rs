@@ -58,15 +58,7 @@ impl Header {
             return Ok(None);
         };
         let size = bytes.len() - after.len() + key.len();
-        Ok(Some((
-            Self {
-                fin,
-                opcode,
-                length,
-                mask: Mask::new(key),
-            },
-            size,
-        )))
+        Ok(Some((Self { fin, opcode, length, mask: Mask::new(key) }, size)))
     }
 }
 

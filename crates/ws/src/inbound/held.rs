@@ -26,10 +26,7 @@ impl Held {
 
     /// Heap bytes behind this value, itself included.
     pub(super) fn bytes(&self) -> usize {
-        let message = self
-            .message
-            .as_ref()
-            .map_or(0, |message| message.payload.capacity());
+        let message = self.message.as_ref().map_or(0, |message| message.payload.capacity());
         size_of::<Self>() + self.control.capacity() + message
     }
 
@@ -59,11 +56,7 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn new(opcode: Opcode) -> Self {
-        Self {
-            opcode,
-            payload: Vec::new(),
-            valid: 0,
-        }
+        Self { opcode, payload: Vec::new(), valid: 0 }
     }
 
     /// Appends unmasked bytes. The buffer grows by doubling, but never past `ceiling`, the most that this message
@@ -78,11 +71,7 @@ impl Message {
             self.payload.reserve_exact(target - self.payload.len());
         }
         self.payload.extend_from_slice(bytes);
-        if self.opcode == Opcode::Text {
-            self.check_text()
-        } else {
-            Ok(())
-        }
+        if self.opcode == Opcode::Text { self.check_text() } else { Ok(()) }
     }
 
     fn check_text(&mut self) -> Result<(), Violation> {
@@ -106,11 +95,7 @@ mod tests {
         // Each part ends inside a character, the worst place to be cut.
         for part in "€".repeat(400).as_bytes().chunks(7) {
             message.append(part, 1200).unwrap();
-            assert!(
-                message.payload.len() - message.valid < 3,
-                "{} valid",
-                message.valid
-            );
+            assert!(message.payload.len() - message.valid < 3, "{} valid", message.valid);
         }
         assert_eq!(message.valid, 1200);
     }

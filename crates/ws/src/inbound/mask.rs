@@ -39,11 +39,7 @@ mod tests {
     const KEY: [u8; 4] = [0x11, 0x52, 0xA3, 0xF4];
 
     fn byte_by_byte(payload: &[u8]) -> Vec<u8> {
-        payload
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ KEY[i % 4])
-            .collect()
+        payload.iter().enumerate().map(|(i, byte)| byte ^ KEY[i % 4]).collect()
     }
 
     #[test]

@@ -5,16 +5,10 @@ use crate::fuzzing::{Recorded, client_frame, record};
 use crate::{CloseCode, Frame};
 
 const KEY: [u8; 4] = [0x9A, 0x01, 0xC7, 0x3E];
-const LIMITS: Limits = Limits {
-    max_frame_bytes: 1000,
-    max_message_bytes: 1500,
-};
+const LIMITS: Limits = Limits { max_frame_bytes: 1000, max_message_bytes: 1500 };
 
 fn frames(frames: &[(u8, &[u8])]) -> Vec<u8> {
-    frames
-        .iter()
-        .flat_map(|(first, payload)| client_frame(*first, KEY, payload))
-        .collect()
+    frames.iter().flat_map(|(first, payload)| client_frame(*first, KEY, payload)).collect()
 }
 
 /// The events of `stream`, which are the same in one piece, byte by byte, and in threes.
@@ -89,19 +83,13 @@ fn a_fragmented_message_is_joined_around_control_frames() {
 
 #[test]
 fn every_length_form_is_read() {
-    let limits = Limits {
-        max_frame_bytes: 70_000,
-        max_message_bytes: 70_000,
-    };
+    let limits = Limits { max_frame_bytes: 70_000, max_message_bytes: 70_000 };
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
         let payload: Vec<u8> = (0..length).map(|i: u32| i as u8).collect();
         let stream = client_frame(0x82, KEY, &payload);
         for chunk in [stream.len(), 4096, 7] {
             let events = record(limits, &stream, || chunk);
-            assert!(
-                events == [Recorded::Binary(payload.clone())],
-                "{length} bytes in chunks of {chunk}"
-            );
+            assert!(events == [Recorded::Binary(payload.clone())], "{length} bytes in chunks of {chunk}");
         }
     }
 }
@@ -125,29 +113,14 @@ fn each_broken_rule_of_framing_is_a_protocol_error() {
         (frames(&[(0x80, b"")]), Violation::NothingToContinue),
         (frames(&[(0x00, b"")]), Violation::NothingToContinue),
         (frames(&[(0x81, b"a"), (0x80, b"")]), Violation::NothingToContinue),
-        (
-            frames(&[(0x01, b"a"), (0x80, b""), (0x80, b"")]),
-            Violation::NothingToContinue,
-        ),
-        (
-            frames(&[(0x01, b"a"), (0x81, b"b")]),
-            Violation::MessageInterrupted,
-        ),
-        (
-            frames(&[(0x01, b"a"), (0x89, b""), (0x02, b"b")]),
-            Violation::MessageInterrupted,
-        ),
+        (frames(&[(0x01, b"a"), (0x80, b""), (0x80, b"")]), Violation::NothingToContinue),
+        (frames(&[(0x01, b"a"), (0x81, b"b")]), Violation::MessageInterrupted),
+        (frames(&[(0x01, b"a"), (0x89, b""), (0x02, b"b")]), Violation::MessageInterrupted),
         (vec![0x81, 0x01, b'a'], Violation::Unmasked),
         (vec![0x88, 0x00], Violation::Unmasked),
         (header(&[0x82, 0xFE, 0, 125]), Violation::LengthNotMinimal),
-        (
-            header(&[0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]),
-            Violation::LengthNotMinimal,
-        ),
-        (
-            header(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]),
-            Violation::LengthTopBit,
-        ),
+        (header(&[0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]), Violation::LengthNotMinimal),
+        (header(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]), Violation::LengthTopBit),
     ];
     for (stream, expected) in cases {
         assert_eq!(violation(&stream), Some(expected), "{stream:x?}");
@@ -172,29 +145,17 @@ fn a_header_is_refused_by_its_first_wrong_byte() {
 fn sizes_are_decided_by_the_header_alone() {
     let header = |first: u8, length: u16| [&[first, 0xFE], &length.to_be_bytes()[..], &KEY].concat();
     assert_eq!(violation(&header(0x82, 1000)), None);
-    let too_big = Violation::FrameTooBig {
-        bytes: 1001,
-        limit: 1000,
-    };
+    let too_big = Violation::FrameTooBig { bytes: 1001, limit: 1000 };
     assert_eq!(violation(&header(0x82, 1001)), Some(too_big));
     assert_eq!(too_big.code(), CloseCode::MESSAGE_TOO_BIG);
     let huge = [&[0x81, 0xFF, 0x7F], &[0xFF; 7][..], &KEY].concat();
     let bytes = u64::MAX >> 1;
-    assert_eq!(
-        violation(&huge),
-        Some(Violation::FrameTooBig { bytes, limit: 1000 })
-    );
+    assert_eq!(violation(&huge), Some(Violation::FrameTooBig { bytes, limit: 1000 }));
 
     let start = frames(&[(0x02, &[0; 1000])]);
     assert_eq!(violation(&[start.clone(), header(0x80, 500)].concat()), None);
-    let too_big = Violation::MessageTooBig {
-        bytes: 1501,
-        limit: 1500,
-    };
-    assert_eq!(
-        violation(&[start.clone(), header(0x80, 501)].concat()),
-        Some(too_big)
-    );
+    let too_big = Violation::MessageTooBig { bytes: 1501, limit: 1500 };
+    assert_eq!(violation(&[start.clone(), header(0x80, 501)].concat()), Some(too_big));
     assert_eq!(too_big.code(), CloseCode::MESSAGE_TOO_BIG);
     // A control frame inside is no part of the message.
     let ping = frames(&[(0x89, &[0; 125])]);
@@ -203,10 +164,7 @@ fn sizes_are_decided_by_the_header_alone() {
 
 #[test]
 fn limits_do_not_bound_control_frames() {
-    let limits = Limits {
-        max_frame_bytes: 0,
-        max_message_bytes: 0,
-    };
+    let limits = Limits { max_frame_bytes: 0, max_message_bytes: 0 };
     let stream = frames(&[(0x89, &[1; 125]), (0x82, b"")]);
     let expected = [Recorded::Ping(vec![1; 125]), Recorded::Binary(vec![])];
     assert_eq!(record(limits, &stream, || 1), expected);
@@ -233,16 +191,9 @@ fn text_that_is_not_utf8_is_refused() {
         for cut in 0..=bytes.len() {
             let (head, tail) = bytes.split_at(cut);
             let stream = frames(&[(0x01, head), (0x89, b""), (0x80, tail)]);
-            assert_eq!(
-                violation(&stream),
-                Some(Violation::TextNotUtf8),
-                "{bytes:x?} cut at {cut}"
-            );
+            assert_eq!(violation(&stream), Some(Violation::TextNotUtf8), "{bytes:x?} cut at {cut}");
         }
-        assert_eq!(
-            events(&frames(&[(0x82, bytes)])),
-            [Recorded::Binary(bytes.to_vec())]
-        );
+        assert_eq!(events(&frames(&[(0x82, bytes)])), [Recorded::Binary(bytes.to_vec())]);
     }
     assert_eq!(Violation::TextNotUtf8.code(), CloseCode::INVALID_PAYLOAD);
 }
@@ -252,11 +203,7 @@ fn a_character_may_be_cut_by_frames() {
     let whole = "κόσμε 🩺 €";
     for cut in 0..=whole.len() {
         let (head, tail) = whole.as_bytes().split_at(cut);
-        assert_eq!(
-            events(&frames(&[(0x01, head), (0x80, tail)])),
-            [text(whole)],
-            "cut at {cut}"
-        );
+        assert_eq!(events(&frames(&[(0x01, head), (0x80, tail)])), [text(whole)], "cut at {cut}");
     }
 }
 
@@ -271,9 +218,7 @@ fn wrong_text_is_refused_as_soon_as_nothing_can_save_it() {
 
 #[test]
 fn a_close_is_taken_with_any_code_that_may_be_sent() {
-    for code in [
-        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4501, 4999_u16,
-    ] {
+    for code in [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4501, 4999_u16] {
         let payload = [&code.to_be_bytes()[..], "Ende ✓".as_bytes()].concat();
         let expected = Recorded::Close(CloseCode::new(code), "Ende ✓".to_owned());
         assert_eq!(events(&frames(&[(0x88, &payload)])), [expected]);
@@ -281,45 +226,28 @@ fn a_close_is_taken_with_any_code_that_may_be_sent() {
     let absent = Recorded::Close(CloseCode::NO_STATUS, String::new());
     assert_eq!(events(&frames(&[(0x88, b"")])), [absent]);
     let longest = [&[0x03, 0xE8], &[b'r'; 123][..]].concat();
-    assert_eq!(
-        events(&frames(&[(0x88, &longest)])),
-        [Recorded::Close(CloseCode::NORMAL, "r".repeat(123))]
-    );
+    assert_eq!(events(&frames(&[(0x88, &longest)])), [Recorded::Close(CloseCode::NORMAL, "r".repeat(123))]);
 }
 
 #[test]
 fn a_close_with_a_wrong_payload_is_a_violation() {
-    for code in [
-        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535_u16,
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535_u16] {
         let expected = Violation::CloseCode(CloseCode::new(code));
         assert_eq!(violation(&frames(&[(0x88, &code.to_be_bytes())])), Some(expected));
         assert_eq!(expected.code(), CloseCode::PROTOCOL_ERROR);
     }
-    assert_eq!(
-        violation(&frames(&[(0x88, b"\x03")])),
-        Some(Violation::ShortClose)
-    );
+    assert_eq!(violation(&frames(&[(0x88, b"\x03")])), Some(Violation::ShortClose));
     assert_eq!(Violation::ShortClose.code(), CloseCode::PROTOCOL_ERROR);
-    assert_eq!(
-        violation(&frames(&[(0x88, b"\x03\xE8\xE2\x82")])),
-        Some(Violation::ReasonNotUtf8)
-    );
+    assert_eq!(violation(&frames(&[(0x88, b"\x03\xE8\xE2\x82")])), Some(Violation::ReasonNotUtf8));
     assert_eq!(Violation::ReasonNotUtf8.code(), CloseCode::INVALID_PAYLOAD);
 }
 
 #[test]
 fn nothing_is_read_after_a_close_or_a_violation() {
     let close = frames(&[(0x01, b"begun"), (0x88, b""), (0x80, b"more")]);
-    assert_eq!(
-        events(&close),
-        [Recorded::Close(CloseCode::NO_STATUS, String::new())]
-    );
+    assert_eq!(events(&close), [Recorded::Close(CloseCode::NO_STATUS, String::new())]);
     let wrong = frames(&[(0x81, b"a"), (0x83, b""), (0x81, b"b")]);
-    assert_eq!(
-        events(&wrong),
-        [text("a"), Recorded::Violation(Violation::UnknownOpcode(3))]
-    );
+    assert_eq!(events(&wrong), [text("a"), Recorded::Violation(Violation::UnknownOpcode(3))]);
 
     let mut inbound = Inbound::new(LIMITS);
     let mut stream = frames(&[(0x88, b""), (0x81, b"late")]);
@@ -332,13 +260,7 @@ fn nothing_is_read_after_a_close_or_a_violation() {
 
 #[test]
 fn a_violation_gives_its_close_frame() {
-    let violation = Violation::MessageTooBig {
-        bytes: 70_000,
-        limit: 65_536,
-    };
-    let expected = Frame::close(
-        CloseCode::MESSAGE_TOO_BIG,
-        "message of at least 70000 bytes exceeds 65536",
-    );
+    let violation = Violation::MessageTooBig { bytes: 70_000, limit: 65_536 };
+    let expected = Frame::close(CloseCode::MESSAGE_TOO_BIG, "message of at least 70000 bytes exceeds 65536");
     assert_eq!(violation.close_frame(), expected);
 }

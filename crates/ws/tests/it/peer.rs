@@ -13,15 +13,9 @@ use tungstenite::{Message, WebSocket};
 
 /// What the peer, as a client, reads from our frames.
 fn read_by_peer(frames: &[Frame]) -> Vec<Message> {
-    let bytes: Vec<u8> = frames
-        .iter()
-        .flat_map(|frame| frame.as_bytes().to_vec())
-        .collect();
+    let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.as_bytes().to_vec()).collect();
     let mut client = WebSocket::from_raw_socket(Cursor::new(bytes), Role::Client, None);
-    frames
-        .iter()
-        .map(|_| client.read().expect("the peer understands our frame"))
-        .collect()
+    frames.iter().map(|_| client.read().expect("the peer understands our frame")).collect()
 }
 
 /// What the peer, as a client, writes for these messages.
@@ -47,10 +41,7 @@ fn the_peer_reads_every_kind_of_our_frames() {
         Frame::pong(&[9; 125]),
         Frame::close(CloseCode::new(4501), "not authenticated within 10 s"),
     ];
-    let close = CloseFrame {
-        code: PeerCode::Library(4501),
-        reason: "not authenticated within 10 s".into(),
-    };
+    let close = CloseFrame { code: PeerCode::Library(4501), reason: "not authenticated within 10 s".into() };
     let read = read_by_peer(&frames);
     assert_eq!(read.len(), frames.len());
     assert_eq!(read[0], Message::text("puls ♥"));
@@ -59,30 +50,19 @@ fn the_peer_reads_every_kind_of_our_frames() {
     assert_eq!(read[3], Message::text(long));
     assert_eq!(read[4], Message::Ping(b"ping".to_vec().into()));
     assert_eq!(read[5], Message::Pong(vec![9; 125].into()));
-    let Message::Close(Some(read)) = &read[6] else {
-        panic!("no close with a code: {:?}", read[6])
-    };
-    assert_eq!(
-        (u16::from(read.code), &read.reason),
-        (u16::from(close.code), &close.reason)
-    );
+    let Message::Close(Some(read)) = &read[6] else { panic!("no close with a code: {:?}", read[6]) };
+    assert_eq!((u16::from(read.code), &read.reason), (u16::from(close.code), &close.reason));
 }
 
 #[test]
 fn the_peer_reads_a_close_without_a_code() {
-    assert_eq!(
-        read_by_peer(&[Frame::close(CloseCode::NO_STATUS, "")]),
-        [Message::Close(None)]
-    );
+    assert_eq!(read_by_peer(&[Frame::close(CloseCode::NO_STATUS, "")]), [Message::Close(None)]);
 }
 
 #[test]
 fn we_read_every_kind_of_the_peers_frames() {
     let long = "y".repeat(65_536);
-    let close = CloseFrame {
-        code: PeerCode::Away,
-        reason: "seite verlassen…".into(),
-    };
+    let close = CloseFrame { code: PeerCode::Away, reason: "seite verlassen…".into() };
     let stream = written_by_peer(vec![
         Message::text("grüße"),
         Message::binary(vec![1, 2, 3]),
@@ -100,10 +80,7 @@ fn we_read_every_kind_of_the_peers_frames() {
         Recorded::Close(CloseCode::GOING_AWAY, "seite verlassen…".to_owned()),
     ];
     for chunk in [stream.len(), 1000, 1] {
-        assert!(
-            record(Limits::default(), &stream, || chunk) == expected,
-            "in chunks of {chunk}"
-        );
+        assert!(record(Limits::default(), &stream, || chunk) == expected, "in chunks of {chunk}");
     }
 }
 

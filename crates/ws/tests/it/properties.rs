@@ -5,10 +5,7 @@ use healthmate_ws::{CloseCode, Limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const LIMITS: Limits = Limits {
-    max_frame_bytes: 2000,
-    max_message_bytes: 2000,
-};
+const LIMITS: Limits = Limits { max_frame_bytes: 2000, max_message_bytes: 2000 };
 
 /// Something a client may send, its frames, and what must come of it.
 #[derive(Debug, Clone)]
@@ -22,11 +19,7 @@ fn control() -> impl Strategy<Value = (u8, Vec<u8>)> {
 }
 
 fn recorded_control((first, payload): &(u8, Vec<u8>)) -> Recorded {
-    if *first == 0x89 {
-        Recorded::Ping(payload.clone())
-    } else {
-        Recorded::Pong(payload.clone())
-    }
+    if *first == 0x89 { Recorded::Ping(payload.clone()) } else { Recorded::Pong(payload.clone()) }
 }
 
 /// A message cut into frames anywhere, inside characters too, with control frames between them.
@@ -35,23 +28,12 @@ fn message() -> impl Strategy<Value = Sent> {
         "\\PC{0,120}".prop_map(|text| (1_u8, text.into_bytes())),
         vec(any::<u8>(), 0..400).prop_map(|bytes| (2, bytes)),
     ];
-    (
-        payload,
-        vec(
-            (any::<prop::sample::Index>(), proptest::option::of(control())),
-            0..4,
-        ),
-    )
-        .prop_map(|((opcode, payload), cuts)| {
-            let mut cuts: Vec<_> = cuts
-                .into_iter()
-                .map(|(at, control)| (at.index(payload.len() + 1), control))
-                .collect();
+    (payload, vec((any::<prop::sample::Index>(), proptest::option::of(control())), 0..4)).prop_map(
+        |((opcode, payload), cuts)| {
+            let mut cuts: Vec<_> =
+                cuts.into_iter().map(|(at, control)| (at.index(payload.len() + 1), control)).collect();
             cuts.sort_by_key(|(at, _)| *at);
-            let mut sent = Sent {
-                frames: Vec::new(),
-                expected: Vec::new(),
-            };
+            let mut sent = Sent { frames: Vec::new(), expected: Vec::new() };
             let mut from = 0;
             for (at, control) in cuts {
                 let first = if sent.frames.is_empty() { opcode } else { 0 };
@@ -69,38 +51,29 @@ fn message() -> impl Strategy<Value = Sent> {
                 _ => Recorded::Binary(payload),
             });
             sent
-        })
+        },
+    )
 }
 
 fn close() -> impl Strategy<Value = Sent> {
     let code = prop_oneof![1000..=1003_u16, 1007..=1014_u16, 3000..=4999_u16];
     proptest::option::of((code, "\\PC{0,30}")).prop_map(|close| {
         let (payload, code, reason) = match close {
-            Some((code, reason)) => (
-                [&code.to_be_bytes()[..], reason.as_bytes()].concat(),
-                CloseCode::new(code),
-                reason,
-            ),
+            Some((code, reason)) => {
+                ([&code.to_be_bytes()[..], reason.as_bytes()].concat(), CloseCode::new(code), reason)
+            }
             None => (Vec::new(), CloseCode::NO_STATUS, String::new()),
         };
-        Sent {
-            frames: vec![(0x88, payload)],
-            expected: vec![Recorded::Close(code, reason)],
-        }
+        Sent { frames: vec![(0x88, payload)], expected: vec![Recorded::Close(code, reason)] }
     })
 }
 
 fn conversation() -> impl Strategy<Value = Sent> {
-    let alone = control().prop_map(|control| Sent {
-        expected: vec![recorded_control(&control)],
-        frames: vec![control],
-    });
+    let alone = control()
+        .prop_map(|control| Sent { expected: vec![recorded_control(&control)], frames: vec![control] });
     let part = prop_oneof![3 => message(), 1 => alone];
     (vec(part, 0..6), proptest::option::of(close())).prop_map(|(parts, close)| {
-        let mut whole = Sent {
-            frames: Vec::new(),
-            expected: Vec::new(),
-        };
+        let mut whole = Sent { frames: Vec::new(), expected: Vec::new() };
         for part in parts.into_iter().chain(close) {
             whole.frames.extend(part.frames);
             whole.expected.extend(part.expected);
@@ -110,10 +83,7 @@ fn conversation() -> impl Strategy<Value = Sent> {
 }
 
 fn encode(frames: &[(u8, Vec<u8>)], key: [u8; 4]) -> Vec<u8> {
-    frames
-        .iter()
-        .flat_map(|(first, payload)| client_frame(*first, key, payload))
-        .collect()
+    frames.iter().flat_map(|(first, payload)| client_frame(*first, key, payload)).collect()
 }
 
 proptest! {

@@ -32,41 +32,24 @@ pub(super) fn problems(document: &Value, schema: &Value, value: &Value) -> Vec<S
             }
             "properties" => {
                 for (name, schema) in expected.as_object().expect("an object") {
-                    let problems = value
-                        .get(name)
-                        .map(|value| nested(schema, value))
-                        .unwrap_or_default();
+                    let problems = value.get(name).map(|value| nested(schema, value)).unwrap_or_default();
                     found.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
                 }
                 true
             }
             "items" => {
-                found.extend(
-                    value
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .flat_map(|item| nested(expected, item)),
-                );
+                found.extend(value.as_array().into_iter().flatten().flat_map(|item| nested(expected, item)));
                 true
             }
             "additionalProperties" => {
                 found.extend(
-                    value
-                        .as_object()
-                        .into_iter()
-                        .flat_map(|o| o.values())
-                        .flat_map(|v| nested(expected, v)),
+                    value.as_object().into_iter().flat_map(|o| o.values()).flat_map(|v| nested(expected, v)),
                 );
                 true
             }
             "oneOf" => {
                 let choices = expected.as_array().expect("a list");
-                choices
-                    .iter()
-                    .filter(|choice| nested(choice, value).is_empty())
-                    .count()
-                    == 1
+                choices.iter().filter(|choice| nested(choice, value).is_empty()).count() == 1
             }
             "not" => !nested(expected, value).is_empty(),
             _ => simple(keyword, expected, value),
@@ -86,28 +69,16 @@ fn simple(keyword: &str, expected: &Value, value: &Value) -> bool {
         "enum" => expected.as_array().expect("a list").contains(value),
         "required" => {
             let names = expected.as_array().expect("a list");
-            names
-                .iter()
-                .all(|name| value.get(name.as_str().expect("text")).is_some())
+            names.iter().all(|name| value.get(name.as_str().expect("text")).is_some())
         }
-        "minimum" => value
-            .as_f64()
-            .is_none_or(|number| number >= expected.as_f64().expect("a number")),
-        "maximum" => value
-            .as_f64()
-            .is_none_or(|number| number <= expected.as_f64().expect("a number")),
-        "minLength" => value
-            .as_str()
-            .is_none_or(|text| Some(text.chars().count()) >= count),
-        "maxLength" => value
-            .as_str()
-            .is_none_or(|text| Some(text.chars().count()) <= count),
+        "minimum" => value.as_f64().is_none_or(|number| number >= expected.as_f64().expect("a number")),
+        "maximum" => value.as_f64().is_none_or(|number| number <= expected.as_f64().expect("a number")),
+        "minLength" => value.as_str().is_none_or(|text| Some(text.chars().count()) >= count),
+        "maxLength" => value.as_str().is_none_or(|text| Some(text.chars().count()) <= count),
         "minItems" => value.as_array().is_none_or(|items| Some(items.len()) >= count),
         "maxItems" => value.as_array().is_none_or(|items| Some(items.len()) <= count),
         "format" => match expected.as_str() {
-            Some("date-time") => value
-                .as_str()
-                .is_some_and(|text| text.parse::<crate::Timestamp>().is_ok()),
+            Some("date-time") => value.as_str().is_some_and(|text| text.parse::<crate::Timestamp>().is_ok()),
             Some("double" | "uint32" | "uint64") => value.is_number(),
             other => panic!("unknown format {other:?}"),
         },

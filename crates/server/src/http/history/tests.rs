@@ -10,43 +10,30 @@ async fn furnished() -> World {
     batch.push(
         json!({ "metric": "body_weight", "value": 150, "unit": "lb", "taken_at": "2026-11-23T06:30:00Z" }),
     );
-    let reply = world
-        .post("ring", &[], json!({ "batch": batch }).to_string())
-        .await;
+    let reply = world.post("ring", &[], json!({ "batch": batch }).to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.body);
     world
 }
 
 async fn history(world: &World, user: &str, query: &str) -> Reply {
-    world
-        .get(&format!("/v1/patients/ada/measurements{query}"), Some(user))
-        .await
+    world.get(&format!("/v1/patients/ada/measurements{query}"), Some(user)).await
 }
 
 fn offsets(reply: &Reply) -> Vec<u64> {
     assert_eq!(reply.status, 200, "{}", reply.body);
     let json = reply.json();
     let measurements = json["measurements"].as_array().expect("a list");
-    measurements
-        .iter()
-        .filter_map(|measurement| measurement["offset"].as_u64())
-        .collect()
+    measurements.iter().filter_map(|measurement| measurement["offset"].as_u64()).collect()
 }
 
 #[tokio::test]
 async fn a_page_holds_ten_newest_first_unless_asked_otherwise() {
     let world = furnished().await;
-    assert_eq!(
-        offsets(&history(&world, "ada", "").await),
-        [16, 15, 14, 13, 12, 11, 10, 9, 8, 7]
-    );
+    assert_eq!(offsets(&history(&world, "ada", "").await), [16, 15, 14, 13, 12, 11, 10, 9, 8, 7]);
     assert_eq!(offsets(&history(&world, "nora", "?limit=1000").await).len(), 16);
     let weight = history(&world, "nora", "?metric=body_weight").await;
     let shown = &weight.json()["measurements"][0];
-    assert_eq!(
-        (&shown["unit"], &shown["original"]["unit"]),
-        (&json!("kg"), &json!("lb"))
-    );
+    assert_eq!((&shown["unit"], &shown["original"]["unit"]), (&json!("kg"), &json!("lb")));
     assert_eq!(weight.json().get("next_cursor"), None);
     let span = "?metric=heart_rate&from=2026-11-23T06:03:00Z&to=2026-11-23T08:05:00%2B02:00";
     assert_eq!(offsets(&history(&world, "ada", span).await), [5, 4]);
@@ -59,12 +46,7 @@ async fn pages_follow_each_other_without_hole_or_repeat() {
     loop {
         let page = history(&world, "nora", &query).await;
         seen.extend(offsets(&page));
-        let Some(cursor) = page
-            .json()
-            .get("next_cursor")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-        else {
+        let Some(cursor) = page.json().get("next_cursor").and_then(Value::as_str).map(str::to_owned) else {
             break;
         };
         query = format!("?limit=3&cursor={cursor}");
@@ -80,11 +62,7 @@ async fn who_may_read_and_who_may_not() {
     }
     for user in ["bob", "dora", "root", "past"] {
         let foreign = history(&world, user, "").await;
-        assert_eq!(
-            (foreign.status, foreign.code().as_str()),
-            (403, "access_denied"),
-            "{user}"
-        );
+        assert_eq!((foreign.status, foreign.code().as_str()), (403, "access_denied"), "{user}");
         let unknown = world.get("/v1/patients/nobody/measurements", Some(user)).await;
         assert_eq!(foreign.body, unknown.body, "{user}");
     }
@@ -105,23 +83,10 @@ async fn a_parameter_that_is_wrong_is_named() {
         ("?metric=mood", "unknown_metric", "metric"),
     ] {
         let reply = history(&world, "ada", query).await;
-        assert_eq!(
-            (reply.code().as_str(), &reply.json()["field"]),
-            (code, &json!(field)),
-            "{query}"
-        );
+        assert_eq!((reply.code().as_str(), &reply.json()["field"]), (code, &json!(field)), "{query}");
     }
-    assert_eq!(
-        history(&world, "ada", "?limit=1&limit=2").await.code(),
-        "invalid_field"
-    );
+    assert_eq!(history(&world, "ada", "?limit=1&limit=2").await.code(), "invalid_field");
     let odd = world.get("/v1/patients/a%20b/measurements", Some("ada")).await;
     assert_eq!((odd.status, &odd.json()["field"]), (400, &json!("id")));
-    assert_eq!(
-        world
-            .get("/v1/patients/%ff/measurements", Some("ada"))
-            .await
-            .status,
-        400
-    );
+    assert_eq!(world.get("/v1/patients/%ff/measurements", Some("ada")).await.status, 400);
 }

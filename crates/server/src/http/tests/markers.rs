@@ -13,10 +13,7 @@ use crate::telemetry::log;
 /// What all tests of this process logged that have a world, at the level `trace`.
 static LOG: LazyLock<Captured> = LazyLock::new(|| {
     let captured = Captured::default();
-    let settings = LogSettings {
-        level: "trace".to_owned(),
-        ..LogSettings::default()
-    };
+    let settings = LogSettings { level: "trace".to_owned(), ..LogSettings::default() };
     let writer = captured.clone();
     let subscriber = log::subscriber(&settings, move || writer.clone()).expect("valid");
     tracing::subscriber::set_global_default(subscriber).expect("the first");
@@ -47,13 +44,7 @@ impl io::Write for Captured {
 async fn plant(world: &World) {
     let one = r#"{"metric":"heart_rate","value":171.4242,"unit":"/min","taken_at":"2026-11-23T07:00:00Z",
                   "client_id":"MARKER","device":"MARKER"}"#;
-    assert_eq!(
-        world
-            .post("ada", &[("idempotency-key", "MARKER")], one)
-            .await
-            .status,
-        201
-    );
+    assert_eq!(world.post("ada", &[("idempotency-key", "MARKER")], one).await.status, 201);
     for refused in [
         one.replace("171.4242", "9171.4242"),
         one.replace("heart_rate", "MARKER"),
@@ -81,21 +72,9 @@ async fn plant(world: &World) {
     ] {
         world.get(path, Some("nora")).await;
         world.get_with_token(path, "MARKER").await;
-        world
-            .get_with(
-                path,
-                &[
-                    ("authorization", "Bearer MARKER.MARKER.MARKER"),
-                    ("cookie", "MARKER"),
-                ],
-            )
-            .await;
+        world.get_with(path, &[("authorization", "Bearer MARKER.MARKER.MARKER"), ("cookie", "MARKER")]).await;
     }
-    let request = Request::builder()
-        .method("MARKER")
-        .uri("/v1/me")
-        .body(Body::empty())
-        .expect("valid");
+    let request = Request::builder().method("MARKER").uri("/v1/me").body(Body::empty()).expect("valid");
     world.send(request).await;
 }
 
@@ -107,10 +86,7 @@ async fn neither_log_nor_metrics_hold_anything_of_a_request() {
     plant_in_broken(&broken).await;
     let log = String::from_utf8(LOG.0.lock().expect("not poisoned").clone()).expect("UTF-8");
     let metrics = world.get("/metrics", None).await.body;
-    assert!(
-        log.contains("/v1/patients/{id}/measurements"),
-        "requests are logged by route"
-    );
+    assert!(log.contains("/v1/patients/{id}/measurements"), "requests are logged by route");
     assert!(log.contains("a request failed in storage"), "failures are logged");
     let token = world.token("nora");
     let signature = token.rsplit('.').next().expect("three parts");
@@ -125,11 +101,5 @@ async fn neither_log_nor_metrics_hold_anything_of_a_request() {
 
 async fn plant_in_broken(world: &World) {
     let one = r#"{"metric":"heart_rate","value":171.4242,"unit":"/min","taken_at":"2026-11-23T07:00:00Z"}"#;
-    assert_eq!(
-        world
-            .post("ada", &[("idempotency-key", "MARKER")], one)
-            .await
-            .status,
-        503
-    );
+    assert_eq!(world.post("ada", &[("idempotency-key", "MARKER")], one).await.status, 503);
 }

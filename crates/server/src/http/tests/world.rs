@@ -36,9 +36,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ASCII"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -46,12 +44,7 @@ impl Reply {
     }
 
     pub(crate) fn code(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.body
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.body);
         assert_eq!(self.json()["status"], self.status);
         self.json()["code"].as_str().expect("a code").to_owned()
     }
@@ -76,24 +69,13 @@ async fn furnish(store: &MemoryStore) {
         ("demo-nurse", Role::Nurse, "Dana Demo", None, true),
     ];
     for (user, role, name, device_of, active) in users {
-        let user = User {
-            id: id(user),
-            role,
-            name: name.to_owned(),
-            device_of: device_of.map(id),
-            active,
-        };
+        let user = User { id: id(user), role, name: name.to_owned(), device_of: device_of.map(id), active };
         store.add_user(user).await.expect("added");
     }
     for member in ["nora", "root", "gone", "past"] {
         let starts_at = "2026-01-01T00:00:00Z".parse().expect("valid");
         let ends_at = (member == "past").then(|| NOW.parse().expect("valid"));
-        let relation = CareRelation {
-            patient: id("ada"),
-            member: id(member),
-            starts_at,
-            ends_at,
-        };
+        let relation = CareRelation { patient: id("ada"), member: id(member), starts_at, ends_at };
         store.add_care_relation(relation).await.expect("added");
     }
 }
@@ -104,14 +86,7 @@ impl World {
     }
 
     pub(crate) async fn demo() -> Self {
-        Self::build(
-            Settings {
-                demo: true,
-                ..Settings::default()
-            },
-            None,
-        )
-        .await
+        Self::build(Settings { demo: true, ..Settings::default() }, None).await
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
@@ -129,15 +104,10 @@ impl World {
         furnish(&memory).await;
         let store: Arc<dyn Store> = match failing {
             None => Arc::new(memory),
-            Some(failing) => Arc::new(FailingStore {
-                inner: memory,
-                failing,
-            }),
+            Some(failing) => Arc::new(FailingStore { inner: memory, failing }),
         };
-        let verifier = TokenVerifier::new(
-            &settings.auth,
-            &Secret::new("a secret for tests, of 32 bytes or more"),
-        );
+        let verifier =
+            TokenVerifier::new(&settings.auth, &Secret::new("a secret for tests, of 32 bytes or more"));
         let app = Arc::new(App::new(settings, store, clock.clone(), verifier));
         app.set_ready(true);
         let router = router(app.clone());
@@ -155,11 +125,7 @@ impl World {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("whole").to_bytes();
         let body = String::from_utf8(body.to_vec()).expect("UTF-8");
-        Reply {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        }
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
     pub(crate) async fn get(&self, path: &str, user: Option<&str>) -> Reply {
@@ -174,24 +140,20 @@ impl World {
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
-        let request = headers.iter().fold(Request::get(path), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request =
+            headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
         self.send(request.body(Body::empty()).expect("valid")).await
     }
 
     pub(crate) async fn get_with_token(&self, path: &str, token: &str) -> Reply {
-        self.get_with(path, &[(AUTHORIZATION.as_str(), &format!("Bearer {token}"))])
-            .await
+        self.get_with(path, &[(AUTHORIZATION.as_str(), &format!("Bearer {token}"))]).await
     }
 
     pub(crate) async fn post(&self, user: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
         let request = Request::post("/v1/measurements")
             .header(AUTHORIZATION, format!("Bearer {}", self.token(user)))
             .header(CONTENT_TYPE, "application/json");
-        let request = headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.send(request.body(body.into()).expect("valid")).await
     }
 }

@@ -12,9 +12,7 @@ fn a_whole_frame_is_given_where_it_lies() {
         let mut scratch = frames(&[(0x81, payload)]);
         let lies = scratch.as_ptr_range();
         let mut feed = inbound.feed(&mut scratch);
-        let Ok(Some(Event::Text(text))) = feed.next() else {
-            panic!("no text")
-        };
+        let Ok(Some(Event::Text(text))) = feed.next() else { panic!("no text") };
         assert_eq!(text.as_bytes(), payload);
         assert!(lies.contains(&text.as_ptr()), "the payload was copied");
         drop(feed);
@@ -57,10 +55,7 @@ fn a_message_of_many_small_frames_is_copied_few_times() {
         held = inbound.held_bytes();
     }
     assert!(growths <= 18, "{growths} growths");
-    assert!(
-        held <= limits.max_message_bytes as usize + OVERHEAD_BYTES,
-        "{held} bytes"
-    );
+    assert!(held <= limits.max_message_bytes as usize + OVERHEAD_BYTES, "{held} bytes");
 }
 
 #[test]
@@ -81,21 +76,12 @@ fn debug_shows_no_payload() {
         (Event::Binary(b"72"), "Binary(2 bytes)"),
         (Event::Ping(b"72"), "Ping(2 bytes)"),
         (Event::Pong(b"72"), "Pong(2 bytes)"),
-        (
-            Event::Close {
-                code: CloseCode::NORMAL,
-                reason: "72",
-            },
-            "Close(1000, 2 bytes)",
-        ),
+        (Event::Close { code: CloseCode::NORMAL, reason: "72" }, "Close(1000, 2 bytes)"),
     ];
     for (event, shown) in events {
         assert_eq!(format!("{event:?}"), shown);
     }
     let mut inbound = Inbound::new(LIMITS);
-    assert_eq!(
-        format!("{:?}", inbound.feed(&mut [7, 2])),
-        "Events(2 bytes unread)"
-    );
+    assert_eq!(format!("{:?}", inbound.feed(&mut [7, 2])), "Events(2 bytes unread)");
     assert!(format!("{inbound:?}").ends_with("finished: false, held_bytes: 0, .. }"));
 }
