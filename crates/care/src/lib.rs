@@ -7,10 +7,12 @@ pub mod access;
 pub mod clock;
 pub mod measurement;
 pub mod metric;
+pub mod rate;
 pub mod user;
 
 pub use access::{Action, Decision, decide};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use measurement::{Measurement, Refusal};
 pub use metric::Metric;
+pub use rate::{Bucket, Rate};
 pub use user::{CareRelation, Role, User};

@@ -52,7 +52,8 @@ error_codes! {
     TooManyTopics, "too_many_topics", false, "The connection holds as many subscriptions as it may.", "Unsubscribe from one, or open a second connection.";
     NotSubscribed, "not_subscribed", false, "The connection has no such subscription.", "Nothing to undo.";
     TopicNotServed, "topic_not_served", false, "This endpoint does not carry topics of this kind.", "Use the endpoint that does.";
-    TooManyRequests, "too_many_requests", true, "Too many requests of this connection wait for an answer.", "Wait for answers, then send again.";
+    TooManyRequests, "too_many_requests", true, "This client asks more often than it may, or does not wait for answers.", "Wait, then send again.";
+    TooManyConnections, "too_many_connections", true, "The user, or the server, has as many connections as it may.", "Close one that is not needed, or come back later.";
     IdempotencyConflict, "idempotency_conflict", false, "The `Idempotency-Key` was used for a different request.", "Use a new key for a new request.";
     NotFound, "not_found", false, "There is no such thing here.", "Check the address.";
     MethodNotAllowed, "method_not_allowed", false, "The resource has no such method.", "Compare it with the OpenAPI document.";
@@ -111,8 +112,11 @@ close_codes! {
     MessageTooBig, 1009, "A frame or message is larger than the limit.";
     ServerRestart, 4000, "The server restarts; come back after a moment.";
     IdleTimeout, 4001, "Nothing came from the client for longer than the idle limit.";
+    Unresponsive, 4002, "The client did not answer a WebSocket ping in time.";
     AuthenticationFailed, 4500, "The token was refused; get another one before coming back.";
     AuthenticationTimeout, 4501, "No token came within the time to authenticate.";
+    TooManyConnections, 4502, "The user has as many connections as one may.";
+    Replaced, 4503, "A newer connection of the same user took this one's place.";
 }
 
 #[cfg(test)]

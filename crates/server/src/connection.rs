@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use healthmate_hub::ConnectionKey;
-use healthmate_protocol::{CloseCode, ConnectionId};
+use healthmate_protocol::{CloseCode, ConnectionId, UserId};
 use healthmate_session::{Endpoint, Input, Session, State};
 use healthmate_ws::Frame;
 use tokio::sync::OwnedSemaphorePermit;
@@ -35,6 +35,10 @@ pub(crate) struct Connection {
     closing: Cell<Option<Instant>>,
     peer_closed: Cell<bool>,
     ended: Cell<bool>,
+    /// When the shard's timer looks at it next.
+    next_look: Cell<Option<Instant>>,
+    /// Whose connection it counts as.
+    admitted: RefCell<Option<UserId>>,
     reader: RefCell<Option<Waker>>,
     drain: RefCell<Option<Waker>>,
     /// Gives its place back when the connection is gone.
@@ -64,6 +68,8 @@ impl Connection {
                 closing: Cell::default(),
                 peer_closed: Cell::default(),
                 ended: Cell::default(),
+                next_look: Cell::default(),
+                admitted: RefCell::default(),
                 reader: RefCell::default(),
                 drain: RefCell::default(),
                 _place: place,
@@ -72,9 +78,7 @@ impl Connection {
         let metrics = &shard.app().metrics;
         metrics.connections_opened.inc();
         metrics.connections.of(ConnectionState::Connected).inc();
-        if let Some(deadline) = deadline {
-            shard.timers.set(deadline, connection.key);
-        }
+        connection.look_by(shard, deadline);
         connection.perform(shard, welcome);
         shard.wake();
         connection
@@ -92,12 +96,13 @@ impl Connection {
     /// Gives the session an input and performs what it decides.
     pub(crate) fn drive(self: &Rc<Self>, shard: &Rc<Shard>, input: Input<'_>) {
         let mut actions = Vec::new();
-        let (before, after, topics) = {
+        let (before, after, topics, deadline) = {
             let mut session = self.session.borrow_mut();
             let before = (session.state(), session.topics().count());
             session.handle(shard.now(), input, &mut actions);
-            (before, session.state(), session.topics().count())
+            (before, session.state(), session.topics().count(), session.deadline())
         };
+        self.look_by(shard, deadline);
         self.count_change(shard, before, (after, topics));
         let idle = actions.is_empty();
         for action in actions {
@@ -137,15 +142,15 @@ impl Connection {
         }
         let until = shard.now().instant + CLOSE_WAIT;
         self.closing.set(Some(until));
-        shard.timers.set(until, self.key);
+        self.look_by(shard, Some(until));
         shard.hub.borrow_mut().send(self.key, frame);
         shard.wake();
     }
 
-    /// Tells the client that the server restarts.
-    pub(crate) fn restart(self: &Rc<Self>, shard: &Rc<Shard>) {
+    /// Ends the connection for a reason of the server's.
+    pub(crate) fn dismiss(self: &Rc<Self>, shard: &Rc<Shard>, code: CloseCode) {
         self.drive(shard, Input::Disconnected);
-        self.close(shard, CloseCode::ServerRestart, "the server restarts, come back after a moment");
+        self.close(shard, code, code.meaning());
     }
 
     /// Our close frame is written.
@@ -155,15 +160,27 @@ impl Connection {
         }
     }
 
-    /// A deadline may have passed: of a peer that owes a close frame, or of the session, which was asked before.
-    pub(crate) fn tick(&self, shard: &Shard) {
-        if let Some(until) = self.closing.get() {
-            if shard.now().instant >= until {
-                self.end();
-            }
+    /// The shard's timer looks at the connection, as was set for `when`.
+    pub(crate) fn tick(self: &Rc<Self>, shard: &Rc<Shard>, when: Instant) {
+        if self.next_look.get() != Some(when) {
             return;
         }
-        if let Some(deadline) = self.session.borrow().deadline() {
+        self.next_look.set(None);
+        match self.closing.get() {
+            // The peer owes a close frame.
+            Some(until) if when >= until => self.end(),
+            until => {
+                self.drive(shard, Input::Tick);
+                self.look_by(shard, until);
+            }
+        }
+    }
+
+    /// Sets the shard's timer, unless it looks at this connection by then anyway.
+    fn look_by(&self, shard: &Shard, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return };
+        if self.next_look.get().is_none_or(|next| deadline < next) {
+            self.next_look.set(Some(deadline));
             shard.timers.set(deadline, self.key);
         }
     }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod listener;
 mod publish;
 mod refusal;
+mod registry;
 mod shard;
 pub mod telemetry;
 mod tls;

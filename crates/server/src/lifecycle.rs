@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
 use crate::config::Settings;
+use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
 use crate::{http, jobs, listener, publish, tls};
 
@@ -71,11 +72,7 @@ impl Server {
     /// If the address cannot be listened on, the TLS files cannot be used, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         let settings = &app.settings.server;
-        let tls = tls::acceptor(settings)?;
-        let origins = Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?);
-        let places = Arc::new(Semaphore::new(app.settings.limits.max_connections as usize));
-        let ground =
-            Ground { app: Arc::clone(&app), router: http::router(Arc::clone(&app)), tls, origins, places };
+        let ground = ground(&app)?;
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
@@ -125,6 +122,21 @@ impl Server {
             Err(_) => tracing::warn!(grace_s = grace.as_secs(), "stopped with connections still open"),
         }
     }
+}
+
+/// What all shards stand on.
+fn ground(app: &Arc<App>) -> Result<Ground, ServeError> {
+    let (settings, limits) = (&app.settings.server, &app.settings.limits);
+    let registry = Registry::new(limits.connections_per_user as usize, limits.replace_oldest);
+    Ok(Ground {
+        app: Arc::clone(app),
+        router: http::router(Arc::clone(app)),
+        tls: tls::acceptor(settings)?,
+        origins: Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?),
+        places: Arc::new(Semaphore::new(limits.max_connections as usize)),
+        registry: Arc::new(registry),
+        opening: Arc::default(),
+    })
 }
 
 /// One shard a core, unless the settings say otherwise.

@@ -15,21 +15,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use healthmate_care::{Bucket, Rate};
 use healthmate_hub::{ConnectionKey, Hub};
-use healthmate_session::{Input, Now, Options};
+use healthmate_protocol::CloseCode;
+use healthmate_session::{Now, Options};
 use healthmate_ws::OriginPolicy;
+use parking_lot::Mutex;
 use slotmap::SecondaryMap;
 use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::handle::{NewSocket, ShardHandle};
+pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
 use self::timers::Timers;
 use crate::app::App;
 use crate::config::LimitSettings;
 use crate::connection::Connection;
 use crate::listener;
+use crate::registry::Registry;
 use crate::telemetry::ConnectionState;
 
 /// How much one read takes, shared by all connections of the shard.
@@ -44,6 +48,10 @@ pub(crate) struct Ground {
     pub(crate) origins: Arc<OriginPolicy>,
     /// The places for connections of this node.
     pub(crate) places: Arc<Semaphore>,
+    /// Whose connections there are.
+    pub(crate) registry: Arc<Registry>,
+    /// How often a new connection is taken.
+    pub(crate) opening: Arc<Mutex<Bucket>>,
 }
 
 /// What the tasks of one shard share.
@@ -56,7 +64,7 @@ pub(crate) struct Shard {
     pub(crate) received: RefCell<Box<[u8]>>,
     /// Cancelled when the shard begins to stop.
     pub(crate) stop: CancellationToken,
-    handle: Arc<ShardHandle>,
+    pub(crate) handle: Arc<ShardHandle>,
     connections: RefCell<SecondaryMap<ConnectionKey, Rc<Connection>>>,
     /// Sockets that speak HTTP, or TLS before it.
     serving_http: Cell<usize>,
@@ -139,7 +147,7 @@ impl Shard {
         self.stop.cancel();
         let all: Vec<_> = self.connections.borrow().values().cloned().collect();
         for connection in all {
-            connection.restart(self);
+            connection.dismiss(self, CloseCode::ServerRestart);
         }
     }
 
@@ -169,7 +177,7 @@ pub(crate) fn start(
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let (commits, sockets, stop) = self.handle.take();
+        let Letters { commits, sockets, closes, stop } = self.handle.take();
         if !commits.is_empty() {
             let mut hub = self.hub.borrow_mut();
             let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
@@ -178,16 +186,13 @@ impl Shard {
         for socket in sockets {
             spawn_local(listener::serve_socket(Rc::clone(self), socket));
         }
+        for (key, code) in closes {
+            if let Some(connection) = self.connection(key) {
+                connection.dismiss(self, code);
+            }
+        }
         if stop && !self.stop.is_cancelled() {
             self.begin_stop();
-        }
-    }
-
-    /// A deadline of this connection may have passed.
-    pub(crate) fn tick(self: &Rc<Self>, key: ConnectionKey) {
-        if let Some(connection) = self.connection(key) {
-            connection.drive(self, Input::Tick);
-            connection.tick(self);
         }
     }
 }
@@ -208,6 +213,10 @@ fn session_options(limits: &LimitSettings) -> Options {
     Options {
         authenticate_within: seconds(limits.authenticate_within_s),
         heartbeat_interval: seconds(limits.heartbeat_interval_s),
+        ping_after: seconds(limits.ping_after_s),
+        gone_after: seconds(limits.gone_after_s),
+        // Two seconds' worth at once: a client that was away sends what it could not.
+        commands: Rate::per_second(limits.commands_per_second, limits.commands_per_second.saturating_mul(2)),
         idle_timeout: seconds(limits.idle_timeout_s),
         topics: limits.topics_per_connection as usize,
         pending_requests: limits.pending_requests_per_connection as usize,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
+use healthmate_care::Rate;
 use healthmate_protocol::{ErrorCode, SUBPROTOCOL};
 use healthmate_session::{Endpoint, Input};
 use healthmate_ws::Handshake;
@@ -82,14 +83,32 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
         let detail = "pages of this origin may not connect: add it to server.allowed_origins";
         return Err(Problem::new(ErrorCode::AccessDenied, detail).at("Origin").into());
     }
-    let free = Arc::clone(&shard.ground.places).try_acquire_owned();
-    let place = free.ok().filter(|_| shard.app().is_ready()).ok_or_else(|| {
-        let detail = "the server takes no more connections now";
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Problem::new(ErrorCode::TooManyRequests, detail).with_status(status)
-    })?;
+    let place = place(shard)?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
     Ok((handshake, Opening { endpoint, token, place }))
+}
+
+/// A place for one more connection, if the server takes it now.
+fn place(shard: &Shard) -> Result<OwnedSemaphorePermit, Problem> {
+    let ground = &shard.ground;
+    let limits = &ground.app.settings.limits;
+    let full = |detail: String| {
+        Problem::new(ErrorCode::TooManyConnections, detail).with_status(StatusCode::SERVICE_UNAVAILABLE)
+    };
+    if !ground.app.is_ready() {
+        return Err(full("the server is about to stop: come back after a moment".to_owned()));
+    }
+    let free = Arc::clone(&ground.places).try_acquire_owned();
+    let place =
+        free.map_err(|_| full(format!("the server holds {} connections already", limits.max_connections)))?;
+    // Twice a second's worth at once: enough for a ward that comes back after a cut.
+    let rate =
+        Rate::per_second(limits.connections_per_second, limits.connections_per_second.saturating_mul(2));
+    let now = tokio::time::Instant::now().into_std();
+    let taken = ground.opening.lock().take(rate, now);
+    taken
+        .map_err(|_| full(format!("more than {} new connections a second", limits.connections_per_second)))?;
+    Ok(place)
 }
 
 async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {

@@ -32,6 +32,8 @@ pub enum Action {
     },
     /// Check that the user may read the patient, and load a page.
     LoadHistory(RequestId, HistoryQuery),
+    /// Send a WebSocket ping.
+    SendPing,
     /// Send a heartbeat with the heads of the connection's topics.
     SendHeartbeat,
     /// Send what waits, then a close frame, and end the connection. Nothing follows.
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Action {
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
             Self::Record { request, .. } => write!(f, "Record({request:?})"),
             Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),
+            Self::SendPing => f.write_str("SendPing"),
             Self::SendHeartbeat => f.write_str("SendHeartbeat"),
             Self::Close(code, _) => write!(f, "Close({})", code.as_u16()),
         }

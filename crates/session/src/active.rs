@@ -7,7 +7,7 @@ mod on_tick;
 use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::User;
+use healthmate_care::{Bucket, User};
 use healthmate_protocol::{CorrelationId, ErrorCode, Timestamp, Topic, UserId};
 
 use crate::action::{Action, RequestId, Since};
@@ -23,9 +23,15 @@ pub(crate) struct Active {
     expires_at: Timestamp,
     topics: Vec<Topic>,
     pending: Vec<Pending>,
+    commands: Bucket,
+    /// When the client last said something.
+    last_message: Instant,
+    /// When anything came from it, be it a pong.
     last_received: Instant,
+    /// Whether a ping went out since.
+    pinged: bool,
     next_heartbeat: Instant,
-    /// When the next tick is due, the soonest of heartbeat, idle limit and the token's end.
+    /// When the next tick is due, the soonest of heartbeat, ping, idle limit and the token's end.
     deadline: Instant,
 }
 
@@ -52,7 +58,10 @@ impl Active {
             expires_at: identity.expires_at,
             topics: Vec::new(),
             pending: Vec::new(),
+            commands: Bucket::default(),
+            last_message: now.instant,
             last_received: now.instant,
+            pinged: false,
             next_heartbeat: now.instant + options.heartbeat_interval,
             deadline: now.instant,
         };
@@ -81,10 +90,11 @@ impl Active {
     ) {
         match input {
             Input::Text(text) => {
-                self.last_received = now.instant;
+                self.said_something(now);
                 self.on_text(context, now, text, actions);
             }
-            Input::Received => self.last_received = now.instant,
+            Input::Ping => self.said_something(now),
+            Input::Pong => self.is_alive(now),
             Input::Tick => self.on_tick(context, now, actions),
             Input::Identified(request, result) => self.on_identified(context, now, request, result, actions),
             Input::TopicOpened(request, result) => self.on_topic_opened(now, request, result, actions),
@@ -92,6 +102,16 @@ impl Active {
             Input::HistoryLoaded(request, result) => self.on_history(now, request, result, actions),
             Input::Token(_) | Input::Disconnected => {}
         }
+    }
+
+    fn said_something(&mut self, now: Now) {
+        self.last_message = now.instant;
+        self.is_alive(now);
+    }
+
+    fn is_alive(&mut self, now: Now) {
+        self.last_received = now.instant;
+        self.pinged = false;
     }
 
     /// Makes a request wait, or refuses it where too many wait already.

@@ -148,6 +148,9 @@ fn refusal_close(code: ErrorCode) -> Action {
         ErrorCode::StorageUnavailable | ErrorCode::StorageFull | ErrorCode::Internal => {
             Action::Close(CloseCode::ServerRestart, "the token could not be checked now")
         }
+        ErrorCode::TooManyConnections => {
+            Action::Close(CloseCode::TooManyConnections, "this user has as many connections as one may")
+        }
         _ => Action::Close(CloseCode::AuthenticationFailed, "the token was refused"),
     }
 }

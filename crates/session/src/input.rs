@@ -26,8 +26,10 @@ pub enum Input<'a> {
     Text(&'a str),
     /// The handshake carried a token.
     Token(String),
-    /// Something arrived that is no message: a ping, a pong, a part of a frame.
-    Received,
+    /// The client sent a WebSocket ping.
+    Ping,
+    /// The client answered a WebSocket ping: it is alive, and has nothing to say.
+    Pong,
     /// A deadline has passed.
     Tick,
     /// [`Action::Authenticate`](crate::Action::Authenticate) was performed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use healthmate_care::Rate;
 use healthmate_protocol::TopicKind;
 
 /// The limits of one session.
@@ -13,6 +14,12 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// How long nothing may come from the client. Default 1 h.
     pub idle_timeout: Duration,
+    /// After how long a silence the client is sent a WebSocket ping. Default 20 s.
+    pub ping_after: Duration,
+    /// After how long a silence the client counts as gone. Default 45 s.
+    pub gone_after: Duration,
+    /// How often one connection may send a command. Default 1000 times a second, 2000 at once.
+    pub commands: Rate,
     /// How many topics one connection may hear. Default 128.
     pub topics: usize,
     /// How many requests may wait for the store. Default 64.
@@ -27,6 +34,9 @@ impl Default for Options {
             authenticate_within: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_hours(1),
+            ping_after: Duration::from_secs(20),
+            gone_after: Duration::from_secs(45),
+            commands: Rate::per_second(1000, 2000),
             topics: 128,
             pending_requests: 64,
             max_message_bytes: 64 * 1024,

@@ -17,8 +17,13 @@ pub struct LimitSettings {
     pub authenticate_within_s: u32,
     /// How often the server sends `heartbeat`, in seconds: 1 to 300. Default 30.
     pub heartbeat_interval_s: u32,
-    /// After how long without a word from the client a connection is closed, in seconds: 10 to 86400, and more than
-    /// `heartbeat_interval_s`. Default 3600.
+    /// After how long a silence the client is sent a WebSocket ping, in seconds: 1 to 1800. Default 20.
+    pub ping_after_s: u32,
+    /// After how long a silence the client counts as gone, in seconds: 2 to 3600, and more than `ping_after_s`.
+    /// Default 45.
+    pub gone_after_s: u32,
+    /// After how long without a message from the client a connection is closed, in seconds: 10 to 86400, and more
+    /// than `heartbeat_interval_s`. Default 3600.
     pub idle_timeout_s: u32,
     /// How long TLS and the WebSocket handshake, or a request's head, may take, in seconds: 1 to 60. Default 10.
     pub handshake_timeout_s: u32,
@@ -31,6 +36,15 @@ pub struct LimitSettings {
     pub queued_bytes_per_connection: u32,
     /// How many connections the server holds: 1 to 1000000. Default 1000.
     pub max_connections: u32,
+    /// How many connections one user holds: 1 to 100000. Default 5.
+    pub connections_per_user: u32,
+    /// Whether a connection past `connections_per_user` takes the place of that user's oldest one; otherwise it is
+    /// refused. Default false.
+    pub replace_oldest: bool,
+    /// How many new connections the server takes a second, twice as many at once: 1 to 100000. Default 500.
+    pub connections_per_second: u32,
+    /// How many commands one connection may send a second, twice as many at once: 1 to 1000000. Default 1000.
+    pub commands_per_second: u32,
     /// The largest body of an HTTP request, in bytes: 1 KiB to 64 MiB. Default 1 MiB.
     pub body_bytes: u32,
 }
@@ -41,12 +55,18 @@ impl Default for LimitSettings {
             max_message_bytes: 64 * KIB,
             authenticate_within_s: 10,
             heartbeat_interval_s: 30,
+            ping_after_s: 20,
+            gone_after_s: 45,
             idle_timeout_s: 3600,
             handshake_timeout_s: 10,
             topics_per_connection: 128,
             pending_requests_per_connection: 64,
             queued_bytes_per_connection: MIB,
             max_connections: 1000,
+            connections_per_user: 5,
+            replace_oldest: false,
+            connections_per_second: 500,
+            commands_per_second: 1000,
             body_bytes: MIB,
         }
     }
@@ -58,6 +78,11 @@ impl LimitSettings {
         found.range("limits.authenticate_within_s", self.authenticate_within_s, 1..=300, "seconds");
         found.range("limits.heartbeat_interval_s", self.heartbeat_interval_s, 1..=300, "seconds");
         found.range("limits.idle_timeout_s", self.idle_timeout_s, 10..=86_400, "seconds");
+        found.range("limits.ping_after_s", self.ping_after_s, 1..=1800, "seconds");
+        found.range("limits.gone_after_s", self.gone_after_s, 2..=3600, "seconds");
+        found.range("limits.connections_per_user", self.connections_per_user, 1..=100_000, "");
+        found.range("limits.connections_per_second", self.connections_per_second, 1..=100_000, "");
+        found.range("limits.commands_per_second", self.commands_per_second, 1..=1_000_000, "");
         found.range("limits.handshake_timeout_s", self.handshake_timeout_s, 1..=60, "seconds");
         found.range("limits.topics_per_connection", self.topics_per_connection, 1..=10_000, "");
         let pending = self.pending_requests_per_connection;
@@ -72,6 +97,13 @@ impl LimitSettings {
                 self.idle_timeout_s, self.heartbeat_interval_s
             );
             found.add("limits.idle_timeout_s", message);
+        }
+        if self.ping_after_s >= self.gone_after_s {
+            let message = format!(
+                "is {}, must be more than limits.ping_after_s, which is {}",
+                self.gone_after_s, self.ping_after_s
+            );
+            found.add("limits.gone_after_s", message);
         }
         if queued < self.max_message_bytes {
             let message = format!(

@@ -124,6 +124,11 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("limits.authenticate_within_s", 1, 300),
         ("limits.heartbeat_interval_s", 1, 300),
         ("limits.idle_timeout_s", 31, 86_400),
+        ("limits.ping_after_s", 1, 1800),
+        ("limits.gone_after_s", 2, 3600),
+        ("limits.connections_per_user", 1, 100_000),
+        ("limits.connections_per_second", 1, 100_000),
+        ("limits.commands_per_second", 1, 1_000_000),
         ("limits.handshake_timeout_s", 1, 60),
         ("limits.topics_per_connection", 1, 10_000),
         ("limits.pending_requests_per_connection", 1, 10_000),
@@ -138,10 +143,15 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
     assert_eq!(limits.len(), numbers, "a number has no test");
     for (key, low, high) in limits {
         let set = |value: i64| {
-            // The budget of a connection holds the largest message.
-            let budget = ("HEALTHMATE_LIMITS__QUEUED_BYTES_PER_CONNECTION", "1073741824");
+            // What other limits depend on leaves them room: the budget of a connection holds the largest message.
             let value = value.to_string();
-            load("", &[budget, (&known::variable(key), &value)], Overrides::default())
+            let variables = [
+                ("HEALTHMATE_LIMITS__QUEUED_BYTES_PER_CONNECTION", "1073741824"),
+                ("HEALTHMATE_LIMITS__PING_AFTER_S", "1"),
+                ("HEALTHMATE_LIMITS__GONE_AFTER_S", "3600"),
+                (&known::variable(key), &value),
+            ];
+            load("", &variables, Overrides::default())
         };
         assert!(set(low).is_ok() && set(high).is_ok(), "{key}");
         for past in [low - 1, high + 1] {

@@ -15,6 +15,7 @@ use tokio::task::spawn_local;
 use super::Connection;
 use crate::auth::{access, authenticate};
 use crate::refusal::{access_denied, storage_refusal};
+use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::metrics::ResumeResult;
 
@@ -33,6 +34,7 @@ impl Connection {
                 self.record(shard, request, recording);
             }
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
+            Action::SendPing => shard.hub.borrow_mut().send(self.key, Frame::ping(b"")),
             Action::SendHeartbeat => self.send_heartbeat(shard),
             Action::Close(code, reason) => self.close(shard, code, reason),
         }
@@ -84,14 +86,30 @@ impl Connection {
 
     fn authenticate(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, token: String) {
         let app = Arc::clone(shard.app());
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            let identity = authenticate(&app, &token).await;
+            let found = authenticate(&app, &token).await;
+            let found = found.map_err(|error| Refused::new(error.code(), error.to_string()))?;
+            connection.admit(&on, &found.user.id)?;
             let epoch = app.store.epoch();
-            identity
-                .map(|found| Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch })
-                .map_err(|error| Refused::new(error.code(), error.to_string()))
+            Ok(Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch })
         };
         self.later(shard, work, move |result| Input::Identified(request, result));
+    }
+
+    /// Counts the connection as one of the user's, if it counts as nobody's yet.
+    fn admit(&self, shard: &Shard, user: &UserId) -> Result<(), Refused> {
+        if self.ended.get() {
+            return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
+        }
+        if self.admitted.borrow().is_some() {
+            return Ok(());
+        }
+        let entry = Entry { id: self.id.clone(), key: self.key, shard: Arc::clone(&shard.handle) };
+        let admitted = shard.ground.registry.admit(user, entry);
+        admitted.map_err(|error| Refused::new(ErrorCode::TooManyConnections, error.to_string()))?;
+        *self.admitted.borrow_mut() = Some(user.clone());
+        Ok(())
     }
 
     fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {

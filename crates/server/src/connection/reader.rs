@@ -33,6 +33,9 @@ impl Connection {
         }
         self.end();
         self.drive(&shard, Input::Disconnected);
+        if let Some(user) = self.admitted.take() {
+            shard.ground.registry.remove(&user, &self.id);
+        }
         shard.remove(self.key);
     }
 
@@ -90,12 +93,11 @@ impl Connection {
             Event::Ping(payload) => {
                 shard.hub.borrow_mut().send(self.key, Frame::pong(payload));
                 shard.wake();
-                self.drive(shard, Input::Received);
+                self.drive(shard, Input::Ping);
             }
-            Event::Pong(_) => self.drive(shard, Input::Received),
+            Event::Pong(_) => self.drive(shard, Input::Pong),
             Event::Binary(_) => {
-                self.drive(shard, Input::Disconnected);
-                self.close(shard, CloseCode::Unsupported, "only text messages are understood");
+                self.dismiss(shard, CloseCode::Unsupported);
             }
             Event::Close { code, .. } => self.on_close(shard, code),
         }

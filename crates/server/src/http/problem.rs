@@ -100,7 +100,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         E::NotFound | E::TopicNotServed => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::AlreadyAuthenticated | E::NotSubscribed => StatusCode::CONFLICT,
-        E::TooManyTopics | E::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        E::TooManyTopics | E::TooManyRequests | E::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         E::StorageUnavailable | E::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotAuthenticated

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use healthmate_hub::ConnectionKey;
+use healthmate_protocol::CloseCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -22,11 +24,17 @@ pub(crate) struct ShardHandle {
     wake: Notify,
 }
 
+/// What other threads have left for a shard.
 #[derive(Debug, Default)]
-struct Letters {
-    commits: Vec<Arc<Committed>>,
-    sockets: Vec<NewSocket>,
-    stop: bool,
+pub(crate) struct Letters {
+    /// Committed events, in the order of their commits.
+    pub(crate) commits: Vec<Arc<Committed>>,
+    /// New sockets.
+    pub(crate) sockets: Vec<NewSocket>,
+    /// Connections to close.
+    pub(crate) closes: Vec<(ConnectionKey, CloseCode)>,
+    /// Whether to stop.
+    pub(crate) stop: bool,
 }
 
 impl ShardHandle {
@@ -39,6 +47,12 @@ impl ShardHandle {
     /// Hands over committed events, in the order of their commits.
     pub(crate) fn publish(&self, committed: Arc<Committed>) {
         self.letters.lock().commits.push(committed);
+        self.wake();
+    }
+
+    /// Tells the shard to close one connection, if it still is there.
+    pub(crate) fn close(&self, key: ConnectionKey, code: CloseCode) {
+        self.letters.lock().closes.push((key, code));
         self.wake();
     }
 
@@ -58,9 +72,8 @@ impl ShardHandle {
         self.wake.notified().await;
     }
 
-    /// All that was handed over since the last time, and whether to stop.
-    pub(crate) fn take(&self) -> (Vec<Arc<Committed>>, Vec<NewSocket>, bool) {
-        let mut letters = self.letters.lock();
-        (std::mem::take(&mut letters.commits), std::mem::take(&mut letters.sockets), letters.stop)
+    /// All that was handed over since the last time.
+    pub(crate) fn take(&self) -> Letters {
+        std::mem::take(&mut *self.letters.lock())
     }
 }

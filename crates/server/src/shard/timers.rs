@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use super::Shard;
 
-/// Who is to be looked at when. An entry may be early, never late: whoever is looked at says when to look again.
+/// Who is to be looked at when. A connection remembers the entry it waits for; one that it no longer waits for,
+/// because something sooner came up, is passed over when its time comes.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: RefCell<BinaryHeap<Reverse<(Instant, ConnectionKey)>>>,
@@ -32,10 +33,10 @@ impl Timers {
         self.heap.borrow().peek().map(|Reverse((when, _))| *when)
     }
 
-    fn pop_due(&self, now: Instant) -> Option<ConnectionKey> {
+    fn pop_due(&self, now: Instant) -> Option<(Instant, ConnectionKey)> {
         let mut heap = self.heap.borrow_mut();
         let due = heap.peek().is_some_and(|Reverse((when, _))| *when <= now);
-        due.then(|| heap.pop().map(|Reverse((_, key))| key)).flatten()
+        due.then(|| heap.pop().map(|Reverse(entry)| entry)).flatten()
     }
 }
 
@@ -50,8 +51,10 @@ impl Shard {
                 },
             }
             let now = tokio::time::Instant::now().into_std();
-            while let Some(key) = self.timers.pop_due(now) {
-                self.tick(key);
+            while let Some((when, key)) = self.timers.pop_due(now) {
+                if let Some(connection) = self.connection(key) {
+                    connection.tick(&self, when);
+                }
             }
         }
     }

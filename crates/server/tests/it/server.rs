@@ -54,6 +54,8 @@ impl TestServer {
         let mut settings = Settings::default();
         settings.server.listen = "127.0.0.1:0".parse().expect("an address");
         settings.server.shards = 2;
+        // Tests that are not about it send as fast as they can.
+        settings.limits.commands_per_second = 1_000_000;
         adjust(&mut settings);
         let verifier = TokenVerifier::new(&settings.auth, &Secret::new(SECRET));
         let app = Arc::new(App::new(settings, store, clock, verifier));

@@ -8,8 +8,8 @@ use crate::server::TestServer;
 async fn everyone_is_told_to_come_back_and_the_server_ends() {
     let server = TestServer::start().await;
     let mut clients = Vec::new();
-    for _ in 0..20 {
-        clients.push(server.connect("ana").await);
+    for user in ["ana", "ben", "nora", "ada"].into_iter().cycle().take(20) {
+        clients.push(server.connect(user).await);
     }
     let (app, address) = (server.app.clone(), server.address());
     let stopping = tokio::spawn(server.stop());

@@ -25,6 +25,12 @@ impl Active {
                 return actions.push(error(now, refusal.correlation_id, refused));
             }
         };
+        if let Err(wait) = self.commands.take(context.options.commands, now.instant) {
+            let message =
+                format!("more commands than this connection may send: wait {} ms", wait.as_millis() + 1);
+            let refused = Refused::new(ErrorCode::TooManyRequests, message);
+            return actions.push(error(now, correlation_id, refused));
+        }
         match command {
             Command::Ping => actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {}))),
             Command::Authenticate(command) => {

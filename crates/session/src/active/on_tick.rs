@@ -1,4 +1,4 @@
-//! What time brings: heartbeats, the idle limit, the end of the token.
+//! What time brings: heartbeats, pings, the idle limit, the end of the token.
 
 use std::time::Duration;
 
@@ -22,10 +22,16 @@ impl Active {
             actions.push(Action::Close(CloseCode::AuthenticationFailed, "the token has ended"));
             return;
         }
-        if now.instant >= self.last_received + options.idle_timeout {
-            actions
-                .push(Action::Close(CloseCode::IdleTimeout, "nothing came for longer than the idle limit"));
-            return;
+        if now.instant >= self.last_message + options.idle_timeout {
+            let reason = "nothing came for longer than the idle limit";
+            return actions.push(Action::Close(CloseCode::IdleTimeout, reason));
+        }
+        if now.instant >= self.last_received + options.gone_after {
+            return actions.push(Action::Close(CloseCode::Unresponsive, "no answer to a ping"));
+        }
+        if !self.pinged && now.instant >= self.last_received + options.ping_after {
+            self.pinged = true;
+            actions.push(Action::SendPing);
         }
         if now.instant >= self.next_heartbeat {
             self.next_heartbeat = now.instant + options.heartbeat_interval;
@@ -38,6 +44,8 @@ impl Active {
         let left = u64::try_from(self.expires_at.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon.
         let token_end = now.instant + Duration::from_millis(left + 1).min(Duration::from_hours(24));
-        self.deadline = self.next_heartbeat.min(self.last_received + options.idle_timeout).min(token_end);
+        let silence = if self.pinged { options.gone_after } else { options.ping_after };
+        let idle = self.last_message + options.idle_timeout;
+        self.deadline = self.next_heartbeat.min(self.last_received + silence).min(idle).min(token_end);
     }
 }

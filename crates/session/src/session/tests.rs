@@ -283,31 +283,80 @@ fn a_page_is_1_to_1000() {
     assert_eq!(refused, (ErrorCode::UnknownMetric, Some("metric".into())));
 }
 
-#[test]
-fn heartbeats_come_and_silence_ends() {
-    let mut bench = Bench::signed_in(user("ana", Role::Patient), Options::default());
-    assert_eq!(bench.session.deadline(), Some(at(30).instant));
-    assert!(matches!(bench.input(at(30), Input::Tick).actions[..], [Action::SendHeartbeat]));
-    bench.input(at(3600), Input::Received);
-    assert!(matches!(bench.input(at(3601), Input::Tick).actions[..], [Action::SendHeartbeat]));
-    bench.input(at(3600 + 3600 - 1), Input::Tick);
-    assert!(!bench.actions.iter().any(|action| matches!(action, Action::Close(..))));
+/// Signed in, and with no limits of time but those that the test sets.
+fn patient(adjust: impl FnOnce(&mut Options)) -> Bench {
+    let forever = Duration::from_secs(1_000_000);
+    let mut options = Options { ping_after: forever, gone_after: forever, ..Options::default() };
+    options.idle_timeout = forever;
+    adjust(&mut options);
+    Bench::signed_in(user("ana", Role::Patient), options)
 }
 
 #[test]
-fn an_idle_connection_ends_at_its_limit() {
-    let options = Options { idle_timeout: Duration::from_mins(1), ..Options::default() };
-    let mut bench = Bench::signed_in(user("ana", Role::Patient), options);
+fn heartbeats_come_at_their_interval() {
+    let mut bench = patient(|_| {});
+    assert_eq!(bench.session.deadline(), Some(at(30).instant));
+    assert!(bench.input(at(29), Input::Tick).actions.is_empty());
+    assert!(matches!(bench.input(at(30), Input::Tick).actions[..], [Action::SendHeartbeat]));
+    assert_eq!(bench.session.deadline(), Some(at(60).instant));
+}
+
+#[test]
+fn an_idle_connection_ends_at_its_limit_and_pongs_do_not_count() {
+    let mut bench = patient(|options| options.idle_timeout = Duration::from_secs(60));
+    bench.input(at(50), Input::Pong);
     bench.input(at(59), Input::Tick);
     assert!(matches!(bench.actions[..], [Action::SendHeartbeat]));
     bench.input(at(60), Input::Tick);
     assert!(matches!(bench.actions[..], [Action::Close(CloseCode::IdleTimeout, _)]));
+
+    let mut busy = patient(|options| options.idle_timeout = Duration::from_secs(60));
+    busy.input(at(50), Input::Ping);
+    busy.input(at(60), Input::Tick);
+    assert!(matches!(busy.actions[..], [Action::SendHeartbeat]));
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_gone_if_it_does_not_answer() {
+    let limits = |options: &mut Options| {
+        options.ping_after = Duration::from_secs(20);
+        options.gone_after = Duration::from_secs(45);
+        options.heartbeat_interval = Duration::from_secs(1000);
+    };
+    let mut bench = patient(limits);
+    assert_eq!(bench.session.deadline(), Some(at(20).instant));
+    assert!(matches!(bench.input(at(20), Input::Tick).actions[..], [Action::SendPing]));
+    assert!(bench.input(at(30), Input::Tick).actions.is_empty(), "one ping for one silence");
+    bench.input(at(31), Input::Pong);
+    assert!(matches!(bench.input(at(51), Input::Tick).actions[..], [Action::SendPing]));
+    assert!(bench.input(at(75), Input::Tick).actions.is_empty());
+    bench.input(at(76), Input::Tick);
+    assert!(matches!(bench.actions[..], [Action::Close(CloseCode::Unresponsive, _)]));
+}
+
+#[test]
+fn commands_are_limited_by_rate() {
+    let mut bench = patient(|options| options.commands = healthmate_care::Rate::per_second(1, 2));
+    let ping = r#"{"type":"ping"}"#;
+    assert_eq!(bench.send(ping).names(), ["pong"]);
+    assert_eq!(bench.send(ping).names(), ["pong"]);
+    assert_eq!(bench.send(ping).error().0, ErrorCode::TooManyRequests);
+    assert_eq!(bench.input(at(2), Input::Text(ping)).names(), ["pong"]);
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_and_stays_away() {
+    let mut bench = Bench::new(Options::default());
+    let request = bench.send(r#"{"type":"authenticate","token":"t"}"#).request();
+    let refused = Refused::new(ErrorCode::TooManyConnections, "five already");
+    bench.input(at(1), Input::Identified(request, Err(refused)));
+    assert_eq!(bench.names(), ["authentication_failed"]);
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::TooManyConnections, _)));
 }
 
 #[test]
 fn a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it() {
-    let options = Options { idle_timeout: Duration::from_secs(1_000_000), ..Options::default() };
-    let mut bench = Bench::signed_in(user("ana", Role::Patient), options);
+    let mut bench = patient(|_| {});
     let request = bench.send(r#"{"type":"authenticate","token":"fresh"}"#).request();
     let fresh = Identity { expires_at: at(9000).time, ..user("ana", Role::Patient) };
     bench.input(at(1), Input::Identified(request, Ok(fresh)));
@@ -425,7 +474,7 @@ proptest! {
                     Action::StartDelivery(topic, _) => {
                         prop_assert!(bench.session.topics().any(|held| *held == topic));
                     }
-                    Action::StopDelivery(_) | Action::SendHeartbeat => {}
+                    Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
                     request => waiting.push(request),
                 }
             }
@@ -443,7 +492,7 @@ proptest! {
                             *asked.get_mut(id.as_str()).expect("a reply nobody asked for") += 1;
                         }
                     }
-                    Action::StartDelivery(..) | Action::StopDelivery(_) | Action::SendHeartbeat => {}
+                    Action::StartDelivery(..) | Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
                     Action::Close(..) => over = true,
                     request => waiting.push(request),
                 }
