@@ -42,7 +42,7 @@ fn folder_and_file_are_made_for_their_owner_and_a_clean_stop_leaves_no_journal()
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let rights = |path: &std::path::Path| fs::metadata(path).expect("made").permissions().mode() & 0o777;
+        let rights = |path: &Path| fs::metadata(path).expect("made").permissions().mode() & 0o777;
         assert_eq!(rights(&folder), 0o700);
         assert_eq!(rights(&folder.join("healthmate.db")), 0o600, "also where the folder is open to others");
     }
