@@ -1,5 +1,6 @@
 //! The commands.
 
+mod bench;
 mod care;
 mod config;
 mod failure;
@@ -51,11 +52,12 @@ enum Command {
     Config(config::Config),
     Migrate(migrate::Migrate),
     Schema(schema::Schema),
+    Bench(bench::Bench),
 }
 
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "config", "migrate"]),
+    ("Server", &["serve", "config", "migrate", "bench"]),
     ("Clients", &["replay", "watch"]),
     ("People", &["user", "care", "token"]),
     ("Documents", &["schema"]),
@@ -85,6 +87,7 @@ impl Command {
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),
             Self::Schema(command) => command.run(),
+            Self::Bench(command) => command.run(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The command line of HealthMate: serve, the clients `replay` and `watch`, and what an administrator needs.
 //!
 //! Each command is a file under `cli/`; the clients are in `client/`, `replay/` and `watch/`, the demo's people and
-//! devices in `demo/`. Data goes to stdout, everything else to stderr.
+//! devices in `demo/`, the loads that measure a server in `bench/`. Data goes to stdout, everything else to stderr.
 
+mod bench;
 mod cli;
 mod client;
 mod demo;
