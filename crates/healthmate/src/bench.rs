@@ -1,0 +1,20 @@
+//! Puts a server under load and measures it.
+//!
+//! The load comes from one thread with sockets of its own (`net`), so that it costs little beside the server. Where
+//! there are two cores, the server has one and the load the other (`process`). Each load is a file under `scenario/`.
+
+mod clock;
+mod door;
+mod frame;
+mod house;
+mod net;
+mod people;
+mod process;
+mod report;
+mod scenario;
+mod statistics;
+
+pub(crate) use house::Site;
+pub(crate) use process::Cores;
+pub(crate) use report::{Progress, tables};
+pub(crate) use scenario::{Bench, Scenario};

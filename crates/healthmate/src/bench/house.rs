@@ -1,0 +1,108 @@
+//! The HealthMate under load: a process of this very binary with a folder of its own, or a server that runs already.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::Context;
+use healthmate_care::Clock;
+use healthmate_server::auth::{TokenVerifier, secret};
+use healthmate_server::config::Settings;
+use tempfile::TempDir;
+
+use super::people::{self, Census};
+use super::process::{Cores, Process};
+
+/// What the server of a benchmark is told, where the environment says nothing else: limits far
+/// above the load.
+const SETTINGS: &[(&str, &str, &str)] = &[
+    ("limits", "max_connections", "20000"),
+    ("limits", "connections_per_user", "20000"),
+    ("limits", "connections_per_second", "100000"),
+    ("limits", "commands_per_second", "1000000"),
+    ("log", "level", "warn"),
+];
+
+/// Where a benchmark finds its HealthMate.
+#[derive(Clone, Debug)]
+pub(crate) enum Site {
+    /// A process of its own, with these settings, and its database in a new folder below this one.
+    Own(Box<Settings>, PathBuf),
+    /// One that runs, with its settings, its address and, if it runs here, its process.
+    Running(Box<Settings>, SocketAddr, Option<u32>),
+}
+
+/// A HealthMate, and the means to sign in there as anyone. Ends with its process and its folder.
+pub(crate) struct House {
+    // Dropped in this order: the folder goes when nobody writes to it any more.
+    process: Process,
+    signer: TokenVerifier,
+    clock: Arc<dyn Clock>,
+    _folder: Option<TempDir>,
+}
+
+impl House {
+    /// Opens a house where these people live.
+    pub(crate) async fn open(
+        site: &Site,
+        clock: &Arc<dyn Clock>,
+        census: &Census,
+        cores: Cores,
+    ) -> anyhow::Result<Self> {
+        let (settings, folder) = match site {
+            Site::Own(settings, parent) => {
+                let folder = tempfile::Builder::new().prefix("healthmate-bench-").tempdir_in(parent);
+                let folder = folder.with_context(|| format!("no folder in {}", parent.display()))?;
+                let mut settings = (**settings).clone();
+                folder.path().clone_into(&mut settings.server.data);
+                (settings, Some(folder))
+            }
+            Site::Running(settings, ..) => ((**settings).clone(), None),
+        };
+        people::settle(&settings.server.data, clock, census).await?;
+        let secret = secret::load_or_create(&settings, clock.as_ref())?;
+        let process = match site {
+            Site::Own(..) => Process::start(serve(&settings)?, cores)?,
+            Site::Running(_, address, pid) => Process::running(*address, *pid),
+        };
+        let signer = TokenVerifier::new(&settings.auth, &secret);
+        Ok(Self { process, signer, clock: Arc::clone(clock), _folder: folder })
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The value of one of the server's own metrics; 0 if it has none of that name.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut stream = TcpStream::connect(self.process.address())?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let mut pairs = page.lines().filter_map(|line| line.split_once(' '));
+        let found = pairs.find_map(|(known, value)| (known == name).then(|| value.trim().parse().ok()));
+        Ok(found.flatten().unwrap_or(0.0))
+    }
+
+    /// A token for the user with this id.
+    pub(crate) fn token(&self, id: &str) -> anyhow::Result<String> {
+        people::token(&self.signer, id, self.clock.now())
+    }
+}
+
+fn serve(settings: &Settings) -> anyhow::Result<Command> {
+    let binary = std::env::current_exe().context("cannot find this program's file")?;
+    let mut command = Command::new(binary);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&settings.server.data);
+    let known = settings.redacted();
+    for (section, field, value) in SETTINGS {
+        let name = format!("HEALTHMATE_{section}__{field}").to_uppercase();
+        if std::env::var_os(&name).is_none() && !known[section][field].is_null() {
+            command.env(name, value);
+        }
+    }
+    command.stderr(Stdio::inherit());
+    Ok(command)
+}

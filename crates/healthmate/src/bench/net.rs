@@ -1,0 +1,237 @@
+//! The generator's sockets: one thread, one epoll, one buffer to read into, and no work per message beyond finding
+//! its frame. It shares the machine with the server that it measures.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use rustix::net::sockopt;
+
+use super::frame;
+
+const SCRATCH_BYTES: usize = 256 * 1024;
+
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+
+/// What came on a socket.
+#[derive(Debug)]
+pub(crate) enum Received<'a> {
+    /// The server has agreed to speak WebSocket.
+    Upgraded,
+    /// A message.
+    Message(&'a [u8]),
+}
+
+/// All sockets of a load.
+pub(crate) struct Net {
+    poll: Poll,
+    events: Events,
+    sockets: Sockets,
+    scratch: Box<[u8]>,
+}
+
+/// The sockets by their numbers, 0, 1, 2, … in the order of their connects.
+#[derive(Default)]
+pub(crate) struct Sockets(Vec<Socket>);
+
+struct Socket {
+    stream: TcpStream,
+    /// The beginning of a frame whose end has not come.
+    tail: Vec<u8>,
+    /// What the socket did not take yet.
+    unsent: Vec<u8>,
+    upgraded: bool,
+    reads: bool,
+}
+
+impl Net {
+    /// No sockets yet.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            sockets: Sockets::default(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+        })
+    }
+
+    /// Connects, asks for a WebSocket at `path`, and returns the socket's number. It cannot be written to before
+    /// [`Received::Upgraded`] came.
+    pub(crate) fn connect(&mut self, address: SocketAddr, path: &str) -> anyhow::Result<usize> {
+        let stream = std::net::TcpStream::connect(address).context("cannot connect")?;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        // Its end is a reset: no port is left waiting.
+        sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        let mut stream = TcpStream::from_std(stream);
+        let number = self.sockets.0.len();
+        self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+        let (tail, unsent) = (Vec::new(), Vec::new());
+        self.sockets.0.push(Socket { stream, tail, unsent, upgraded: false, reads: true });
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        self.sockets.write(number, request.as_bytes())?;
+        Ok(number)
+    }
+
+    /// The sockets, to write to.
+    pub(crate) fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
+    }
+
+    /// Closes all sockets; their numbers begin at 0 again.
+    pub(crate) fn close_all(&mut self) {
+        self.sockets.0.clear();
+    }
+
+    /// Takes what has come and hands each message to `take`; waits for something at most as long as `wait`.
+    ///
+    /// # Errors
+    /// If the server has closed a connection, or what `take` returns.
+    pub(crate) fn turn(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Self { poll, events, sockets, scratch } = self;
+        match poll.poll(events, Some(wait)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        for event in &*events {
+            let number = event.token().0;
+            if event.is_writable() {
+                sockets.flush(number)?;
+            }
+            if event.is_readable() && sockets.0.get(number).is_some_and(|socket| socket.reads) {
+                sockets.read(number, scratch, &mut take)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a socket stop reading, or go on.
+    pub(crate) fn set_reading(
+        &mut self,
+        number: usize,
+        reads: bool,
+        mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.sockets.0[number].reads = reads;
+        // What came meanwhile was announced once, and nobody listened.
+        if reads { self.sockets.read(number, &mut self.scratch, &mut take) } else { Ok(()) }
+    }
+}
+
+impl Sockets {
+    /// Writes bytes, or keeps what the socket does not take.
+    pub(crate) fn write(&mut self, number: usize, bytes: &[u8]) -> anyhow::Result<()> {
+        let Socket { stream, unsent, .. } = &mut self.0[number];
+        if !unsent.is_empty() {
+            unsent.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let taken = write_some(stream, bytes)?;
+        unsent.extend_from_slice(&bytes[taken..]);
+        Ok(())
+    }
+
+    /// Writes one message.
+    pub(crate) fn send(&mut self, number: usize, text: &str) -> anyhow::Result<()> {
+        let mut out = Vec::with_capacity(text.len() + 14);
+        frame::push_text(text.as_bytes(), &mut out);
+        self.write(number, &out)
+    }
+
+    fn flush(&mut self, number: usize) -> anyhow::Result<()> {
+        let Some(Socket { stream, unsent, .. }) = self.0.get_mut(number) else { return Ok(()) };
+        if !unsent.is_empty() {
+            let taken = write_some(stream, unsent)?;
+            unsent.drain(..taken);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        number: usize,
+        scratch: &mut [u8],
+        take: &mut impl FnMut(&mut Self, usize, Received<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        loop {
+            let socket = &mut self.0[number];
+            let kept = socket.tail.len();
+            scratch[..kept].copy_from_slice(&socket.tail);
+            socket.tail.clear();
+            let count = match socket.stream.read(&mut scratch[kept..]) {
+                Ok(0) => bail!("the server closed connection {number}"),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error).context("cannot read"),
+            };
+            let filled = kept + count;
+            let used = self.take_all(number, &scratch[..filled], take)?;
+            self.0[number].tail.extend_from_slice(&scratch[used..filled]);
+            // Less than there was room for: the next readiness will be announced.
+            if filled < scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands over all that is whole in `bytes`, and says how much that was.
+    fn take_all(
+        &mut self,
+        number: usize,
+        bytes: &[u8],
+        take: &mut impl FnMut(&mut Self, usize, Received<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        if !self.0[number].upgraded {
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(0) };
+            if !bytes.starts_with(b"HTTP/1.1 101") {
+                bail!("the server answered {}", String::from_utf8_lossy(bytes));
+            }
+            self.0[number].upgraded = true;
+            used = end + 4;
+            take(self, number, Received::Upgraded)?;
+        }
+        while let Some(found) = frame::first(&bytes[used..]) {
+            used += found.length;
+            match found.opcode {
+                CLOSE => {
+                    let reason = String::from_utf8_lossy(found.payload.get(2..).unwrap_or_default());
+                    bail!("the server closed connection {number}: {reason}");
+                }
+                PING => self.pong(number, found.payload)?,
+                _ => take(self, number, Received::Message(found.payload))?,
+            }
+        }
+        Ok(used)
+    }
+
+    fn pong(&mut self, number: usize, payload: &[u8]) -> anyhow::Result<()> {
+        let mut out = Vec::new();
+        frame::push_text(payload, &mut out);
+        out[0] = 0x8a;
+        self.write(number, &out)
+    }
+}
+
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match stream.write(&bytes[taken..]) {
+            Ok(count) => taken += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error).context("cannot write"),
+        }
+    }
+    Ok(taken)
+}

@@ -1,0 +1,87 @@
+//! `healthmate bench`
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::settings::{SettingsArgs, system_clock};
+use super::{block_on, output};
+use crate::bench::{Cores, Progress, Scenario, Site, tables};
+
+/// Measure how much a server can take, and what it costs
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Bench {
+    #[arg(required = true, help = "What to measure")]
+    scenarios: Vec<Scenario>,
+    /// How long one measurement takes, in seconds
+    #[arg(long, value_name = "N", default_value = "1.5", value_parser = seconds)]
+    seconds: f64,
+    /// How many measurements a figure is the median of
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Let the system choose the cores, instead of one for the server and one for the load
+    #[arg(long)]
+    any_core: bool,
+    /// Folder for temporary databases: says which disk is measured [default: that of temporary files]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Server to measure, HOST:PORT, where people named bench-… are added; needs its --data [default: one of its own]
+    #[arg(long, value_name = "ADDR", help_heading = "Server")]
+    server: Option<String>,
+    /// Process of that server, to measure what it uses
+    #[arg(long, value_name = "PID", requires = "server", help_heading = "Server")]
+    pid: Option<u32>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  healthmate bench ingest
+  healthmate bench ingest --rounds 1 --json | jq";
+
+impl Bench {
+    /// Measures, and prints what was found.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let settings = Box::new(self.settings.load()?);
+        let folder = self.folder.unwrap_or_else(std::env::temp_dir);
+        let site = match &self.server {
+            None => Site::Own(settings, folder.clone()),
+            Some(_) if !self.settings.names_data() => {
+                return Err(Failure::usage("--server needs --data, the data folder of that server"));
+            }
+            Some(server) => Site::Running(settings, address(server)?, self.pid),
+        };
+        let bench = crate::bench::Bench {
+            site,
+            folder,
+            cores: if self.any_core { Cores::Shared } else { Cores::apart() },
+            seconds: self.seconds,
+            rounds: self.rounds.into(),
+            clock: system_clock(),
+            progress: Progress::begin(),
+        };
+        let lines = block_on(async { bench.run(&self.scenarios).await.map_err(Failure::from) })?;
+        drop(bench);
+        if self.json { output::json(&json!({ "lines": lines })) } else { output::line(&tables(&lines)) }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Failure> {
+    let plain = text.trim_start_matches("ws://").trim_start_matches("http://").trim_end_matches('/');
+    let found = plain.to_socket_addrs().map(|mut found| found.next());
+    let wrong = || Failure::usage(format!("--server {text}: write HOST:PORT; TLS is not measured"));
+    found.map_err(|_| wrong())?.ok_or_else(wrong)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write a number, such as 1.5".to_owned())?;
+    if (0.1..=600.0).contains(&seconds) { Ok(seconds) } else { Err("must be 0.1 to 600".to_owned()) }
+}
