@@ -75,6 +75,7 @@ pub const SERVER: &[Fixture] = fixtures! { "server":
     "pong-bare",
     "heartbeat",
     "heartbeat-no-topics",
+    "reconnect",
     "acknowledgment",
     "acknowledgment-batch",
     "acknowledgment-duplicate",

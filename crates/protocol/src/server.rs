@@ -151,6 +151,8 @@ server_messages! {
     Pong = "pong", Reply;
     /// The server is alive, and this is how far the connection's topics have come.
     Heartbeat = "heartbeat", Announcement;
+    /// The server is about to close the connection: come back after a moment, which is each client's own.
+    Reconnect = "reconnect", Announcement;
     /// The measurements are on disk.
     Acknowledgment = "acknowledgment", Reply;
     /// A measurement: a durable event.
@@ -328,6 +330,14 @@ pub struct Heartbeat {
     pub epoch: Epoch,
     /// The newest offset of each topic: a client whose own is lower has lost an event.
     pub heads: BTreeMap<String, Offset>,
+}
+
+/// When to come back. The close code that follows says the same without the time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reconnect {
+    /// How long to wait before connecting again, in milliseconds. Clients get different ones, so that they do not
+    /// all come at once.
+    pub after_ms: u32,
 }
 
 /// What became of measurements: they are on disk.

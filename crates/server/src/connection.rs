@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use healthmate_hub::ConnectionKey;
-use healthmate_protocol::{CloseCode, ConnectionId, UserId};
+use healthmate_protocol::server::Reconnect;
+use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, UserId};
 use healthmate_session::{Endpoint, Input, Session, State};
 use healthmate_ws::Frame;
 use tokio::sync::OwnedSemaphorePermit;
@@ -145,6 +146,15 @@ impl Connection {
         self.look_by(shard, Some(until));
         shard.hub.borrow_mut().send(self.key, frame);
         shard.wake();
+    }
+
+    /// Asks the client to come back after a moment, and closes.
+    pub(crate) fn ask_to_reconnect(self: &Rc<Self>, shard: &Rc<Shard>, after_ms: u32) {
+        if self.closing.get().is_none() {
+            let asked = ServerMessage::Reconnect(Reconnect { after_ms });
+            self.send(shard, &Envelope::new(shard.app().clock.now(), asked));
+        }
+        self.dismiss(shard, CloseCode::ServerRestart);
     }
 
     /// Ends the connection for a reason of the server's.

@@ -78,8 +78,7 @@ impl Server {
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
 
-        let handles: Vec<Arc<ShardHandle>> =
-            (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
+        let handles: Vec<Arc<ShardHandle>> = (0..ground.shards).map(|_| Arc::default()).collect();
         let counted = Arc::clone(&app.metrics);
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
             counted.events_published.inc_by(events as u64);
@@ -136,6 +135,7 @@ fn ground(app: &Arc<App>) -> Result<Ground, ServeError> {
         places: Arc::new(Semaphore::new(limits.max_connections as usize)),
         registry: Arc::new(registry),
         opening: Arc::default(),
+        shards: shard_count(settings.shards),
     })
 }
 

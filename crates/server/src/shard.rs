@@ -17,7 +17,6 @@ use std::time::Duration;
 use axum::Router;
 use healthmate_care::{Bucket, Rate};
 use healthmate_hub::{ConnectionKey, Hub};
-use healthmate_protocol::CloseCode;
 use healthmate_session::{Now, Options};
 use healthmate_ws::OriginPolicy;
 use parking_lot::Mutex;
@@ -39,6 +38,9 @@ use crate::telemetry::ConnectionState;
 /// How much one read takes, shared by all connections of the shard.
 const READ_BYTES: usize = 64 * 1024;
 
+/// How long a restart takes at least: nobody is asked to come back sooner, in milliseconds.
+const COME_BACK_MS: u64 = 500;
+
 /// What all shards are started with.
 #[derive(Clone)]
 pub(crate) struct Ground {
@@ -52,6 +54,8 @@ pub(crate) struct Ground {
     pub(crate) registry: Arc<Registry>,
     /// How often a new connection is taken.
     pub(crate) opening: Arc<Mutex<Bucket>>,
+    /// How many shards there are.
+    pub(crate) shards: usize,
 }
 
 /// What the tasks of one shard share.
@@ -65,13 +69,15 @@ pub(crate) struct Shard {
     /// Cancelled when the shard begins to stop.
     pub(crate) stop: CancellationToken,
     pub(crate) handle: Arc<ShardHandle>,
+    /// Which of the shards this is, from 0.
+    number: usize,
     connections: RefCell<SecondaryMap<ConnectionKey, Rc<Connection>>>,
     /// Sockets that speak HTTP, or TLS before it.
     serving_http: Cell<usize>,
 }
 
 impl Shard {
-    fn new(ground: Ground, handle: Arc<ShardHandle>) -> Rc<Self> {
+    fn new(ground: Ground, handle: Arc<ShardHandle>, number: usize) -> Rc<Self> {
         let limits = &ground.app.settings.limits;
         Rc::new(Self {
             options: Arc::new(session_options(limits)),
@@ -80,6 +86,7 @@ impl Shard {
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             stop: CancellationToken::new(),
             handle,
+            number,
             connections: RefCell::default(),
             serving_http: Cell::default(),
             ground,
@@ -142,12 +149,16 @@ impl Shard {
         }
     }
 
-    /// Tells every connection that the server restarts.
+    /// Tells every connection that the server restarts, and each its own time to come back: no more a second than
+    /// the setting allows, over all shards.
     fn begin_stop(self: &Rc<Self>) {
         self.stop.cancel();
+        let settings = &self.app().settings.server;
         let all: Vec<_> = self.connections.borrow().values().cloned().collect();
-        for connection in all {
-            connection.dismiss(self, CloseCode::ServerRestart);
+        for (index, connection) in all.into_iter().enumerate() {
+            let turn = (index * self.ground.shards + self.number) as u64;
+            let after_ms = COME_BACK_MS + turn * 1000 / u64::from(settings.reconnects_per_second);
+            connection.ask_to_reconnect(self, u32::try_from(after_ms).unwrap_or(u32::MAX));
         }
     }
 
@@ -170,7 +181,7 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
         let local = LocalSet::new();
-        local.block_on(&runtime, Shard::new(ground, handle).run());
+        local.block_on(&runtime, Shard::new(ground, handle, number).run());
     })
 }
 

@@ -67,6 +67,8 @@ export class Connection {
   /** Tells an outdated attempt, still waiting for its token, that it is outdated. */
   #generation = 0;
   #failures = 0;
+  /** When the server asked to be left alone until, counted from the close. */
+  #comeBackAfterMs: number | undefined;
   #heartbeatMs = 30_000;
   #authenticatedAt: number | undefined;
   #refusal: Refusal | undefined;
@@ -161,6 +163,8 @@ export class Connection {
     } else if (message.type === "heartbeat") {
       // To the server, silence of a client that only listens is a lost client.
       this.send({ type: "ping" });
+    } else if (message.type === "reconnect") {
+      this.#comeBackAfterMs = message.data.after_ms;
     } else if (message.type === "authentication_failed") {
       this.#refusal = message.data;
     }
@@ -185,7 +189,8 @@ export class Connection {
     const lasted = this.#authenticatedAt === undefined ? 0 : this.#env.now() - this.#authenticatedAt;
     this.#authenticatedAt = undefined;
     if (lasted >= STABLE_AFTER_MS) this.#failures = 0;
-    const delay = backoffDelay(this.#failures++, this.#env.random);
+    const delay = this.#comeBackAfterMs ?? backoffDelay(this.#failures++, this.#env.random);
+    this.#comeBackAfterMs = undefined;
     this.#cancelRetry = this.#env.setTimer(() => this.#retry(), delay);
     this.#report({ state: "reconnecting", retryAt: this.#env.now() + delay });
   }

@@ -117,6 +117,7 @@ const DATA: Record<ServerMessage["type"], Check> = {
   unsubscription_success: object({ topic: text }),
   pong: object({}),
   heartbeat: object({ epoch: text, heads: mapOf(count) }),
+  reconnect: object({ after_ms: count }),
   acknowledgment: object({ patient: text, results: listOf(result) }),
   health_update: object(recorded),
   health_data_response: object({

@@ -175,6 +175,12 @@ export interface SubscriptionData {
   reason?: GapReason;
 }
 
+/** The server is about to close the connection. */
+export interface ReconnectData {
+  /** How long to wait before connecting again; each client is told its own. */
+  after_ms: number;
+}
+
 export interface HeartbeatData {
   epoch: string;
   /** Newest offset of each topic this connection subscribes to. */
@@ -216,6 +222,7 @@ export type ServerMessage =
   | Envelope<"unsubscription_success", { topic: string }>
   | Envelope<"pong", Record<string, never>>
   | Envelope<"heartbeat", HeartbeatData>
+  | Envelope<"reconnect", ReconnectData>
   | Envelope<"acknowledgment", AcknowledgmentData>
   | Envelope<"health_data_response", HealthData>
   | Envelope<"error", ErrorData>

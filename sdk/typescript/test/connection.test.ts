@@ -81,6 +81,18 @@ test.each([1000, 1001, 1006, 1009, 4000, 4001, 4499, 5000])("comes back after cl
   expect(stage.client.status).toEqual({ state: "authenticated" });
 });
 
+test("comes back when the server asked it to, once", () => {
+  const stage = new Stage();
+  stage.client.connect();
+  stage.signIn();
+  stage.socket.says("reconnect", { after_ms: 7000 });
+  stage.socket.closes(4000);
+  expect(stage.client.status).toEqual({ state: "reconnecting", retryAt: stage.time.now() + 7000 });
+  stage.time.advance(7000);
+  stage.socket.closes(1006);
+  expect(stage.client.status).toEqual({ state: "reconnecting", retryAt: stage.time.now() + 125 });
+});
+
 test.each([4500, 4501, 4999])("stays away after close code %i", (code) => {
   const stage = new Stage();
   stage.client.connect();

@@ -32,6 +32,8 @@ pub struct ServerSettings {
     pub web_dir: Option<PathBuf>,
     /// How long connections have to end when the server stops, in seconds: 0 to 600. Default 10.
     pub shutdown_grace_s: u32,
+    /// How many clients a second are asked to come back after a restart: 1 to 100000. Default 200.
+    pub reconnects_per_second: u32,
 }
 
 impl Default for ServerSettings {
@@ -46,6 +48,7 @@ impl Default for ServerSettings {
             allowed_origins: Vec::new(),
             web_dir: None,
             shutdown_grace_s: 10,
+            reconnects_per_second: 200,
         }
     }
 }
@@ -53,6 +56,7 @@ impl Default for ServerSettings {
 impl ServerSettings {
     pub(super) fn check(&self, found: &mut Findings) {
         found.range("server.shards", self.shards, 0..=256, "");
+        found.range("server.reconnects_per_second", self.reconnects_per_second, 1..=100_000, "");
         found.range("server.shutdown_grace_s", self.shutdown_grace_s, 0..=600, "seconds");
         if self.data.as_os_str().is_empty() {
             found.add("server.data", "must not be empty");

@@ -119,6 +119,7 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
     let limits = [
         ("server.shards", 0, 256),
         ("server.shutdown_grace_s", 0, 600),
+        ("server.reconnects_per_second", 1, 100_000),
         ("auth.leeway_s", 0, 60),
         ("limits.max_message_bytes", 1024, 16 << 20),
         ("limits.authenticate_within_s", 1, 300),

@@ -40,7 +40,7 @@ impl Connection {
         }
     }
 
-    fn send(&self, shard: &Shard, envelope: &Envelope) {
+    pub(super) fn send(&self, shard: &Shard, envelope: &Envelope) {
         let metrics = &shard.app().metrics;
         match &envelope.message {
             ServerMessage::Error(error) => {

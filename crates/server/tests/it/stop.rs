@@ -2,20 +2,31 @@
 
 use std::time::Duration;
 
-use crate::server::TestServer;
+use healthmate_protocol::ServerMessage;
+
+use crate::server::{StoreKind, TestServer};
 
 #[tokio::test]
 async fn everyone_is_told_to_come_back_and_the_server_ends() {
-    let server = TestServer::start().await;
+    let server =
+        TestServer::start_with(StoreKind::Memory, |settings| settings.server.reconnects_per_second = 10)
+            .await;
     let mut clients = Vec::new();
     for user in ["ana", "ben", "nora", "ada"].into_iter().cycle().take(20) {
         clients.push(server.connect(user).await);
     }
     let (app, address) = (server.app.clone(), server.address());
     let stopping = tokio::spawn(server.stop());
+    let mut delays = Vec::new();
     for client in &mut clients {
+        let ServerMessage::Reconnect(asked) = client.next().await else { panic!("not asked to come back") };
+        delays.push(asked.after_ms);
         assert_eq!(client.close_code().await, 4000);
     }
+    delays.sort_unstable();
+    // Ten a second, over both shards.
+    assert!(delays.windows(2).all(|pair| pair[1] - pair[0] <= 200), "{delays:?}");
+    assert!(delays[0] >= 500 && delays[19] >= 500 + 1000, "{delays:?}");
     stopping.await.expect("stopped");
     assert!(!app.is_ready());
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
