@@ -1,5 +1,7 @@
 //! The connections and topics of one shard.
 
+mod view;
+
 use std::cell::LazyCell;
 use std::collections::{HashMap, VecDeque};
 
@@ -9,6 +11,8 @@ use slotmap::{SlotMap, new_key_type};
 
 use crate::outbox::Outbox;
 use crate::topic::{Fit, Mode, Subscriber, TopicEntry};
+
+pub use self::view::Subscription;
 
 new_key_type! {
     /// Names a connection of this shard; never reused for another one.
@@ -46,6 +50,9 @@ pub(crate) struct Reader {
     pub(crate) dirty: bool,
     /// How many of its subscriptions wait for room in the outbox before they read on.
     pub(crate) behind: u32,
+    /// One of its subscriptions waits for a page; the others wait for that one, so that at most one page comes on
+    /// top of the budget.
+    pub(crate) reading: bool,
 }
 
 /// Who hears what on one shard.
@@ -113,8 +120,9 @@ impl Hub {
     }
 
     /// Delivers the topic's events from the one after `after` on: what is in the log first, then live ones. A
-    /// second subscription of the same connection replaces the first.
-    pub fn subscribe(&mut self, connection: ConnectionKey, topic: &Topic, after: Offset) {
+    /// second subscription of the same connection replaces the first. `head` is the newest event there is, as far as
+    /// is known.
+    pub fn subscribe(&mut self, connection: ConnectionKey, topic: &Topic, after: Offset, head: Offset) {
         if !self.readers.contains_key(connection) {
             return;
         }
@@ -123,7 +131,7 @@ impl Hub {
         let key =
             *self.names.entry(topic.clone()).or_insert_with(|| topics.insert(TopicEntry::new(topic.clone())));
         let entry = &mut self.topics[key];
-        entry.head = entry.head.max(after);
+        entry.head = entry.head.max(head).max(after);
         entry.subscribers.push(Subscriber { connection, position: after, mode: Mode::Live });
         self.readers[connection].topics.push(key);
         self.fall_behind(connection, key);
@@ -231,11 +239,13 @@ impl Hub {
             let Some(reader) = self.readers.get_mut(connection) else {
                 continue;
             };
-            if subscriber.mode != Mode::Behind || reader.outbox.bytes() > low_water(self.budget_bytes) {
-                // It is queued again when its outbox has drained.
+            let full = reader.reading || reader.outbox.bytes() > low_water(self.budget_bytes);
+            if subscriber.mode != Mode::Behind || full {
+                // It is queued again when its outbox has drained, or the page has come.
                 continue;
             }
             reader.behind -= 1;
+            reader.reading = true;
             self.next_number = self.next_number.wrapping_add(1);
             subscriber.mode = Mode::Reading(self.next_number);
             return Some(ReadRequest {
@@ -301,8 +311,23 @@ impl Hub {
         }
     }
 
+    /// Whether the subscription that made this request still waits for its answer.
+    pub fn is_waiting(&mut self, request: &ReadRequest) -> bool {
+        self.waiting(request).is_some()
+    }
+
+    /// Lets the connection's other subscriptions read.
+    fn page_came(&mut self, request: &ReadRequest) {
+        if let Some(reader) = self.readers.get_mut(request.connection) {
+            reader.reading = false;
+            if reader.behind > 0 {
+                self.queue_reads(request.connection);
+            }
+        }
+    }
+
     /// The topic of this request, if its subscription still waits for the answer.
-    fn reading(&mut self, request: &ReadRequest) -> Option<(TopicKey, &mut TopicEntry)> {
+    fn waiting(&mut self, request: &ReadRequest) -> Option<(TopicKey, &mut TopicEntry)> {
         let key = *self.names.get(&request.topic)?;
         let entry = self.topics.get_mut(key)?;
         let waits = entry.subscriber(request.connection)?.mode == Mode::Reading(request.number);

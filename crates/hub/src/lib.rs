@@ -16,5 +16,5 @@ mod outbox;
 mod topic;
 
 pub use flush::Flushed;
-pub use hub::{ConnectionKey, Hub, ReadRequest, Traffic};
+pub use hub::{ConnectionKey, Hub, ReadRequest, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};

@@ -75,7 +75,8 @@ error_codes! {
 
 macro_rules! close_codes {
     ($($variant:ident, $code:literal, $meaning:literal;)*) => {
-        /// Why the server ends a connection. 4000 to 4499: come back; 4500 to 4999: do not.
+        /// Why the server ends a connection. 4000 to 4499: come back; 4500 to 4999: do not, and neither after a
+        /// message that would be refused again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum CloseCode {
             $(#[doc = $meaning] $variant,)*
@@ -97,7 +98,7 @@ macro_rules! close_codes {
 
             /// Whether the client should connect again.
             pub fn come_back(self) -> bool {
-                !matches!(self.as_u16(), 4500..=4999)
+                !matches!(self.as_u16(), 1002 | 1003 | 1007 | 1009 | 4500..=4999)
             }
         }
     };
@@ -113,10 +114,12 @@ close_codes! {
     ServerRestart, 4000, "The server restarts; come back after a moment.";
     IdleTimeout, 4001, "Nothing came from the client for longer than the idle limit.";
     Unresponsive, 4002, "The client did not answer a WebSocket ping in time.";
+    TryAgainLater, 4003, "The token could not be checked now, or is not valid yet; come back after a moment.";
     AuthenticationFailed, 4500, "The token was refused; get another one before coming back.";
     AuthenticationTimeout, 4501, "No token came within the time to authenticate.";
     TooManyConnections, 4502, "The user has as many connections as one may.";
     Replaced, 4503, "A newer connection of the same user took this one's place.";
+    ClosedByOperator, 4504, "An administrator, or the user from elsewhere, closed the connection.";
 }
 
 #[cfg(test)]
@@ -139,5 +142,6 @@ mod tests {
     fn refused_clients_do_not_come_back_and_restarted_ones_do() {
         assert!(CloseCode::ServerRestart.come_back());
         assert!(!CloseCode::AuthenticationFailed.come_back());
+        assert!(!CloseCode::MessageTooBig.come_back(), "the same message would be too big again");
     }
 }

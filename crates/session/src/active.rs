@@ -81,6 +81,10 @@ impl Active {
         self.deadline
     }
 
+    pub(crate) fn last_received(&self) -> Instant {
+        self.last_received
+    }
+
     pub(crate) fn handle(
         &mut self,
         context: &mut Context,

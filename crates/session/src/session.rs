@@ -102,6 +102,14 @@ impl Session {
         active.into_iter().flatten()
     }
 
+    /// When anything came from the client last, be it a pong; `None` where no user is known.
+    pub fn last_activity(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Active(active) => Some(active.last_received()),
+            _ => None,
+        }
+    }
+
     /// When the next [`Input::Tick`] is due; `None` after the end.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
