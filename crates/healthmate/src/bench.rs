@@ -7,14 +7,18 @@ mod clock;
 mod door;
 mod frame;
 mod house;
+mod measure;
 mod net;
 mod people;
 mod process;
 mod report;
 mod scenario;
+mod stage;
 mod statistics;
+mod target;
 
 pub(crate) use house::Site;
 pub(crate) use process::Cores;
 pub(crate) use report::{Progress, tables};
 pub(crate) use scenario::{Bench, Scenario};
+pub(crate) use target::Peer;

@@ -14,7 +14,7 @@ const LONGEST: u8 = 127;
 pub(crate) fn push_text(payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x81);
     match payload.len() {
-        length @ 0..126 => out.push(MASKED | length as u8),
+        length @ ..=125 => out.push(MASKED | length as u8),
         length @ 126..65_536 => {
             out.push(MASKED | LONG);
             out.extend_from_slice(&(length as u16).to_be_bytes());
@@ -50,7 +50,7 @@ pub(crate) fn first(bytes: &[u8]) -> Option<Frame<'_>> {
             let length = bytes.get(2..10)?.try_into().map(u64::from_be_bytes).ok()?;
             (10, usize::try_from(length).ok()?)
         }
-        [_, length @ 0..LONG, ..] => (2, usize::from(length)),
+        [_, length @ ..=125, ..] => (2, usize::from(length)),
         _ => return None,
     };
     let end = head + length;

@@ -22,6 +22,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("limits", "connections_per_user", "20000"),
     ("limits", "connections_per_second", "100000"),
     ("limits", "commands_per_second", "1000000"),
+    ("limits", "pending_requests_per_connection", "10000"),
     ("log", "level", "warn"),
 ];
 

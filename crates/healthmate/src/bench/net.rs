@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::sockopt;
 
-use super::frame;
+use super::{clock, frame};
 
 const SCRATCH_BYTES: usize = 256 * 1024;
 
@@ -36,7 +36,11 @@ pub(crate) struct Net {
 
 /// The sockets by their numbers, 0, 1, 2, … in the order of their connects.
 #[derive(Default)]
-pub(crate) struct Sockets(Vec<Socket>);
+pub(crate) struct Sockets {
+    all: Vec<Socket>,
+    /// When the last read returned, by [`clock::nanos`].
+    read_at: u64,
+}
 
 struct Socket {
     stream: TcpStream,
@@ -68,10 +72,10 @@ impl Net {
         // Its end is a reset: no port is left waiting.
         sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         let mut stream = TcpStream::from_std(stream);
-        let number = self.sockets.0.len();
+        let number = self.sockets.all.len();
         self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
         let (tail, unsent) = (Vec::new(), Vec::new());
-        self.sockets.0.push(Socket { stream, tail, unsent, upgraded: false, reads: true });
+        self.sockets.all.push(Socket { stream, tail, unsent, upgraded: false, reads: true });
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -87,7 +91,7 @@ impl Net {
 
     /// Closes all sockets; their numbers begin at 0 again.
     pub(crate) fn close_all(&mut self) {
-        self.sockets.0.clear();
+        self.sockets.all.clear();
     }
 
     /// Takes what has come and hands each message to `take`; waits for something at most as long as `wait`.
@@ -109,7 +113,7 @@ impl Net {
             if event.is_writable() {
                 sockets.flush(number)?;
             }
-            if event.is_readable() && sockets.0.get(number).is_some_and(|socket| socket.reads) {
+            if event.is_readable() && sockets.all.get(number).is_some_and(|socket| socket.reads) {
                 sockets.read(number, scratch, &mut take)?;
             }
         }
@@ -123,16 +127,21 @@ impl Net {
         reads: bool,
         mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.sockets.0[number].reads = reads;
+        self.sockets.all[number].reads = reads;
         // What came meanwhile was announced once, and nobody listened.
         if reads { self.sockets.read(number, &mut self.scratch, &mut take) } else { Ok(()) }
     }
 }
 
 impl Sockets {
+    /// When what is handed over now was read.
+    pub(crate) fn read_at(&self) -> u64 {
+        self.read_at
+    }
+
     /// Writes bytes, or keeps what the socket does not take.
     pub(crate) fn write(&mut self, number: usize, bytes: &[u8]) -> anyhow::Result<()> {
-        let Socket { stream, unsent, .. } = &mut self.0[number];
+        let Socket { stream, unsent, .. } = &mut self.all[number];
         if !unsent.is_empty() {
             unsent.extend_from_slice(bytes);
             return Ok(());
@@ -150,7 +159,7 @@ impl Sockets {
     }
 
     fn flush(&mut self, number: usize) -> anyhow::Result<()> {
-        let Some(Socket { stream, unsent, .. }) = self.0.get_mut(number) else { return Ok(()) };
+        let Some(Socket { stream, unsent, .. }) = self.all.get_mut(number) else { return Ok(()) };
         if !unsent.is_empty() {
             let taken = write_some(stream, unsent)?;
             unsent.drain(..taken);
@@ -165,7 +174,7 @@ impl Sockets {
         take: &mut impl FnMut(&mut Self, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         loop {
-            let socket = &mut self.0[number];
+            let socket = &mut self.all[number];
             let kept = socket.tail.len();
             scratch[..kept].copy_from_slice(&socket.tail);
             socket.tail.clear();
@@ -175,9 +184,10 @@ impl Sockets {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error).context("cannot read"),
             };
+            self.read_at = clock::nanos();
             let filled = kept + count;
             let used = self.take_all(number, &scratch[..filled], take)?;
-            self.0[number].tail.extend_from_slice(&scratch[used..filled]);
+            self.all[number].tail.extend_from_slice(&scratch[used..filled]);
             // Less than there was room for: the next readiness will be announced.
             if filled < scratch.len() {
                 return Ok(());
@@ -193,12 +203,12 @@ impl Sockets {
         take: &mut impl FnMut(&mut Self, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         let mut used = 0;
-        if !self.0[number].upgraded {
+        if !self.all[number].upgraded {
             let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(0) };
             if !bytes.starts_with(b"HTTP/1.1 101") {
                 bail!("the server answered {}", String::from_utf8_lossy(bytes));
             }
-            self.0[number].upgraded = true;
+            self.all[number].upgraded = true;
             used = end + 4;
             take(self, number, Received::Upgraded)?;
         }

@@ -1,5 +1,6 @@
 //! The loads, a file each.
 
+mod fan;
 mod ingest;
 
 use std::path::PathBuf;
@@ -11,18 +12,31 @@ use healthmate_care::Clock;
 use super::house::Site;
 use super::process::Cores;
 use super::report::{Line, Progress};
+use super::stage::Pace;
+use super::target::Peer;
+use fan::Shape;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// Measurements acknowledged per second, beside plain SQLite
     Ingest,
+    /// 1000 readers of one patient, one message at a time
+    Fanout,
+    /// 1000 readers of one patient, 16 messages at a time
+    Burst,
+    /// 1000 readers of one patient, messages at fixed rates
+    Open,
+    /// 1000 patients with one reader each
+    Topics,
 }
 
 /// What all scenarios are run with.
 pub(crate) struct Bench {
     /// Where HealthMate is.
     pub(crate) site: Site,
+    /// Who is measured beside it.
+    pub(crate) peers: Vec<Peer>,
     /// Where temporary data goes.
     pub(crate) folder: PathBuf,
     /// Where server and generator run.
@@ -31,6 +45,10 @@ pub(crate) struct Bench {
     pub(crate) seconds: f64,
     /// How many measurements a figure is the median of.
     pub(crate) rounds: usize,
+    /// How many readers a fan-out has.
+    pub(crate) readers: usize,
+    /// Messages a second of the open loop.
+    pub(crate) rates: Vec<u32>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Progress,
 }
@@ -43,6 +61,9 @@ impl Bench {
         for scenario in scenarios {
             lines.extend(match scenario {
                 Scenario::Ingest => self.ingest().await?,
+                Scenario::Fanout | Scenario::Burst | Scenario::Open | Scenario::Topics => {
+                    self.fan(&self.shape(*scenario)).await?
+                }
             });
         }
         Ok(lines)
@@ -51,6 +72,27 @@ impl Bench {
     fn steps(&self, scenario: Scenario) -> usize {
         match scenario {
             Scenario::Ingest => self.ingest_steps(),
+            Scenario::Open => self.rates.len(),
+            Scenario::Fanout | Scenario::Burst | Scenario::Topics => 1,
+        }
+    }
+
+    fn shape(&self, scenario: Scenario) -> Shape {
+        let lone = |name: &str, pace| vec![(name.to_owned(), pace)];
+        let one = |scenario, paces| Shape { scenario, topics: 1, readers: self.readers, paces };
+        match scenario {
+            Scenario::Burst => one("burst", lone("16 at a time", Pace::Bursts(16))),
+            Scenario::Open => {
+                let rate = |rate: &u32| (format!("{rate} a second"), Pace::Rate((*rate).into()));
+                one("open", self.rates.iter().map(rate).collect())
+            }
+            Scenario::Topics => Shape {
+                scenario: "topics",
+                topics: self.readers,
+                readers: 1,
+                paces: lone("64 on their way", Pace::Topics(64)),
+            },
+            _ => one("fanout", lone("one at a time", Pace::Bursts(1))),
         }
     }
 }

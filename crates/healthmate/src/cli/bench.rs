@@ -9,7 +9,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::settings::{SettingsArgs, system_clock};
 use super::{block_on, output};
-use crate::bench::{Cores, Progress, Scenario, Site, tables};
+use crate::bench::{Cores, Peer, Progress, Scenario, Site, tables};
 
 /// Measure how much a server can take, and what it costs
 #[derive(Args)]
@@ -23,6 +23,15 @@ pub(crate) struct Bench {
     /// How many measurements a figure is the median of
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
+    /// How many readers or topics a fan-out has
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u16).range(1..=9000))]
+    readers: u16,
+    /// Messages a second of `open`
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
+    rates: Vec<u32>,
+    /// Server to measure beside HealthMate; `bench/README.md` says what it must do. May be given several times
+    #[arg(long, value_name = "NAME=COMMAND")]
+    beside: Vec<Peer>,
     /// Let the system choose the cores, instead of one for the server and one for the load
     #[arg(long)]
     any_core: bool,
@@ -65,6 +74,9 @@ impl Bench {
             cores: if self.any_core { Cores::Shared } else { Cores::apart() },
             seconds: self.seconds,
             rounds: self.rounds.into(),
+            readers: self.readers.into(),
+            rates: self.rates,
+            peers: self.beside,
             clock: system_clock(),
             progress: Progress::begin(),
         };

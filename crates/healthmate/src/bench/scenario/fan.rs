@@ -1,0 +1,120 @@
+//! Fan-out of many shapes: servers take turns under the same load, each beside the floor, and medians are reported.
+
+use super::Bench;
+use crate::bench::house::House;
+use crate::bench::measure::Segment;
+use crate::bench::people::Census;
+use crate::bench::report::Line;
+use crate::bench::stage::{Pace, Stage};
+use crate::bench::statistics::{Histogram, median};
+use crate::bench::target::with_peers;
+
+/// One shape of fan-out.
+pub(super) struct Shape {
+    pub(super) scenario: &'static str,
+    pub(super) topics: usize,
+    pub(super) readers: usize,
+    pub(super) paces: Vec<(String, Pace)>,
+}
+
+impl Bench {
+    /// Measures a shape on every server.
+    pub(super) async fn fan(&self, shape: &Shape) -> anyhow::Result<Vec<Line>> {
+        let readers = (0..shape.topics * shape.readers).map(|reader| vec![reader / shape.readers]);
+        let census = Census {
+            patients: shape.topics,
+            devices: (0..shape.topics).collect(),
+            readers: readers.collect(),
+        };
+        let house = House::open(&self.site, &self.clock, &census, self.cores).await?;
+        let targets = with_peers(house, &self.peers, self.cores)?;
+        self.cores.take_generators()?;
+        let mut stages = Vec::new();
+        for target in targets {
+            self.progress.now(&format!("{}: {} connects", shape.scenario, target.name));
+            stages.push(Stage::set(target, &self.clock, shape.topics, shape.readers)?);
+        }
+        let mut lines = Vec::new();
+        for (load, pace) in &shape.paces {
+            lines.extend(self.pace(shape.scenario, &mut stages, load, *pace)?);
+        }
+        Ok(lines)
+    }
+
+    fn pace(
+        &self,
+        scenario: &'static str,
+        stages: &mut [Stage],
+        load: &str,
+        pace: Pace,
+    ) -> anyhow::Result<Vec<Line>> {
+        let names: Vec<_> = stages.iter().map(|stage| stage.target.name.clone()).collect();
+        let floor = stages.iter().position(|stage| stage.target.is_floor());
+        let found = self.interleave(stages.len(), floor, |number| {
+            self.progress.now(&format!("{scenario}: {load}: {}", names[number]));
+            stages[number].run(pace, self.seconds)
+        })?;
+        let rows = names.into_iter().zip(&found);
+        Ok(rows.map(|(server, rounds)| line(scenario, server, load, rounds)).collect())
+    }
+
+    /// Measures `count` servers in turn, in another order each round, and the floor before each of them and at the
+    /// end. Gives for each its measurements, each with its cost in terms of the floors around it.
+    pub(super) fn interleave(
+        &self,
+        count: usize,
+        floor: Option<usize>,
+        mut measure: impl FnMut(usize) -> anyhow::Result<Segment>,
+    ) -> anyhow::Result<Vec<Vec<(Segment, f64)>>> {
+        let mut order = Vec::new();
+        for round in 0..self.rounds {
+            for turn in 0..count {
+                let server = (turn + round) % count;
+                if Some(server) != floor {
+                    order.extend(floor);
+                    order.push(server);
+                }
+            }
+        }
+        order.extend(floor);
+        let mut segments = Vec::new();
+        for server in &order {
+            segments.push(measure(*server)?);
+        }
+        self.progress.step();
+        let cost = |place: usize| segments.get(place).map_or(0.0, Segment::cpu_us);
+        let mut found = vec![Vec::new(); count];
+        for (place, server) in order.iter().enumerate() {
+            let ratio = match floor {
+                Some(floor) if floor == *server => 1.0,
+                Some(_) => cost(place) / f64::midpoint(cost(place - 1), cost(place + 1)),
+                None => 0.0,
+            };
+            found[*server].push((segments[place].clone(), ratio));
+        }
+        Ok(found)
+    }
+}
+
+/// The medians of a server's measurements.
+fn line(scenario: &'static str, server: String, load: &str, rounds: &[(Segment, f64)]) -> Line {
+    let middle = |figure: fn(&Segment) -> f64| median(rounds.iter().map(|(one, _)| figure(one)).collect());
+    let mut latency = Histogram::default();
+    rounds.iter().for_each(|(one, _)| latency.merge(&one.latency));
+    let mut figures = vec![
+        ("deliveries_per_s", middle(Segment::per_s)),
+        ("per_cpu_s", middle(|one| 1e6 / one.cpu_us())),
+        ("server_cpu_us", middle(Segment::cpu_us)),
+    ];
+    let ratio = median(rounds.iter().map(|(_, ratio)| *ratio).collect());
+    if ratio > 0.0 {
+        figures.push(("x_floor", ratio));
+    }
+    figures.extend([
+        ("p50_ms", latency.percentile_ms(0.5)),
+        ("p99_ms", latency.percentile_ms(0.99)),
+        ("lost", rounds.iter().map(|(one, _)| one.lost as f64).sum()),
+        ("others_percent", middle(|one| one.others_percent)),
+    ]);
+    Line { scenario, server, load: load.to_owned(), figures }
+}

@@ -1,0 +1,187 @@
+//! Who is under load, and how they are spoken to: HealthMate, or a peer that speaks the dialect of the comparison.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use anyhow::ensure;
+use healthmate_protocol::Timestamp;
+
+use super::door::Guest;
+use super::house::House;
+use super::people;
+use super::process::{Cores, Process};
+
+/// The peer that all others are compared with.
+pub(crate) const FLOOR: &str = "floor";
+
+/// A peer to measure beside HealthMate: `NAME=COMMAND`. The command starts a server on a free port that prints
+/// `://ADDRESS` and knows three paths: `/sub/A,B` hears topics, whatever `/pub/A` sends goes to a topic, `/echo`
+/// gets back what it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// What the report calls it.
+    pub(crate) name: String,
+    words: Vec<String>,
+}
+
+impl std::str::FromStr for Peer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, command) = text.split_once('=').ok_or("write NAME=COMMAND")?;
+        let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+        if name.is_empty() || words.is_empty() {
+            return Err("write NAME=COMMAND".to_owned());
+        }
+        Ok(Self { name: name.to_owned(), words })
+    }
+}
+
+impl Peer {
+    /// Starts its process.
+    pub(crate) fn start(&self, cores: Cores) -> anyhow::Result<Target> {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        Ok(Target { name: self.name.clone(), kind: Kind::Peer(Process::start(command, cores)?) })
+    }
+}
+
+/// A server under load.
+pub(crate) struct Target {
+    /// What the report calls it.
+    pub(crate) name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    House(House),
+    Peer(Process),
+}
+
+impl Target {
+    /// HealthMate.
+    pub(crate) fn house(house: House) -> Self {
+        Self { name: "healthmate".to_owned(), kind: Kind::House(house) }
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        match &self.kind {
+            Kind::House(house) => house.process(),
+            Kind::Peer(process) => process,
+        }
+    }
+
+    pub(crate) fn is_floor(&self) -> bool {
+        self.name == FLOOR
+    }
+
+    /// A reader of the topics of these patients.
+    pub(crate) fn reader(&self, number: usize, patients: &[usize]) -> anyhow::Result<Guest> {
+        let topics: Vec<_> = patients.iter().map(|patient| topic(*patient)).collect();
+        Ok(match &self.kind {
+            Kind::House(house) => Guest::of_health(&house.token(&people::reader(number))?, &topics),
+            Kind::Peer(_) => Guest::of_peer(format!("/sub/{}", topics.join(","))),
+        })
+    }
+
+    /// Who publishes what the device of this number measures; the number is its patient's too.
+    pub(crate) fn publisher(&self, number: usize) -> anyhow::Result<Guest> {
+        Ok(match &self.kind {
+            Kind::House(house) => Guest::of_health(&house.token(&people::device(number))?, &[]),
+            Kind::Peer(_) => Guest::of_peer(format!("/pub/{}", topic(number))),
+        })
+    }
+
+    /// Who sends [`Self::ping`] and gets an answer.
+    pub(crate) fn pinger(&self, number: usize) -> anyhow::Result<Guest> {
+        Ok(match &self.kind {
+            Kind::House(_) => self.reader(number, &[])?,
+            Kind::Peer(_) => Guest::of_peer("/echo".to_owned()),
+        })
+    }
+
+    /// What is answered at once.
+    pub(crate) const PING: &str = r#"{"type":"ping"}"#;
+
+    /// How this server is told of a measurement.
+    pub(crate) fn speech(&self) -> Speech {
+        match &self.kind {
+            Kind::House(_) => Speech::Update,
+            Kind::Peer(_) => Speech::Event,
+        }
+    }
+}
+
+fn topic(patient: usize) -> String {
+    format!("health:{}", people::patient(patient))
+}
+
+/// What a publisher says, and what readers hear of it. To add a kind of message: a variant here, and what
+/// [`Target::speech`] chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// A device's `health_update`: stored, then published as an event by HealthMate.
+    Update,
+    /// The event itself, in as many bytes, ready to be passed on by a peer.
+    Event,
+}
+
+impl Speech {
+    /// What every message that readers hear of it begins with.
+    pub(crate) const HEARD: &[u8] = br#"{"type":"health_update""#;
+
+    /// What stands before a message's number in its topic.
+    pub(crate) const NUMBER: &str = r#""offset":"#;
+
+    /// Writes the message that becomes number `number` of the patient's topic.
+    pub(crate) fn write(self, patient: usize, number: u64, now: Timestamp, text: &mut String) {
+        let (topic, patient) = (topic(patient), people::patient(patient));
+        let measured = r#""metric":"heart_rate","value":72.0,"unit":"/min","taken_at":"#;
+        // A String takes everything.
+        let _ = match self {
+            Self::Update => write!(text, r#"{{"type":"health_update","data":{{{measured}"{now}"}}}}"#),
+            Self::Event => write!(
+                text,
+                r#"{{"type":"health_update","timestamp":"{now}","topic":"{topic}","offset":{number},"data":{{"patient":"{patient}",{measured}"{now}","recorded_at":"{now}","author":"{patient}"}}}}"#
+            ),
+        };
+    }
+}
+
+/// Opens HealthMate and its peers.
+pub(crate) fn with_peers(house: House, peers: &[Peer], cores: Cores) -> anyhow::Result<Vec<Target>> {
+    let mut targets = vec![Target::house(house)];
+    for peer in peers {
+        ensure!(targets.iter().all(|target| target.name != peer.name), "{} is there twice", peer.name);
+        targets.push(peer.start(cores)?);
+    }
+    Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use healthmate_protocol::{ClientMessage, Envelope};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_what_the_protocol_takes() {
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let (mut update, mut event) = (String::new(), String::new());
+        Speech::Update.write(0, 7, now, &mut update);
+        Speech::Event.write(0, 7, now, &mut event);
+        assert_eq!(ClientMessage::parse(&update).expect("valid").command.name(), "health_update");
+        let heard: Envelope = serde_json::from_str(&event).expect("valid");
+        assert_eq!(heard.to_text(), event, "an event as HealthMate writes it");
+        assert!(event.as_bytes().starts_with(Speech::HEARD));
+    }
+
+    #[test]
+    fn a_peer_is_a_name_and_a_command() {
+        let peer: Peer = "bun=bun run server.js".parse().expect("valid");
+        assert_eq!((peer.name.as_str(), peer.words.len()), ("bun", 3));
+        for wrong in ["bun", "=bun", "bun= "] {
+            assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
+        }
+    }
+}
