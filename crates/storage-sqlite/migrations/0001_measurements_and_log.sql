@@ -30,6 +30,28 @@ CREATE TABLE care_relation (
 
 CREATE INDEX care_relation_by_member ON care_relation (member, patient);
 
+-- Grows with every change of a user or a care relation. Triggers count, so that no writer can forget to, and every
+-- process that has the file open sees what another one changed.
+CREATE TABLE directory_version (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    version  INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO directory_version (only_row, version) VALUES (1, 0);
+
+CREATE TRIGGER user_inserted AFTER INSERT ON user
+BEGIN UPDATE directory_version SET version = version + 1; END;
+CREATE TRIGGER user_updated AFTER UPDATE ON user
+BEGIN UPDATE directory_version SET version = version + 1; END;
+CREATE TRIGGER user_deleted AFTER DELETE ON user
+BEGIN UPDATE directory_version SET version = version + 1; END;
+CREATE TRIGGER care_relation_inserted AFTER INSERT ON care_relation
+BEGIN UPDATE directory_version SET version = version + 1; END;
+CREATE TRIGGER care_relation_updated AFTER UPDATE ON care_relation
+BEGIN UPDATE directory_version SET version = version + 1; END;
+CREATE TRIGGER care_relation_deleted AFTER DELETE ON care_relation
+BEGIN UPDATE directory_version SET version = version + 1; END;
+
 CREATE TABLE topic (
     key       INTEGER NOT NULL PRIMARY KEY,
     -- kind:id, as on the wire.

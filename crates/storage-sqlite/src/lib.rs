@@ -188,6 +188,11 @@ impl Directory for SqliteStore {
         self.writer.write(1, move |group| directory::add_care_relation(group, &relation)).await
     }
 
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error> {
+        let (patient, member) = (patient.clone(), member.clone());
+        self.writer.write(1, move |group| directory::remove_care_relation(group, &patient, &member)).await
+    }
+
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
         let (patient, member) = (patient.clone(), member.clone());
         self.readers.read(move |conn| queries::care_relation(conn, &patient, &member)).await
@@ -201,6 +206,10 @@ impl Directory for SqliteStore {
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         let member = member.clone();
         self.readers.read(move |conn| queries::patients_of(conn, &member)).await
+    }
+
+    async fn directory_version(&self) -> Result<u64, Error> {
+        self.readers.read(queries::directory_version).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params_from_iter};
 
-use crate::writer::{record, retention};
+use crate::writer::{directory, record, retention};
 use crate::{integrity, migrations, queries};
 
 fn plan(conn: &Connection, sql: &str, parameters: usize) -> Vec<String> {
@@ -28,6 +28,7 @@ fn every_query_has_its_index() {
         (retention::FORGET_EVENTS, 2),
         (retention::SET_OLDEST, 2),
         (retention::FORGET_KEYS, 2),
+        (directory::REMOVE_RELATION, 2),
     ];
     for (sql, parameters) in queries::INDEXED.iter().chain(&written) {
         let plan = plan(&conn, sql, *parameters);

@@ -38,6 +38,7 @@ const TEAM: &str =
     "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 ORDER BY member";
 const PATIENTS: &str =
     "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE member = ?1 ORDER BY patient";
+const DIRECTORY_VERSION: &str = "SELECT version FROM directory_version WHERE only_row = 1";
 const EPOCH: &str = "SELECT epoch FROM meta";
 
 /// Every query that runs while others wait for it, with how many parameters it has. `USERS` is not among them: it
@@ -52,6 +53,7 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (RELATION, 2),
     (TEAM, 1),
     (PATIENTS, 1),
+    (DIRECTORY_VERSION, 0),
 ];
 
 pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failure> {
@@ -167,6 +169,12 @@ pub(crate) fn care_team(conn: &Connection, patient: &UserId) -> Result<Vec<CareR
 
 pub(crate) fn patients_of(conn: &Connection, member: &UserId) -> Result<Vec<CareRelation>, Failure> {
     rows(conn, PATIENTS, [member.as_str()], relation_row)
+}
+
+/// How often users and care relations were changed, by any process.
+pub(crate) fn directory_version(conn: &Connection) -> Result<u64, Failure> {
+    let version: i64 = conn.prepare_cached(DIRECTORY_VERSION)?.query_row([], |row| row.get(0))?;
+    Ok(version.unsigned_abs())
 }
 
 fn relation_row(row: &Row<'_>) -> rusqlite::Result<CareRelation> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use healthmate_care::{Role, SystemClock, User};
+use healthmate_care::{CareRelation, Role, SystemClock, User};
 use healthmate_protocol::UserId;
 use healthmate_storage::{Directory, Measurements, Recording};
 use healthmate_storage_sqlite::{OpenError, Options, SqliteStore, migration_status};
@@ -86,6 +86,35 @@ async fn a_command_beside_the_server_adds_a_user_whom_the_server_knows() {
     server.record(empty(&q)).await.expect("recorded");
     assert!(!server.user(&p.id).await.expect("read").expect("there").active);
     assert!(server.integrity_check().await.expect("read").is_empty());
+}
+
+/// `healthmate user disable` beside a running server: whoever asks for the version learns that access changed, on
+/// either side.
+#[tokio::test]
+async fn two_processes_see_each_others_changes_of_the_directory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = open(folder.path()).expect("opened");
+    let command = beside(folder.path()).expect("opened beside the server");
+    let (p, q) = (patient("p"), patient("q"));
+    let now = healthmate_protocol::Timestamp::from_micros(0);
+    let relation =
+        CareRelation { patient: p.id.clone(), member: q.id.clone(), starts_at: now, ends_at: None };
+    let mut before = server.directory_version().await.expect("read");
+    let both = [&server, &command];
+    for turn in 0..5 {
+        let by = both[turn % 2];
+        match turn {
+            0 => by.add_user(p.clone()).await.expect("added"),
+            1 => by.add_user(q.clone()).await.expect("added"),
+            2 => by.add_care_relation(relation.clone()).await.expect("added"),
+            3 => by.set_active(&q.id, false).await.expect("changed"),
+            _ => by.remove_care_relation(&p.id, &q.id).await.expect("removed"),
+        }
+        let seen = server.directory_version().await.expect("read");
+        assert!(seen > before, "change {turn} is noticed");
+        assert_eq!(command.directory_version().await.expect("read"), seen);
+        before = seen;
+    }
 }
 
 #[test]

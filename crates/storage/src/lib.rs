@@ -295,6 +295,12 @@ pub trait Directory: Send + Sync {
     /// or the store cannot be written.
     async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error>;
 
+    /// Takes a member out of a patient's care team. The other members stay.
+    ///
+    /// # Errors
+    /// `NotFound("care relation")` if the two have none; or the store cannot be written.
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error>;
+
     /// The member's place in the patient's care team.
     ///
     /// # Errors
@@ -312,6 +318,14 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error>;
+
+    /// A number that grows with every change of a user or a care relation, whichever process made it, and stays the
+    /// same while there is none, also over a reopening. Access that was decided at another number must be decided
+    /// again. It costs one small read, so that it can be asked every second.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn directory_version(&self) -> Result<u64, Error>;
 }
 
 /// Whether the store works.

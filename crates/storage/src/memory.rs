@@ -116,6 +116,10 @@ impl Directory for MemoryStore {
         self.state.lock().add_care_relation(relation)
     }
 
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error> {
+        self.state.lock().remove_care_relation(patient, member)
+    }
+
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
         Ok(self.state.lock().care_relations(|r| r.patient == *patient && r.member == *member).pop())
     }
@@ -126,6 +130,10 @@ impl Directory for MemoryStore {
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         Ok(self.state.lock().care_relations(|relation| relation.member == *member))
+    }
+
+    async fn directory_version(&self) -> Result<u64, Error> {
+        Ok(self.state.lock().directory_version)
     }
 }
 

@@ -13,6 +13,7 @@ const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
 const ADD_RELATION: &str =
     "INSERT INTO care_relation (patient, member, starts_at, ends_at) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at";
+pub(crate) const REMOVE_RELATION: &str = "DELETE FROM care_relation WHERE patient = ?1 AND member = ?2";
 
 pub(crate) fn add_user(group: &mut Group<'_>, user: &User) -> Result<(), Failure> {
     if group.person(&user.id)?.is_some() {
@@ -44,4 +45,15 @@ pub(crate) fn add_care_relation(group: &mut Group<'_>, relation: &CareRelation) 
     let row = params![relation.patient.as_str(), relation.member.as_str(), starts_at, ends_at];
     group.conn.prepare_cached(ADD_RELATION)?.execute(row)?;
     Ok(())
+}
+
+pub(crate) fn remove_care_relation(
+    group: &mut Group<'_>,
+    patient: &UserId,
+    member: &UserId,
+) -> Result<(), Failure> {
+    match group.conn.prepare_cached(REMOVE_RELATION)?.execute([patient.as_str(), member.as_str()])? {
+        0 => Err(Error::NotFound("care relation").into()),
+        _ => Ok(()),
+    }
 }

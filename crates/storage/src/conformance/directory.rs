@@ -2,7 +2,7 @@
 
 use healthmate_care::{CareRelation, Clock, Role, User};
 
-use super::sample::{device, id, people, user};
+use super::sample::{beat, device, id, people, recording, user};
 use super::{Failed, Harness, Outcome};
 use crate::Error;
 
@@ -111,6 +111,26 @@ pub async fn a_care_relation_needs_a_patient_and_a_member(harness: Harness) -> O
     Ok(())
 }
 
+/// `remove_care_relation` takes out that member, of that patient, and only once.
+pub async fn a_care_relation_is_removed(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    for (patient, member) in [("p", "n"), ("p", "q"), ("q", "n")] {
+        store.add_care_relation(relation(&harness, patient, member)?).await?;
+    }
+    store.remove_care_relation(&id("p")?, &id("n")?).await?;
+    assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?, None);
+    assert_eq!(store.care_team(&id("p")?).await?, [relation(&harness, "p", "q")?]);
+    assert_eq!(store.patients_of(&id("n")?).await?, [relation(&harness, "q", "n")?]);
+    for (patient, member) in [("p", "n"), ("n", "q"), ("p", "nobody"), ("nobody", "n")] {
+        let refused = store.remove_care_relation(&id(patient)?, &id(member)?).await;
+        assert_eq!(refused, Err(Error::NotFound("care relation")), "{patient} and {member}");
+    }
+    store.add_care_relation(relation(&harness, "p", "n")?).await?;
+    assert_eq!(store.care_team(&id("p")?).await?.len(), 2, "who was removed may come back");
+    Ok(())
+}
+
 /// `care_team` by member, `patients_of` by patient.
 pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome {
     people(&harness).await?;
@@ -141,5 +161,48 @@ pub async fn the_directory_outlives_a_reopening(mut harness: Harness) -> Outcome
     assert_eq!(harness.store()?.care_team(&id("p")?).await?, [relation(&harness, "p", "n")?]);
     let taken = harness.store()?.add_user(user("p", Role::Patient)?).await;
     assert_eq!(taken, Err(Error::Exists("user")));
+    Ok(())
+}
+
+/// Every change gives a number that was not there before; it survives a reopening.
+pub async fn the_version_grows_with_every_change_of_the_directory(mut harness: Harness) -> Outcome {
+    let mut seen = vec![harness.store()?.directory_version().await?];
+    for name in ["p", "q"] {
+        harness.store()?.add_user(user(name, Role::Patient)?).await?;
+        seen.push(harness.store()?.directory_version().await?);
+    }
+    for active in [false, true] {
+        harness.store()?.set_active(&id("q")?, active).await?;
+        seen.push(harness.store()?.directory_version().await?);
+    }
+    let first = relation(&harness, "p", "q")?;
+    let ended = CareRelation { ends_at: Some(first.starts_at), ..first.clone() };
+    for relation in [first, ended] {
+        harness.store()?.add_care_relation(relation).await?;
+        seen.push(harness.store()?.directory_version().await?);
+    }
+    harness.store()?.remove_care_relation(&id("p")?, &id("q")?).await?;
+    seen.push(harness.store()?.directory_version().await?);
+    assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
+    harness.reopen()?;
+    assert_eq!(harness.store()?.directory_version().await?, seen[seen.len() - 1]);
+    harness.store()?.add_user(user("r", Role::Patient)?).await?;
+    assert!(harness.store()?.directory_version().await? > seen[seen.len() - 1]);
+    Ok(())
+}
+
+/// Measurements, the log, and what was refused leave it as it is.
+pub async fn the_version_stays_where_the_directory_does(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let before = store.directory_version().await?;
+    store.record(recording("p", "p", vec![beat(&harness, 0, 60.0)])?).await?;
+    assert_eq!(store.trim(harness.clock.now().plus_millis(1), 10).await?, 1);
+    store.check_writable().await?;
+    assert!(store.add_user(user("p", Role::Patient)?).await.is_err());
+    assert!(store.set_active(&id("nobody")?, false).await.is_err());
+    assert!(store.add_care_relation(relation(&harness, "n", "p")?).await.is_err());
+    assert!(store.remove_care_relation(&id("p")?, &id("n")?).await.is_err());
+    assert_eq!(store.directory_version().await?, before);
     Ok(())
 }

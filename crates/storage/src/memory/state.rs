@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) epoch: Epoch,
     pub(super) users: BTreeMap<UserId, User>,
     care: BTreeMap<(UserId, UserId), CareRelation>,
+    /// Counts the changes of `users` and `care`.
+    pub(super) directory_version: u64,
     logs: HashMap<Topic, Log>,
     histories: HashMap<UserId, BTreeMap<(Timestamp, Offset), RecordedMeasurement>>,
     /// The receipt of a patient's measurement by its author and the author's name for it.
@@ -48,6 +50,7 @@ impl State {
             epoch,
             users: BTreeMap::new(),
             care: BTreeMap::new(),
+            directory_version: 0,
             logs: HashMap::new(),
             histories: HashMap::new(),
             named: HashMap::new(),
@@ -197,12 +200,14 @@ impl State {
             (_, None) => {}
         }
         self.users.insert(user.id.clone(), user);
+        self.directory_version += 1;
         Ok(())
     }
 
     pub(super) fn set_active(&mut self, id: &UserId, active: bool) -> Result<(), Error> {
         let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
         user.active = active;
+        self.directory_version += 1;
         Ok(())
     }
 
@@ -212,6 +217,14 @@ impl State {
             return Err(Error::NotFound("user"));
         }
         self.care.insert((relation.patient.clone(), relation.member.clone()), relation);
+        self.directory_version += 1;
+        Ok(())
+    }
+
+    pub(super) fn remove_care_relation(&mut self, patient: &UserId, member: &UserId) -> Result<(), Error> {
+        let removed = self.care.remove(&(patient.clone(), member.clone()));
+        removed.ok_or(Error::NotFound("care relation"))?;
+        self.directory_version += 1;
         Ok(())
     }
 
