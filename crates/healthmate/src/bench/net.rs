@@ -89,11 +89,6 @@ impl Net {
         &mut self.sockets
     }
 
-    /// Closes all sockets; their numbers begin at 0 again.
-    pub(crate) fn close_all(&mut self) {
-        self.sockets.all.clear();
-    }
-
     /// Takes what has come and hands each message to `take`; waits for something at most as long as `wait`.
     ///
     /// # Errors
@@ -120,16 +115,22 @@ impl Net {
         Ok(())
     }
 
-    /// Lets a socket stop reading, or go on.
-    pub(crate) fn set_reading(
+    /// Reads no more from a socket; the system takes about `buffer` bytes for it.
+    pub(crate) fn stop_reading(&mut self, number: usize, buffer: usize) -> anyhow::Result<()> {
+        let socket = &mut self.sockets.all[number];
+        socket.reads = false;
+        Ok(sockopt::set_socket_recv_buffer_size(&socket.stream, buffer)?)
+    }
+
+    /// Reads a socket again.
+    pub(crate) fn read_on(
         &mut self,
         number: usize,
-        reads: bool,
         mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.sockets.all[number].reads = reads;
+        self.sockets.all[number].reads = true;
         // What came meanwhile was announced once, and nobody listened.
-        if reads { self.sockets.read(number, &mut self.scratch, &mut take) } else { Ok(()) }
+        self.sockets.read(number, &mut self.scratch, &mut take)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The loads, a file each.
 
+mod crowd;
+mod echo;
 mod fan;
 mod ingest;
+mod slow;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +32,14 @@ pub(crate) enum Scenario {
     Open,
     /// 1000 patients with one reader each
     Topics,
+    /// Memory of 10000 connections that do nothing
+    Idle,
+    /// Connections opened, signed in and subscribed
+    Connect,
+    /// 64 connections that ask and are answered
+    Echo,
+    /// 1000 readers that stop reading, and go on
+    Slow,
 }
 
 /// What all scenarios are run with.
@@ -47,6 +58,8 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     /// How many readers a fan-out has.
     pub(crate) readers: usize,
+    /// How many connections do nothing.
+    pub(crate) idle: usize,
     /// Messages a second of the open loop.
     pub(crate) rates: Vec<u32>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -61,6 +74,10 @@ impl Bench {
         for scenario in scenarios {
             lines.extend(match scenario {
                 Scenario::Ingest => self.ingest().await?,
+                Scenario::Idle => self.idle().await?,
+                Scenario::Connect => self.connect().await?,
+                Scenario::Echo => self.echo().await?,
+                Scenario::Slow => self.slow().await?,
                 Scenario::Fanout | Scenario::Burst | Scenario::Open | Scenario::Topics => {
                     self.fan(&self.shape(*scenario)).await?
                 }
@@ -73,7 +90,7 @@ impl Bench {
         match scenario {
             Scenario::Ingest => self.ingest_steps(),
             Scenario::Open => self.rates.len(),
-            Scenario::Fanout | Scenario::Burst | Scenario::Topics => 1,
+            _ => 1,
         }
     }
 

@@ -71,10 +71,6 @@ impl Target {
         }
     }
 
-    pub(crate) fn is_floor(&self) -> bool {
-        self.name == FLOOR
-    }
-
     /// A reader of the topics of these patients.
     pub(crate) fn reader(&self, number: usize, patients: &[usize]) -> anyhow::Result<Guest> {
         let topics: Vec<_> = patients.iter().map(|patient| topic(*patient)).collect();

@@ -26,6 +26,9 @@ pub(crate) struct Bench {
     /// How many readers or topics a fan-out has
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u16).range(1..=9000))]
     readers: u16,
+    /// How many connections `idle` opens
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u16).range(1..))]
+    idle: u16,
     /// Messages a second of `open`
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
     rates: Vec<u32>,
@@ -75,6 +78,7 @@ impl Bench {
             seconds: self.seconds,
             rounds: self.rounds.into(),
             readers: self.readers.into(),
+            idle: self.idle.into(),
             rates: self.rates,
             peers: self.beside,
             clock: system_clock(),

@@ -7,7 +7,7 @@ use crate::bench::people::Census;
 use crate::bench::report::Line;
 use crate::bench::stage::{Pace, Stage};
 use crate::bench::statistics::{Histogram, median};
-use crate::bench::target::with_peers;
+use crate::bench::target::{FLOOR, Target, with_peers};
 
 /// One shape of fan-out.
 pub(super) struct Shape {
@@ -18,6 +18,14 @@ pub(super) struct Shape {
 }
 
 impl Bench {
+    /// Starts every server, with these people in HealthMate.
+    pub(super) async fn targets(&self, census: &Census) -> anyhow::Result<Vec<Target>> {
+        let house = House::open(&self.site, &self.clock, census, self.cores).await?;
+        let targets = with_peers(house, &self.peers, self.cores)?;
+        self.cores.take_generators()?;
+        Ok(targets)
+    }
+
     /// Measures a shape on every server.
     pub(super) async fn fan(&self, shape: &Shape) -> anyhow::Result<Vec<Line>> {
         let readers = (0..shape.topics * shape.readers).map(|reader| vec![reader / shape.readers]);
@@ -26,11 +34,8 @@ impl Bench {
             devices: (0..shape.topics).collect(),
             readers: readers.collect(),
         };
-        let house = House::open(&self.site, &self.clock, &census, self.cores).await?;
-        let targets = with_peers(house, &self.peers, self.cores)?;
-        self.cores.take_generators()?;
         let mut stages = Vec::new();
-        for target in targets {
+        for target in self.targets(&census).await? {
             self.progress.now(&format!("{}: {} connects", shape.scenario, target.name));
             stages.push(Stage::set(target, &self.clock, shape.topics, shape.readers)?);
         }
@@ -49,23 +54,23 @@ impl Bench {
         pace: Pace,
     ) -> anyhow::Result<Vec<Line>> {
         let names: Vec<_> = stages.iter().map(|stage| stage.target.name.clone()).collect();
-        let floor = stages.iter().position(|stage| stage.target.is_floor());
-        let found = self.interleave(stages.len(), floor, |number| {
+        let found = self.interleave(&names, |number| {
             self.progress.now(&format!("{scenario}: {load}: {}", names[number]));
             stages[number].run(pace, self.seconds)
         })?;
-        let rows = names.into_iter().zip(&found);
+        let rows = names.iter().zip(&found);
         Ok(rows.map(|(server, rounds)| line(scenario, server, load, rounds)).collect())
     }
 
-    /// Measures `count` servers in turn, in another order each round, and the floor before each of them and at the
+    /// Measures servers in turn, in another order each round, and the floor before each of them and at the
     /// end. Gives for each its measurements, each with its cost in terms of the floors around it.
     pub(super) fn interleave(
         &self,
-        count: usize,
-        floor: Option<usize>,
+        names: &[String],
         mut measure: impl FnMut(usize) -> anyhow::Result<Segment>,
     ) -> anyhow::Result<Vec<Vec<(Segment, f64)>>> {
+        let count = names.len();
+        let floor = names.iter().position(|name| name == FLOOR);
         let mut order = Vec::new();
         for round in 0..self.rounds {
             for turn in 0..count {
@@ -97,7 +102,7 @@ impl Bench {
 }
 
 /// The medians of a server's measurements.
-fn line(scenario: &'static str, server: String, load: &str, rounds: &[(Segment, f64)]) -> Line {
+pub(super) fn line(scenario: &'static str, server: &str, load: &str, rounds: &[(Segment, f64)]) -> Line {
     let middle = |figure: fn(&Segment) -> f64| median(rounds.iter().map(|(one, _)| figure(one)).collect());
     let mut latency = Histogram::default();
     rounds.iter().for_each(|(one, _)| latency.merge(&one.latency));
@@ -116,5 +121,5 @@ fn line(scenario: &'static str, server: String, load: &str, rounds: &[(Segment, 
         ("lost", rounds.iter().map(|(one, _)| one.lost as f64).sum()),
         ("others_percent", middle(|one| one.others_percent)),
     ]);
-    Line { scenario, server, load: load.to_owned(), figures }
+    Line { scenario, server: server.to_owned(), load: load.to_owned(), figures }
 }
