@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use healthmate_care::{CareRelation, Role, SystemClock, User};
-use healthmate_protocol::UserId;
+use healthmate_care::{CareRelation, Measurement, Metric, Role, SystemClock, User};
+use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Measurements, Recording};
 use healthmate_storage_sqlite::{OpenError, Options, SqliteStore, migration_status};
 use rusqlite::Connection;
@@ -96,7 +96,7 @@ async fn two_processes_see_each_others_changes_of_the_directory() {
     let server = open(folder.path()).expect("opened");
     let command = beside(folder.path()).expect("opened beside the server");
     let (p, q) = (patient("p"), patient("q"));
-    let now = healthmate_protocol::Timestamp::from_micros(0);
+    let now = Timestamp::from_micros(0);
     let relation =
         CareRelation { patient: p.id.clone(), member: q.id.clone(), starts_at: now, ends_at: None };
     let mut before = server.directory_version().await.expect("read");
@@ -168,21 +168,52 @@ fn a_newer_database_is_refused_with_both_versions_and_unchanged() {
     assert!(fs::read(&path).expect("there") == before, "the file was touched");
 }
 
-/// Only after a server that did not stop cleanly is the file read through.
-#[test]
-fn a_damaged_database_is_refused_after_an_unclean_stop() {
-    let folder = closed();
+/// A folder with a database that holds measurements and was closed.
+async fn closed_with_data() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path()).expect("opened");
+    let p = patient("p");
+    store.add_user(p.clone()).await.expect("added");
+    let beat = |second: i64| Measurement {
+        metric: Metric::HeartRate,
+        value: 60.0,
+        taken_at: Timestamp::from_micros(second * 1_000_000),
+        client_id: None,
+        device: None,
+        original: None,
+    };
+    let (patient, author, measurements) = (p.id.clone(), p.id, (0..500).map(beat).collect());
+    store.record(Recording { patient, author, measurements, idempotency: None }).await.expect("recorded");
+    folder
+}
+
+/// Also one page alone, wherever it is, and whether or not the last server left a journal.
+#[tokio::test]
+async fn a_damaged_database_is_refused_with_one_sentence_and_left_alone() {
+    let folder = closed_with_data().await;
     let path = folder.path().join("healthmate.db");
-    let mut bytes = fs::read(&path).expect("there");
-    let pages = bytes.len() / 4096;
-    assert!(pages > 3, "there are tables to damage");
-    bytes[2 * 4096..].fill(0xA5);
-    fs::write(&path, &bytes).expect("written");
-    fs::write(folder.path().join("healthmate.db-wal"), [0; 64]).expect("written");
-    let refused = open(folder.path()).expect_err("damaged");
-    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
-    assert!(refused.to_string().contains("restore it from a backup"), "{refused}");
-    assert!(fs::read(&path).expect("there") == bytes, "the file was touched");
+    let journal = folder.path().join("healthmate.db-wal");
+    assert!(!journal.exists(), "the stop was clean");
+    let whole = fs::read(&path).expect("there");
+    assert!(whole.len() > 20 * 4096, "there is data to damage");
+    for (pages, unclean) in [(2..7, false), (2..7, true), (2..3, false), (6..7, false), (15..16, false)] {
+        let mut bytes = whole.clone();
+        bytes[pages.start * 4096..pages.end * 4096].iter_mut().for_each(|byte| *byte ^= 0xFF);
+        fs::write(&path, &bytes).expect("written");
+        if unclean {
+            fs::write(&journal, [0; 64]).expect("written");
+        }
+        let refused = open(folder.path()).expect_err("damaged");
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+        let sentence = refused.to_string();
+        let end = "): keep a copy of the file and restore it from a backup";
+        assert!(sentence.starts_with("the database ") && sentence.ends_with(end), "{sentence}");
+        assert!(sentence.contains(" is damaged (") && !sentence.contains(['\n', '*']), "{sentence}");
+        assert!(fs::read(&path).expect("there") == bytes, "the file was touched");
+        let _ = fs::remove_file(&journal);
+    }
+    fs::write(&path, &whole).expect("written");
+    open(folder.path()).expect("the undamaged file is served");
 }
 
 #[test]
