@@ -62,7 +62,7 @@ impl Reason {
             Self::Own => "it is your own data",
             Self::CareTeam => "you are in this patient's care team",
             Self::Inactive => "this user is disabled",
-            Self::DeviceReads => "a device sends measurements and reads none",
+            Self::DeviceReads => "a device reads the measurements of its own patient only",
             Self::NotTheWriter => "only the patient and the patient's devices may write measurements",
             Self::NotInCareTeam => "you are not in this patient's care team",
             Self::Administrator => "administrators do not read health data",

@@ -267,7 +267,8 @@ impl Hub {
         page: impl IntoIterator<Item = (Offset, Frame)>,
         at_end: bool,
     ) {
-        let Some((key, entry)) = self.reading(request) else {
+        self.page_came(request);
+        let Some((key, entry)) = self.waiting(request) else {
             return;
         };
         let connection = request.connection;
@@ -289,7 +290,8 @@ impl Hub {
 
     /// The log could not be read. The subscription asks again the next time [`Hub::retry_reads`] is called.
     pub fn fail(&mut self, request: &ReadRequest) {
-        let Some((_, entry)) = self.reading(request) else {
+        self.page_came(request);
+        let Some((_, entry)) = self.waiting(request) else {
             return;
         };
         if let Some(subscriber) = entry.subscriber(request.connection) {

@@ -115,7 +115,8 @@ pub struct HealthUpdate {
     /// One measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<MeasurementInput>,
-    /// 1 to 1000 measurements, stored all or none.
+    /// 1 to 1000 measurements, stored all or none. The message must not exceed `max_message_bytes` all the same:
+    /// 64 KiB hold about 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     pub batch: Option<Vec<MeasurementInput>>,

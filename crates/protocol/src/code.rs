@@ -57,6 +57,7 @@ error_codes! {
     IdempotencyConflict, "idempotency_conflict", false, "The `Idempotency-Key` was used for a different request.", "Use a new key for a new request.";
     NotFound, "not_found", false, "There is no such thing here.", "Check the address.";
     MethodNotAllowed, "method_not_allowed", false, "The resource has no such method.", "Compare it with the OpenAPI document.";
+    RequestTimeout, "request_timeout", true, "The request did not arrive, or was not answered, in time.", "Send it again, all at once.";
     StorageUnavailable, "storage_unavailable", true, "The store cannot be written or read now; nothing was stored.", "Send the same request again, after a pause that grows.";
     StorageFull, "storage_full", true, "The disk is full; nothing was stored.", "Send the same request again later; an operator must make room.";
     Internal, "internal", true, "The server made a mistake; it is in its log under this time.", "Send the same request again once; then report it.";

@@ -5,6 +5,7 @@
 
 mod perform;
 mod reader;
+mod recheck;
 mod transport;
 
 use std::cell::{Cell, RefCell};
@@ -30,7 +31,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     id: ConnectionId,
     key: ConnectionKey,
-    pub(crate) transport: RefCell<Transport>,
+    transport: RefCell<Transport>,
     session: RefCell<Session>,
     /// When to stop waiting for the peer's close frame; set once ours is queued.
     closing: Cell<Option<Instant>>,
@@ -40,6 +41,8 @@ pub(crate) struct Connection {
     next_look: Cell<Option<Instant>>,
     /// Whose connection it counts as.
     admitted: RefCell<Option<UserId>>,
+    /// A task waits until the socket takes more; until then nobody else writes, which would take its waker's place.
+    draining: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     drain: RefCell<Option<Waker>>,
     /// Gives its place back when the connection is gone.
@@ -71,6 +74,7 @@ impl Connection {
                 ended: Cell::default(),
                 next_look: Cell::default(),
                 admitted: RefCell::default(),
+                draining: Cell::default(),
                 reader: RefCell::default(),
                 drain: RefCell::default(),
                 _place: place,
@@ -133,7 +137,9 @@ impl Connection {
 
     /// Queues a close frame, once, and starts to wait for the peer's.
     pub(crate) fn close(&self, shard: &Shard, code: CloseCode, reason: &str) {
-        shard.app().metrics.closes.of(code).inc();
+        if self.closing.get().is_none() {
+            shard.app().metrics.closes.of(code).inc();
+        }
         self.close_with(shard, Frame::close(healthmate_ws::CloseCode::new(code.as_u16()), reason));
     }
 
@@ -214,6 +220,23 @@ impl Connection {
         }
         keep(&self.drain, cx);
         self.transport.borrow_mut().poll_writable(cx)
+    }
+
+    /// Writes what the socket takes now: nothing while a task waits for it.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.draining.get() {
+            return Err(std::io::ErrorKind::WouldBlock.into());
+        }
+        self.transport.borrow_mut().try_write(bytes)
+    }
+
+    /// Starts to wait for the socket; false if somebody does already.
+    pub(crate) fn start_draining(&self) -> bool {
+        !self.draining.replace(true)
+    }
+
+    pub(crate) fn stop_draining(&self) {
+        self.draining.set(false);
     }
 
     /// Whether everything that was written has left the transport's own buffer.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use healthmate_storage::Error;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::shard::ShardHandle;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_mins(10);
@@ -14,6 +16,31 @@ const TRIM_INTERVAL: Duration = Duration::from_mins(10);
 const TRIM_STEP: u32 = 2_000;
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// How often changes of users and care teams are looked for.
+const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Has access decided again on every open connection within a second of a change of users or care teams, whoever
+/// made it: the command line changes them while the server runs.
+pub(crate) async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
+    let mut turns = tokio::time::interval(ACCESS_INTERVAL);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = None;
+    loop {
+        turns.tick().await;
+        match app.store.directory_version().await {
+            Ok(version) if known.replace(version) != Some(version) => {
+                shards.iter().for_each(|shard| shard.recheck());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // Whatever was missed is made up for when the store can be read again.
+                known = None;
+                tracing::warn!(%error, "changes of access cannot be seen");
+            }
+        }
+    }
+}
 
 /// Forgets events and idempotency keys past their retention, now and every ten minutes.
 pub(crate) async fn trim(app: Arc<App>) {

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use healthmate_care::Clock;
@@ -12,7 +11,7 @@ use healthmate_storage::EventLog;
 use healthmate_storage_sqlite::{OpenError, Options, SqliteStore};
 use healthmate_ws::{InvalidOrigin, OriginPolicy};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
@@ -61,7 +60,7 @@ pub enum ServeError {
 pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
-    shards: Vec<(Arc<ShardHandle>, JoinHandle<()>)>,
+    shards: Vec<(Arc<ShardHandle>, oneshot::Receiver<()>)>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -85,15 +84,15 @@ impl Server {
             counted.commit_events.observe(events as f64);
         }));
         let start = |(number, handle): (usize, &Arc<ShardHandle>)| {
-            let thread =
-                shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
-            Ok((Arc::clone(handle), thread))
+            let end = shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;
+            Ok((Arc::clone(handle), end))
         };
         let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
+        let watching = tokio::spawn(jobs::watch_access(Arc::clone(&app), handles.clone())).abort_handle();
         let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
         let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
         app.set_ready(true);
-        Ok(Self { address, app, shards, tasks: vec![accepting, trimming] })
+        Ok(Self { address, app, shards, tasks: vec![accepting, watching, trimming] })
     }
 
     /// Where it listens.
@@ -111,13 +110,17 @@ impl Server {
         for (handle, _) in &self.shards {
             handle.stop();
         }
-        let threads: Vec<_> = self.shards.into_iter().map(|(_, thread)| thread).collect();
-        let joined =
-            tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        let ended = async {
+            let mut whole = true;
+            for (_, end) in self.shards {
+                whole &= end.await.is_ok();
+            }
+            whole
+        };
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
-        match tokio::time::timeout(grace, joined).await {
-            Ok(Ok(true)) => tracing::info!("stopped"),
-            Ok(_) => tracing::error!("stopped; a shard had panicked"),
+        match tokio::time::timeout(grace, ended).await {
+            Ok(true) => tracing::info!("stopped"),
+            Ok(false) => tracing::error!("stopped; a shard had panicked"),
             Err(_) => tracing::warn!(grace_s = grace.as_secs(), "stopped with connections still open"),
         }
     }

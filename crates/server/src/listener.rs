@@ -1,12 +1,15 @@
 //! Sockets in: accepting them, TLS, and HTTP until a request becomes a WebSocket.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::response::IntoResponse;
+use healthmate_protocol::ErrorCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,11 +19,15 @@ use tokio_util::either::Either;
 use tower::ServiceExt;
 
 use crate::connection::Stream;
+use crate::http::Problem;
 use crate::shard::{NewSocket, Shard, ShardHandle};
 use crate::upgrade;
 
 /// How long to wait when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a request may take to be answered once the server stops.
+const STOP_WAIT: Duration = Duration::from_millis(500);
 
 /// The room for a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -36,6 +43,8 @@ pub(crate) async fn accept(listener: TcpListener, shards: Vec<Arc<ShardHandle>>)
                     shard.accept(NewSocket { stream, peer });
                 }
             }
+            // The peer has gone again already.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -47,7 +56,11 @@ pub(crate) async fn accept(listener: TcpListener, shards: Vec<Arc<ShardHandle>>)
 /// Serves one socket: TLS where it is configured, then HTTP, then a WebSocket if a request asks for one.
 pub(crate) async fn serve_socket(shard: Rc<Shard>, socket: NewSocket) {
     let peer = socket.peer;
-    let _serving = shard.serving_http();
+    // As many sockets again as there may be WebSockets: whoever only opens sockets does not use up the memory.
+    let limit = shard.app().settings.limits.max_connections as usize;
+    let Some(_serving) = shard.serving_http(limit) else {
+        return tracing::debug!("too many sockets in their handshakes");
+    };
     match handshake(&shard, socket).await {
         Ok(stream) => serve_http(Rc::clone(&shard), stream, peer).await,
         Err(error) => tracing::debug!(%error, "a connection ended in its handshake"),
@@ -62,7 +75,7 @@ async fn handshake(shard: &Shard, socket: NewSocket) -> std::io::Result<Stream> 
     };
     match tokio::time::timeout(shard.handshake_timeout(), acceptor.accept(stream)).await {
         Ok(accepted) => accepted.map(|stream| Either::Right(Box::new(stream))),
-        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        Err(_) => Err(ErrorKind::TimedOut.into()),
     }
 }
 
@@ -82,7 +95,11 @@ async fn serve_http(shard: Rc<Shard>, stream: Stream, peer: SocketAddr) {
         result = http.as_mut() => result,
         () = shard.stop.cancelled() => {
             http.as_mut().graceful_shutdown();
-            http.await
+            // A request that is answered now is; one that has not even arrived is not waited for.
+            match tokio::time::timeout(STOP_WAIT, http).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = result {
@@ -98,5 +115,13 @@ async fn answer(
     if request.uri().path().starts_with("/ws/") {
         return Ok(upgrade::answer(&shard, peer, request));
     }
-    shard.ground.router.clone().oneshot(request.map(Body::new)).await
+    let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
+    let seconds = shard.app().settings.limits.request_timeout_s;
+    match tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            let detail = format!("the request was not there, and answered, within {seconds} s");
+            Ok(Problem::new(ErrorCode::RequestTimeout, detail).into_response())
+        }
+    }
 }

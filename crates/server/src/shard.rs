@@ -21,7 +21,7 @@ use healthmate_session::{Now, Options};
 use healthmate_ws::OriginPolicy;
 use parking_lot::Mutex;
 use slotmap::SecondaryMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -79,8 +79,9 @@ pub(crate) struct Shard {
 impl Shard {
     fn new(ground: Ground, handle: Arc<ShardHandle>, number: usize) -> Rc<Self> {
         let limits = &ground.app.settings.limits;
+        let leeway = Duration::from_secs(ground.app.settings.auth.leeway_s.into());
         Rc::new(Self {
-            options: Arc::new(session_options(limits)),
+            options: Arc::new(session_options(limits, leeway)),
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
@@ -127,15 +128,23 @@ impl Shard {
         self.wake_if_over();
     }
 
-    /// Counts a socket that speaks HTTP until what is returned is dropped.
-    pub(crate) fn serving_http(self: &Rc<Self>) -> ServingHttp {
+    /// Counts a socket that speaks HTTP until what is returned is dropped; `None` if there are `limit` already.
+    pub(crate) fn serving_http(self: &Rc<Self>, limit: usize) -> Option<ServingHttp> {
+        if self.serving_http.get() >= limit {
+            return None;
+        }
         self.serving_http.set(self.serving_http.get() + 1);
         self.app().metrics.connections.of(ConnectionState::Connecting).inc();
-        ServingHttp(Rc::clone(self))
+        Some(ServingHttp(Rc::clone(self)))
     }
 
     pub(crate) fn connection(&self, key: ConnectionKey) -> Option<Rc<Connection>> {
         self.connections.borrow().get(key).cloned()
+    }
+
+    /// Every connection, to be gone through while some of them end.
+    fn all(&self) -> Vec<Rc<Connection>> {
+        self.connections.borrow().values().cloned().collect()
     }
 
     /// Whether the shard was told to stop and its last socket is gone.
@@ -154,8 +163,7 @@ impl Shard {
     fn begin_stop(self: &Rc<Self>) {
         self.stop.cancel();
         let settings = &self.app().settings.server;
-        let all: Vec<_> = self.connections.borrow().values().cloned().collect();
-        for (index, connection) in all.into_iter().enumerate() {
+        for (index, connection) in self.all().into_iter().enumerate() {
             let turn = (index * self.ground.shards + self.number) as u64;
             let after_ms = COME_BACK_MS + turn * 1000 / u64::from(settings.reconnects_per_second);
             connection.ask_to_reconnect(self, u32::try_from(after_ms).unwrap_or(u32::MAX));
@@ -169,7 +177,7 @@ impl Shard {
     }
 }
 
-/// Starts a shard on a thread of its own.
+/// Starts a shard on a thread of its own. What is returned completes when the shard has ended.
 ///
 /// # Errors
 /// If the thread or its runtime cannot be made.
@@ -177,18 +185,21 @@ pub(crate) fn start(
     ground: Ground,
     handle: Arc<ShardHandle>,
     number: usize,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
+) -> std::io::Result<oneshot::Receiver<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, Shard::new(ground, handle, number).run());
-    })
+        LocalSet::new().block_on(&runtime, Shard::new(ground, handle, number).run());
+        // Whoever waited may have stopped waiting.
+        let _ = ended.send(());
+    })?;
+    Ok(end)
 }
 
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let Letters { commits, sockets, closes, stop } = self.handle.take();
+        let Letters { commits, sockets, closes, recheck, stop } = self.handle.take();
         if !commits.is_empty() {
             let mut hub = self.hub.borrow_mut();
             let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
@@ -200,6 +211,11 @@ impl Shard {
         for (key, code) in closes {
             if let Some(connection) = self.connection(key) {
                 connection.dismiss(self, code);
+            }
+        }
+        if recheck {
+            for connection in self.all() {
+                connection.recheck(self);
             }
         }
         if stop && !self.stop.is_cancelled() {
@@ -219,7 +235,7 @@ impl Drop for ServingHttp {
     }
 }
 
-fn session_options(limits: &LimitSettings) -> Options {
+fn session_options(limits: &LimitSettings, token_leeway: Duration) -> Options {
     let seconds = |count: u32| Duration::from_secs(count.into());
     Options {
         authenticate_within: seconds(limits.authenticate_within_s),
@@ -229,6 +245,7 @@ fn session_options(limits: &LimitSettings) -> Options {
         // Two seconds' worth at once: a client that was away sends what it could not.
         commands: Rate::per_second(limits.commands_per_second, limits.commands_per_second.saturating_mul(2)),
         idle_timeout: seconds(limits.idle_timeout_s),
+        token_leeway,
         topics: limits.topics_per_connection as usize,
         pending_requests: limits.pending_requests_per_connection as usize,
         max_message_bytes: limits.max_message_bytes as usize,

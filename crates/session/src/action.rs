@@ -15,8 +15,15 @@ pub enum Action {
     Authenticate(RequestId, String),
     /// Check that the user may hear the topic, and say how far its log reaches.
     OpenTopic(RequestId, Topic),
-    /// Deliver the topic's events from the one after this offset on.
-    StartDelivery(Topic, Offset),
+    /// Deliver the topic's events.
+    StartDelivery {
+        /// What to deliver.
+        topic: Topic,
+        /// The first event delivered is the one after this.
+        after: Offset,
+        /// The newest event there is, as far as is known.
+        head: Offset,
+    },
     /// Deliver the topic no longer.
     StopDelivery(Topic),
     /// Store measurements, all or none.
@@ -47,7 +54,7 @@ impl std::fmt::Debug for Action {
             Self::Send(envelope) => write!(f, "Send({})", envelope.message.name()),
             Self::Authenticate(request, _) => write!(f, "Authenticate({request:?})"),
             Self::OpenTopic(request, topic) => write!(f, "OpenTopic({request:?}, {topic})"),
-            Self::StartDelivery(topic, after) => write!(f, "StartDelivery({topic}, {after})"),
+            Self::StartDelivery { topic, after, .. } => write!(f, "StartDelivery({topic}, {after})"),
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
             Self::Record { request, .. } => write!(f, "Record({request:?})"),
             Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),

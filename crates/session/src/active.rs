@@ -11,6 +11,7 @@ use healthmate_care::{Bucket, User};
 use healthmate_protocol::{CorrelationId, ErrorCode, Timestamp, Topic, UserId};
 
 use crate::action::{Action, RequestId, Since};
+use crate::door::turn_away;
 use crate::input::{Identity, Input, Now, Refused};
 use crate::options::Options;
 use crate::reply::error;
@@ -21,7 +22,7 @@ use crate::session::Context;
 pub(crate) struct Active {
     user: Arc<User>,
     expires_at: Timestamp,
-    topics: Vec<Topic>,
+    topics: Vec<Held>,
     pending: Vec<Pending>,
     commands: Bucket,
     /// When the client last said something.
@@ -35,6 +36,14 @@ pub(crate) struct Active {
     deadline: Instant,
 }
 
+/// A topic whose events are delivered.
+#[derive(Debug)]
+struct Held {
+    topic: Topic,
+    /// When the user's access ends, where that is known.
+    until: Option<Timestamp>,
+}
+
 /// A request that waits for the server.
 #[derive(Debug)]
 struct Pending {
@@ -46,10 +55,18 @@ struct Pending {
 #[derive(Debug)]
 enum Wanted {
     Identity,
-    Topic { topic: Topic, since: Option<Since> },
+    Topic { topic: Topic, since: Option<Since>, cancelled: Option<Cancelled> },
     Receipts { patient: UserId },
     History { patient: UserId },
 }
+
+/// The client unsubscribed before the subscription stood: what it called that request.
+#[derive(Debug)]
+struct Cancelled(Option<CorrelationId>);
+
+/// How many pages of history may be on their way to one connection at once: each can be as long as a slow reader's
+/// whole budget.
+const HISTORY_AT_ONCE: usize = 4;
 
 impl Active {
     pub(crate) fn new(identity: Identity, options: &Options, now: Now) -> Self {
@@ -73,8 +90,8 @@ impl Active {
         &self.user
     }
 
-    pub(crate) fn topics(&self) -> std::slice::Iter<'_, Topic> {
-        self.topics.iter()
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter().map(|held| &held.topic)
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -101,9 +118,13 @@ impl Active {
             Input::Pong => self.is_alive(now),
             Input::Tick => self.on_tick(context, now, actions),
             Input::Identified(request, result) => self.on_identified(context, now, request, result, actions),
-            Input::TopicOpened(request, result) => self.on_topic_opened(now, request, result, actions),
+            Input::TopicOpened(request, result) => {
+                self.on_topic_opened(context, now, request, result, actions)
+            }
             Input::Recorded(request, result) => self.on_recorded(now, request, result, actions),
             Input::HistoryLoaded(request, result) => self.on_history(now, request, result, actions),
+            Input::AccessDecided(topic, result) => self.on_access(context, now, topic, result, actions),
+            Input::UserRefused(refused) => actions.extend(turn_away(now, None, refused)),
             Input::Token(_) | Input::Disconnected => {}
         }
     }
@@ -125,6 +146,14 @@ impl Active {
         correlation_id: Option<CorrelationId>,
         wanted: Wanted,
     ) -> Result<RequestId, (Option<CorrelationId>, Refused)> {
+        if matches!(wanted, Wanted::History { .. }) {
+            let pages =
+                self.pending.iter().filter(|held| matches!(held.wanted, Wanted::History { .. })).count();
+            if pages >= HISTORY_AT_ONCE {
+                let message = format!("{HISTORY_AT_ONCE} pages of history are on their way already");
+                return Err((correlation_id, Refused::new(ErrorCode::TooManyRequests, message)));
+            }
+        }
         let limit = context.options.pending_requests;
         if self.pending.len() >= limit {
             let message = format!("{limit} requests of this connection wait for an answer already");
@@ -133,6 +162,30 @@ impl Active {
         let request = context.next_request();
         self.pending.push(Pending { request, correlation_id, wanted });
         Ok(request)
+    }
+
+    /// Whether access to the topic goes on, and until when; if not, delivery ends here and the client is told.
+    fn on_access(
+        &mut self,
+        context: &Context,
+        now: Now,
+        topic: Topic,
+        result: Result<Option<Timestamp>, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(index) = self.topics.iter().position(|held| held.topic == topic) else { return };
+        match result {
+            Ok(until) => {
+                self.topics[index].until = until;
+                self.set_deadline(&context.options, now);
+            }
+            Err(refused) => {
+                self.topics.remove(index);
+                let named = topic.to_string();
+                actions.push(Action::StopDelivery(topic));
+                actions.push(on_command::denied(now, None, named, refused));
+            }
+        }
     }
 
     /// Takes the request that an answer belongs to. An answer nobody waits for is ignored.

@@ -11,6 +11,9 @@ use crate::input::{Identity, Input, Now, Refused};
 use crate::reply::{error, reply};
 use crate::session::Context;
 
+/// What keeping a message costs beside its text, in bytes.
+const DEFERRED_BYTES: usize = 32;
+
 /// A connection whose user is not known. All it can do is present a token, and ping.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -62,6 +65,10 @@ impl Door {
             Input::Identified(request, result) => {
                 return self.on_identified(context, now, request, result, actions);
             }
+            Input::Tick if now.instant >= self.deadline && self.checking.is_some() => {
+                actions
+                    .push(Action::Close(CloseCode::TryAgainLater, "the token could not be checked in time"));
+            }
             Input::Tick if now.instant >= self.deadline => {
                 actions.push(Action::Close(CloseCode::AuthenticationTimeout, "no token came in time"));
             }
@@ -72,7 +79,7 @@ impl Door {
 
     fn on_text(&mut self, context: &mut Context, now: Now, text: &str, actions: &mut Vec<Action>) {
         if let Some(checking) = &mut self.checking {
-            checking.deferred_bytes += text.len();
+            checking.deferred_bytes += text.len() + DEFERRED_BYTES;
             if checking.deferred_bytes > context.options.max_message_bytes {
                 let refused = Refused::new(
                     ErrorCode::TooManyRequests,
@@ -131,25 +138,29 @@ impl Door {
                 actions.push(reply(now, correlation_id, welcome(context, &identity)));
                 Outcome::Enter(identity)
             }
-            Err(Refused { code, message, .. }) => {
-                let retry = code.retry();
-                let failed = server::AuthenticationFailed { code, message, retry };
-                actions.push(reply(now, correlation_id, ServerMessage::AuthenticationFailed(failed)));
-                actions.push(refusal_close(code));
+            Err(refused) => {
+                actions.extend(turn_away(now, correlation_id, refused));
                 Outcome::Stay
             }
         }
     }
 }
 
-/// A token the server could not check, for want of storage, is worth another try; a bad one is not.
+/// Tells the client why it is refused, and closes.
+pub(crate) fn turn_away(now: Now, correlation_id: Option<CorrelationId>, refused: Refused) -> [Action; 2] {
+    let Refused { code, message, .. } = refused;
+    let failed = server::AuthenticationFailed { code, message, retry: code.retry() };
+    [reply(now, correlation_id, ServerMessage::AuthenticationFailed(failed)), refusal_close(code)]
+}
+
+/// A token that can be good later is worth another try; a bad one is not.
 fn refusal_close(code: ErrorCode) -> Action {
     match code {
-        ErrorCode::StorageUnavailable | ErrorCode::StorageFull | ErrorCode::Internal => {
-            Action::Close(CloseCode::ServerRestart, "the token could not be checked now")
-        }
         ErrorCode::TooManyConnections => {
             Action::Close(CloseCode::TooManyConnections, "this user has as many connections as one may")
+        }
+        code if code.retry() => {
+            Action::Close(CloseCode::TryAgainLater, "the token could not be accepted now")
         }
         _ => Action::Close(CloseCode::AuthenticationFailed, "the token was refused"),
     }

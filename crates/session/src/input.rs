@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use healthmate_care::User;
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
-use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp};
+use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp, Topic};
 
 use crate::action::RequestId;
 
@@ -40,6 +40,10 @@ pub enum Input<'a> {
     Recorded(RequestId, Result<Vec<MeasurementReceipt>, Refused>),
     /// [`Action::LoadHistory`](crate::Action::LoadHistory) was performed.
     HistoryLoaded(RequestId, Result<Found, Refused>),
+    /// Whether the user may still hear this topic was decided again: until when, or why not.
+    AccessDecided(Topic, Result<Option<Timestamp>, Refused>),
+    /// The user was refused: disabled, or gone.
+    UserRefused(Refused),
     /// The transport ended, or the server closes: nothing more can be sent.
     Disconnected,
 }
@@ -64,6 +68,8 @@ pub struct OpenedTopic {
     pub oldest: Offset,
     /// The newest offset; 0 if there was none.
     pub head: Offset,
+    /// When the user's access ends, where that is known.
+    pub until: Option<Timestamp>,
 }
 
 /// A page of history.

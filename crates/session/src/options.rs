@@ -14,6 +14,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// How long nothing may come from the client. Default 1 h.
     pub idle_timeout: Duration,
+    /// For how long a token is good past its end, for clocks that differ. Default 5 s.
+    pub token_leeway: Duration,
     /// After how long a silence the client is sent a WebSocket ping. Default 20 s.
     pub ping_after: Duration,
     /// After how long a silence the client counts as gone. Default 45 s.
@@ -34,6 +36,7 @@ impl Default for Options {
             authenticate_within: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_hours(1),
+            token_leeway: Duration::from_secs(5),
             ping_after: Duration::from_secs(20),
             gone_after: Duration::from_secs(45),
             commands: Rate::per_second(1000, 2000),

@@ -54,7 +54,7 @@ mod tests {
 
     fn decide(oldest: u64, head: u64, since: Option<(&str, u64)>) -> Answer {
         let epoch = Epoch::new("now").expect("valid");
-        let log = OpenedTopic { epoch, oldest: Offset(oldest), head: Offset(head) };
+        let log = OpenedTopic { epoch, oldest: Offset(oldest), head: Offset(head), until: None };
         let since = since.map(|(epoch, offset)| SubscribeSince {
             epoch: Epoch::new(epoch).expect("valid"),
             offset: Offset(offset),

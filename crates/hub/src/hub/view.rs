@@ -47,7 +47,7 @@ mod tests {
         let mut hub = Hub::new(1024);
         let topic: Topic = "health:p1".parse().expect("valid");
         let reader = hub.connect();
-        hub.subscribe(reader, &topic, Offset(3));
+        hub.subscribe(reader, &topic, Offset(3), Offset(3));
         let view = |hub: &Hub| hub.subscriptions(reader).collect::<Vec<_>>();
         let standing =
             |position, head, live| vec![Subscription { topic: topic.clone(), position, head, live }];

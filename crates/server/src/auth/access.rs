@@ -1,25 +1,35 @@
 //! Asks the policy, with what it needs to know from storage.
 
 use healthmate_care::{Action, Decision, User, decide};
-use healthmate_protocol::UserId;
+use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
 
 use crate::app::App;
+
+/// What the policy said.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Whether, and why.
+    pub decision: Decision,
+    /// When it ends, where that is known.
+    pub until: Option<Timestamp>,
+}
 
 /// Whether `user` may do `action` with the data of `patient`, now. A patient who does not exist is answered like one
 /// who is somebody else's.
 ///
 /// # Errors
 /// If the care team cannot be read.
-pub async fn may(app: &App, user: &User, action: Action, patient: &UserId) -> Result<Decision, Error> {
+pub async fn may(app: &App, user: &User, action: Action, patient: &UserId) -> Result<Access, Error> {
     let now = app.clock.now();
     // One's own data, the way of every device, costs no query.
     let alone = decide(user, action, patient, None, now);
     if alone.is_allowed() || action == Action::WriteMeasurements {
-        return Ok(alone);
+        return Ok(Access { decision: alone, until: None });
     }
     let relation = app.store.care_relation(patient, &user.id).await?;
-    Ok(decide(user, action, patient, relation.as_ref(), now))
+    let decision = decide(user, action, patient, relation.as_ref(), now);
+    Ok(Access { decision, until: relation.and_then(|relation| relation.ends_at) })
 }
 
 #[cfg(test)]
@@ -43,7 +53,7 @@ mod tests {
         let device = user(Role::Device, Some("p"));
         let nurse = user(Role::Nurse, None);
         let may = async |user: &User, action| {
-            may(&world.app, user, action, &id("p")).await.map(Decision::is_allowed)
+            may(&world.app, user, action, &id("p")).await.map(|access| access.decision.is_allowed())
         };
         assert_eq!(may(&device, Action::WriteMeasurements).await, Ok(true));
         assert_eq!(may(&device, Action::ReadMeasurements).await, Ok(true));

@@ -27,6 +27,8 @@ pub struct LimitSettings {
     pub idle_timeout_s: u32,
     /// How long TLS and the WebSocket handshake, or a request's head, may take, in seconds: 1 to 60. Default 10.
     pub handshake_timeout_s: u32,
+    /// How long an HTTP request may take to arrive and be answered, in seconds: 1 to 300. Default 30.
+    pub request_timeout_s: u32,
     /// How many subscriptions one connection may hold: 1 to 10000. Default 128.
     pub topics_per_connection: u32,
     /// How many requests of one connection may wait on storage: 1 to 10000. Default 64.
@@ -59,6 +61,7 @@ impl Default for LimitSettings {
             gone_after_s: 45,
             idle_timeout_s: 3600,
             handshake_timeout_s: 10,
+            request_timeout_s: 30,
             topics_per_connection: 128,
             pending_requests_per_connection: 64,
             queued_bytes_per_connection: MIB,
@@ -84,6 +87,7 @@ impl LimitSettings {
         found.range("limits.connections_per_second", self.connections_per_second, 1..=100_000, "");
         found.range("limits.commands_per_second", self.commands_per_second, 1..=1_000_000, "");
         found.range("limits.handshake_timeout_s", self.handshake_timeout_s, 1..=60, "seconds");
+        found.range("limits.request_timeout_s", self.request_timeout_s, 1..=300, "seconds");
         found.range("limits.topics_per_connection", self.topics_per_connection, 1..=10_000, "");
         let pending = self.pending_requests_per_connection;
         found.range("limits.pending_requests_per_connection", pending, 1..=10_000, "");

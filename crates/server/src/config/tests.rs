@@ -131,6 +131,7 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("limits.connections_per_second", 1, 100_000),
         ("limits.commands_per_second", 1, 1_000_000),
         ("limits.handshake_timeout_s", 1, 60),
+        ("limits.request_timeout_s", 1, 300),
         ("limits.topics_per_connection", 1, 10_000),
         ("limits.pending_requests_per_connection", 1, 10_000),
         ("limits.queued_bytes_per_connection", 65_536, 1 << 30),

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use healthmate_care::Action as Act;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, Topic, UserId};
+use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, Timestamp, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Identity, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
 use tokio::task::spawn_local;
 
 use super::Connection;
-use crate::auth::{access, authenticate};
+use crate::app::App;
+use crate::auth::access::{self, Access};
+use crate::auth::authenticate;
 use crate::refusal::{access_denied, storage_refusal};
 use crate::registry::Entry;
 use crate::shard::Shard;
@@ -25,8 +27,8 @@ impl Connection {
             Action::Send(envelope) => self.send(shard, &envelope),
             Action::Authenticate(request, token) => self.authenticate(shard, request, token),
             Action::OpenTopic(request, topic) => self.open_topic(shard, request, topic),
-            Action::StartDelivery(topic, after) => {
-                shard.hub.borrow_mut().subscribe(self.key, &topic, after);
+            Action::StartDelivery { topic, after, head } => {
+                shard.hub.borrow_mut().subscribe(self.key, &topic, after, head);
             }
             Action::StopDelivery(topic) => shard.hub.borrow_mut().unsubscribe(self.key, &topic),
             Action::Record { request, patient, author, measurements } => {
@@ -115,22 +117,28 @@ impl Connection {
     fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
         let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
         let work = async move {
-            connection.check_reads(&app, topic.id(), "topic").await?;
+            let until = connection.check_reads(&app, topic.id(), "topic").await?;
             let range = app.store.range(&topic).await.map_err(|error| storage_refusal(&error))?;
-            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head })
+            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
         };
         self.later(shard, work, move |result| Input::TopicOpened(request, result));
     }
 
-    /// Refuses, unless the connection's user may read the patient's measurements now.
-    async fn check_reads(&self, app: &crate::app::App, patient: &UserId, field: &str) -> Result<(), Refused> {
+    /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
+    /// known.
+    pub(super) async fn check_reads(
+        &self,
+        app: &App,
+        patient: &UserId,
+        field: &str,
+    ) -> Result<Option<Timestamp>, Refused> {
         let user = self.session.borrow().user().cloned();
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
-        let decision = access::may(app, &user, Act::ReadMeasurements, patient).await;
-        let decision = decision.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() { Ok(()) } else { Err(access_denied(decision, field)) }
+        let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
+        let Access { decision, until } = access.map_err(|error| storage_refusal(&error))?;
+        if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {

@@ -23,7 +23,7 @@ impl Caller {
     /// Goes on only if the caller may do `action` with the data of `patient`. For a patient who does not exist the
     /// answer is the same as for somebody else's.
     pub(super) async fn must(&self, app: &App, action: Action, patient: &UserId) -> Result<(), Problem> {
-        let decision = access::may(app, self.user(), action, patient).await?;
+        let decision = access::may(app, self.user(), action, patient).await?.decision;
         if decision.is_allowed() {
             Ok(())
         } else {

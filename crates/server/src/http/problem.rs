@@ -102,6 +102,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         E::AlreadyAuthenticated | E::NotSubscribed => StatusCode::CONFLICT,
         E::TooManyTopics | E::TooManyRequests | E::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         E::StorageUnavailable | E::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+        E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotAuthenticated
         | E::TokenMissing

@@ -10,6 +10,7 @@ use healthmate_hub::{ConnectionKey, Flushed, Traffic};
 use tokio::task::{spawn_local, yield_now};
 
 use super::Shard;
+use crate::connection::Connection;
 
 /// How many connections are written between two looks at the inputs.
 const CHUNK: usize = 64;
@@ -46,7 +47,7 @@ impl Shard {
         for _ in 0..CHUNK {
             let flushed = self.hub.borrow_mut().flush(scratch, |key, bytes| match self.connection(key) {
                 Some(connection) => {
-                    let result = connection.transport.borrow_mut().try_write(bytes);
+                    let result = connection.try_write(bytes);
                     if let Ok(count) = result {
                         self.app().metrics.sent_bytes.inc_by(count as u64);
                     }
@@ -65,11 +66,11 @@ impl Shard {
         };
         match flushed {
             Flushed::Done | Flushed::Closed if !connection.is_flushed() => {
-                self.drain(key);
+                self.drain(connection);
             }
             Flushed::Done => connection.drained(),
             Flushed::Closed => connection.close_sent(),
-            Flushed::Blocked => self.drain(key),
+            Flushed::Blocked => self.drain(connection),
             Flushed::Failed(error) => {
                 tracing::debug!(connection.id = %connection.id(), %error, "write failed");
                 connection.end();
@@ -78,16 +79,18 @@ impl Shard {
     }
 
     /// Waits until a full socket takes more; lives only as long as it is full.
-    fn drain(self: &Rc<Self>, key: ConnectionKey) {
+    fn drain(self: &Rc<Self>, connection: Rc<Connection>) {
+        if !connection.start_draining() {
+            return;
+        }
         let shard = Rc::clone(self);
         spawn_local(async move {
-            let Some(connection) = shard.connection(key) else {
-                return;
-            };
-            if poll_fn(|cx| connection.poll_writable(cx)).await.is_err() {
+            let writable = poll_fn(|cx| connection.poll_writable(cx)).await;
+            connection.stop_draining();
+            if writable.is_err() {
                 return connection.end();
             }
-            shard.hub.borrow_mut().writable(key);
+            shard.hub.borrow_mut().writable(connection.key());
             shard.wake();
         });
     }

@@ -33,6 +33,8 @@ pub(crate) struct Letters {
     pub(crate) sockets: Vec<NewSocket>,
     /// Connections to close.
     pub(crate) closes: Vec<(ConnectionKey, CloseCode)>,
+    /// Whether users or care teams have changed.
+    pub(crate) recheck: bool,
     /// Whether to stop.
     pub(crate) stop: bool,
 }
@@ -53,6 +55,12 @@ impl ShardHandle {
     /// Tells the shard to close one connection, if it still is there.
     pub(crate) fn close(&self, key: ConnectionKey, code: CloseCode) {
         self.letters.lock().closes.push((key, code));
+        self.wake();
+    }
+
+    /// Tells the shard to decide the access of its connections again.
+    pub(crate) fn recheck(&self) {
+        self.letters.lock().recheck = true;
         self.wake();
     }
 

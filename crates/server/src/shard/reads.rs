@@ -67,17 +67,14 @@ impl Shard {
     }
 
     fn supply(&self, request: &ReadRequest, page: &Page) {
-        let Some(connection) = self.connection(request.connection) else {
-            return;
-        };
-        if page.start > request.after {
-            let told = self.gap(request, page);
-            self.hub.borrow_mut().send(connection.key(), Frame::text(&told.to_text()));
+        let mut hub = self.hub.borrow_mut();
+        if page.start > request.after && hub.is_waiting(request) {
+            hub.send(request.connection, Frame::text(&self.gap(request, page).to_text()));
         }
         let at_end = page.events.len() < PAGE as usize;
         let frames = page.events.iter().map(|event| (event.offset, event_frame(event)));
         self.app().metrics.deliveries.inc_by(page.events.len() as u64);
-        self.hub.borrow_mut().supply(request, page.start, frames, at_end);
+        hub.supply(request, page.start, frames, at_end);
     }
 
     /// Tells a reader that fell so far behind that retention overtook it what is gone.

@@ -1,9 +1,10 @@
 //! Who gets in, and what they may hear.
 
+use healthmate_care::CareRelation;
 use healthmate_protocol::{ErrorCode, ServerMessage};
 
 use crate::client::{Client, measurement};
-use crate::server::{TestServer, id};
+use crate::server::{StoreKind, TestServer, id};
 
 #[tokio::test]
 async fn a_token_is_taken_in_each_of_three_ways() {
@@ -92,8 +93,48 @@ async fn administrators_and_foreign_devices_read_and_write_nothing() {
 }
 
 #[tokio::test]
+async fn a_relation_that_ends_ends_its_subscriptions() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |_| {}).await;
+        let store = &server.app.store;
+        // By its own time.
+        let mut nora = server.connect("nora").await;
+        let starts_at = server.app.clock.now().plus_millis(-1000);
+        let ends_at = Some(starts_at.plus_millis(2000));
+        let relation = CareRelation { patient: id("ben"), member: id("nora"), starts_at, ends_at };
+        store.add_care_relation(relation).await.expect("known users");
+        nora.subscribe("health:ben", None).await;
+        nora.subscribe("health:ana", None).await;
+        let ServerMessage::SubscriptionDenied(denied) = nora.next().await else { panic!("access went on") };
+        assert_eq!((denied.topic.as_str(), denied.code), ("health:ben", ErrorCode::AccessDenied));
+        // Because somebody ended it.
+        store.remove_care_relation(&id("ana"), &id("nora")).await.expect("there was one");
+        let ServerMessage::SubscriptionDenied(denied) = nora.next().await else { panic!("access went on") };
+        assert_eq!(denied.topic, "health:ana");
+        let mut device = server.connect("watch-ana").await;
+        device.record([1]).await;
+        nora.send(r#"{"type":"ping"}"#).await;
+        assert_eq!(nora.next().await.name(), "pong", "and no event before it");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_within_a_moment() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |_| {}).await;
+        let mut ben = server.connect("ben").await;
+        server.app.store.set_active(&id("ben"), false).await.expect("known");
+        let ServerMessage::AuthenticationFailed(failed) = ben.next().await else { panic!("ben stays") };
+        assert_eq!(failed.code, ErrorCode::UserInactive);
+        assert_eq!(ben.close_code().await, 4500);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn no_token_in_time_closes() {
-    let server = TestServer::start_with(crate::server::StoreKind::Memory, |settings| {
+    let server = TestServer::start_with(StoreKind::Memory, |settings| {
         settings.limits.authenticate_within_s = 1;
     })
     .await;

@@ -7,7 +7,7 @@ use healthmate_protocol::{
     Topic, TopicKind, TopicName, UserId, server,
 };
 
-use super::{Active, Wanted, refuse};
+use super::{Active, Cancelled, Wanted, refuse};
 use crate::action::{Action, HistoryQuery};
 use crate::input::{Now, Refused};
 use crate::reply::{error, reply};
@@ -77,7 +77,7 @@ impl Active {
             Ok(topic) => topic,
             Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
         };
-        let wanted = Wanted::Topic { topic: topic.clone(), since: command.since };
+        let wanted = Wanted::Topic { topic: topic.clone(), since: command.since, cancelled: None };
         match self.wait_for(context, correlation_id, wanted) {
             Ok(request) => actions.push(Action::OpenTopic(request, topic)),
             Err(refusal) => refuse(now, refusal, actions),
@@ -101,7 +101,7 @@ impl Active {
         let opening =
             self.pending.iter().filter(|pending| matches!(pending.wanted, Wanted::Topic { .. })).count();
         let limit = context.options.topics;
-        if !self.topics.contains(&topic) && self.topics.len() + opening >= limit {
+        if !self.topics().any(|held| *held == topic) && self.topics.len() + opening >= limit {
             let message = format!("a connection may hear {limit} topics, and this one does");
             return Err(Refused::new(ErrorCode::TooManyTopics, message));
         }
@@ -123,17 +123,27 @@ impl Active {
         name: &TopicName,
         actions: &mut Vec<Action>,
     ) {
-        let index =
-            self.full_topic(name).and_then(|topic| self.topics.iter().position(|held| *held == topic));
-        let Some(index) = index else {
-            let message = format!("there is no subscription to {name} on this connection");
-            let refused = Refused::field(ErrorCode::NotSubscribed, "topic", message);
-            return actions.push(error(now, correlation_id, refused));
+        let Some(topic) = self.full_topic(name) else {
+            return actions.push(not_subscribed(now, correlation_id, &name.to_string()));
         };
-        let topic = self.topics.remove(index);
+        // One that does not stand yet is ended when it does, so that each request has its answer, in order.
+        for pending in &mut self.pending {
+            match &mut pending.wanted {
+                Wanted::Topic { topic: opening, cancelled, .. }
+                    if *opening == topic && cancelled.is_none() =>
+                {
+                    *cancelled = Some(Cancelled(correlation_id));
+                    return;
+                }
+                _ => {}
+            }
+        }
+        let Some(index) = self.topics.iter().position(|held| held.topic == topic) else {
+            return actions.push(not_subscribed(now, correlation_id, &name.to_string()));
+        };
+        self.topics.remove(index);
         actions.push(Action::StopDelivery(topic.clone()));
-        let done = ServerMessage::UnsubscriptionSuccess(server::UnsubscriptionSuccess { topic });
-        actions.push(reply(now, correlation_id, done));
+        actions.push(unsubscribed(now, correlation_id, topic));
     }
 
     fn on_health_update(
@@ -194,6 +204,18 @@ impl Active {
             Err(refusal) => refuse(now, refusal, actions),
         }
     }
+}
+
+/// There is no such subscription to end.
+pub(super) fn not_subscribed(now: Now, correlation_id: Option<CorrelationId>, topic: &str) -> Action {
+    let message = format!("there is no subscription to {topic} on this connection");
+    error(now, correlation_id, Refused::field(ErrorCode::NotSubscribed, "topic", message))
+}
+
+/// The subscription has ended, as asked.
+pub(super) fn unsubscribed(now: Now, correlation_id: Option<CorrelationId>, topic: Topic) -> Action {
+    let done = server::UnsubscriptionSuccess { topic };
+    reply(now, correlation_id, ServerMessage::UnsubscriptionSuccess(done))
 }
 
 /// Refuses a subscription.

@@ -3,13 +3,13 @@
 use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, MeasurementReceipt};
 use healthmate_protocol::{ErrorCode, ServerMessage};
 
-use super::on_command::denied;
-use super::{Active, Pending, Wanted};
+use super::on_command::{denied, not_subscribed, unsubscribed};
+use super::{Active, Cancelled, Held, Pending, Wanted};
 use crate::action::{Action, RequestId};
 use crate::door::welcome;
 use crate::input::{Found, Identity, Now, OpenedTopic, Refused};
 use crate::reply::{error, reply};
-use crate::resume::resume;
+use crate::resume::{Resume, resume};
 use crate::session::Context;
 
 impl Active {
@@ -42,27 +42,36 @@ impl Active {
 
     pub(super) fn on_topic_opened(
         &mut self,
+        context: &Context,
         now: Now,
         request: RequestId,
         result: Result<OpenedTopic, Refused>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending { correlation_id, wanted: Wanted::Topic { topic, since }, .. }) =
+        let Some(Pending { correlation_id, wanted: Wanted::Topic { topic, since, cancelled }, .. }) =
             self.answered(request)
         else {
             return;
         };
-        match result {
-            Ok(log) => {
-                let started = resume(&topic, &log, since.as_ref());
-                if !self.topics.contains(&topic) {
-                    self.topics.push(topic.clone());
+        let log = match result {
+            Ok(log) => log,
+            Err(refused) => {
+                actions.push(denied(now, correlation_id, topic.to_string(), refused));
+                if let Some(Cancelled(correlation_id)) = cancelled {
+                    actions.push(not_subscribed(now, correlation_id, &topic.to_string()));
                 }
-                actions.push(reply(now, correlation_id, ServerMessage::SubscriptionSuccess(started.reply)));
-                actions.push(Action::StartDelivery(topic, started.after));
+                return;
             }
-            Err(refused) => actions.push(denied(now, correlation_id, topic.to_string(), refused)),
+        };
+        let Resume { reply: started, after } = resume(&topic, &log, since.as_ref());
+        actions.push(reply(now, correlation_id, ServerMessage::SubscriptionSuccess(started)));
+        if let Some(Cancelled(correlation_id)) = cancelled {
+            return actions.push(unsubscribed(now, correlation_id, topic));
         }
+        self.topics.retain(|held| held.topic != topic);
+        self.topics.push(Held { topic: topic.clone(), until: log.until });
+        self.set_deadline(&context.options, now);
+        actions.push(Action::StartDelivery { topic, after, head: log.head });
     }
 
     pub(super) fn on_recorded(

@@ -1,26 +1,23 @@
-//! What time brings: heartbeats, pings, the idle limit, the end of the token.
+//! What time brings: heartbeats, pings, the idle limit, the end of access and of the token.
 
 use std::time::Duration;
 
-use healthmate_protocol::{CloseCode, ErrorCode, ServerMessage, server};
+use healthmate_protocol::{CloseCode, ErrorCode, Timestamp};
 
-use super::Active;
+use super::on_command::denied;
+use super::{Active, Held};
 use crate::action::Action;
-use crate::input::Now;
+use crate::door::turn_away;
+use crate::input::{Now, Refused};
 use crate::options::Options;
-use crate::reply::reply;
 use crate::session::Context;
 
 impl Active {
     pub(super) fn on_tick(&mut self, context: &Context, now: Now, actions: &mut Vec<Action>) {
         let options = &context.options;
-        if now.time >= self.expires_at {
-            let code = ErrorCode::TokenExpired;
-            let message = "the token has ended: connect again with a fresh one".to_owned();
-            let failed = server::AuthenticationFailed { code, message, retry: code.retry() };
-            actions.push(reply(now, None, ServerMessage::AuthenticationFailed(failed)));
-            actions.push(Action::Close(CloseCode::AuthenticationFailed, "the token has ended"));
-            return;
+        if now.time >= self.token_end(options) {
+            let message = "the token has ended: connect again with a fresh one";
+            return actions.extend(turn_away(now, None, Refused::new(ErrorCode::TokenExpired, message)));
         }
         if now.instant >= self.last_message + options.idle_timeout {
             let reason = "nothing came for longer than the idle limit";
@@ -33,6 +30,7 @@ impl Active {
             self.pinged = true;
             actions.push(Action::SendPing);
         }
+        self.end_access(now, actions);
         if now.instant >= self.next_heartbeat {
             self.next_heartbeat = now.instant + options.heartbeat_interval;
             actions.push(Action::SendHeartbeat);
@@ -40,12 +38,33 @@ impl Active {
         self.set_deadline(options, now);
     }
 
+    fn token_end(&self, options: &Options) -> Timestamp {
+        let leeway = i64::try_from(options.token_leeway.as_millis()).unwrap_or(i64::MAX);
+        self.expires_at.plus_millis(leeway)
+    }
+
+    /// Ends the delivery of topics that the user may no longer hear.
+    fn end_access(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let over = |held: &Held| held.until.is_some_and(|until| until <= now.time);
+        while let Some(index) = self.topics.iter().position(over) {
+            let Held { topic, .. } = self.topics.remove(index);
+            let named = topic.to_string();
+            actions.push(Action::StopDelivery(topic));
+            let refused =
+                Refused::new(ErrorCode::AccessDenied, "your place in this patient's care team has ended");
+            actions.push(denied(now, None, named, refused));
+        }
+    }
+
     pub(super) fn set_deadline(&mut self, options: &Options, now: Now) {
-        let left = u64::try_from(self.expires_at.millis_since(now.time)).unwrap_or(0);
-        // Rounded up, so that the tick does not come a fraction of a millisecond too soon.
-        let token_end = now.instant + Duration::from_millis(left + 1).min(Duration::from_hours(24));
+        let ends = self.topics.iter().filter_map(|held| held.until);
+        let end = ends.chain([self.token_end(options)]).min().unwrap_or(self.expires_at);
+        let left = u64::try_from(end.millis_since(now.time)).unwrap_or(0);
+        // Rounded up, so that the tick does not come a fraction of a millisecond too soon; and looked at again within
+        // a day, should the clock be set.
+        let end = now.instant + Duration::from_millis(left + 1).min(Duration::from_secs(86_400));
         let silence = if self.pinged { options.gone_after } else { options.ping_after };
         let idle = self.last_message + options.idle_timeout;
-        self.deadline = self.next_heartbeat.min(self.last_received + silence).min(idle).min(token_end);
+        self.deadline = self.next_heartbeat.min(self.last_received + silence).min(idle).min(end);
     }
 }

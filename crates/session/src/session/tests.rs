@@ -37,7 +37,7 @@ fn epoch() -> Epoch {
 }
 
 fn log(oldest: u64, head: u64) -> OpenedTopic {
-    OpenedTopic { epoch: epoch(), oldest: Offset(oldest), head: Offset(head) }
+    OpenedTopic { epoch: epoch(), oldest: Offset(oldest), head: Offset(head), until: None }
 }
 
 /// A session and what it did.
@@ -141,10 +141,13 @@ fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
 
 #[test]
 fn no_more_is_kept_while_a_token_is_checked_than_one_message_may_be_long() {
-    let mut bench = Bench::new(Options { max_message_bytes: 32, ..Options::default() });
+    let mut bench = Bench::new(Options { max_message_bytes: 96, ..Options::default() });
     bench.send(r#"{"type":"authenticate","token":"t"}"#);
     assert!(bench.send(r#"{"type":"ping"}"#).actions.is_empty());
-    assert!(bench.send(r#"{"type":"ping"}  "#).actions.is_empty(), "at the limit");
+    assert!(
+        bench.send(r#"{"type":"ping"}  "#).actions.is_empty(),
+        "at the limit, with what keeping them costs"
+    );
     assert_eq!(bench.send(" ").error().0, ErrorCode::TooManyRequests, "one past it");
 }
 
@@ -165,7 +168,7 @@ fn a_token_that_could_not_be_checked_may_come_back() {
     let request = bench.send(r#"{"type":"authenticate","token":"t"}"#).request();
     let refused = Refused::new(ErrorCode::StorageUnavailable, "later");
     bench.input(at(1), Input::Identified(request, Err(refused)));
-    assert!(matches!(bench.actions[1], Action::Close(CloseCode::ServerRestart, _)));
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::TryAgainLater, _)));
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn a_subscription_replies_before_it_delivers() {
         .request();
     bench.input(at(2), Input::TopicOpened(request, Ok(log(1, 9))));
     assert_eq!(bench.names(), ["subscription_success"]);
-    assert!(matches!(&bench.actions[1], Action::StartDelivery(_, Offset(3))));
+    assert!(matches!(&bench.actions[1], Action::StartDelivery { after: Offset(3), head: Offset(9), .. }));
     assert_eq!(bench.session.topics().count(), 1);
 
     let request = bench.send(r#"{"type":"subscribe","topic":"health:ben"}"#).request();
@@ -358,13 +361,83 @@ fn one_connection_too_many_is_told_so_and_stays_away() {
 fn a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it() {
     let mut bench = patient(|_| {});
     let request = bench.send(r#"{"type":"authenticate","token":"fresh"}"#).request();
-    let fresh = Identity { expires_at: at(9000).time, ..user("ana", Role::Patient) };
+    let fresh = Identity { expires_at: at(8995).time, ..user("ana", Role::Patient) };
     bench.input(at(1), Input::Identified(request, Ok(fresh)));
     assert_eq!(bench.names(), ["authentication_success"]);
     assert!(matches!(bench.input(at(7200), Input::Tick).actions[..], [Action::SendHeartbeat]));
     bench.input(at(9000), Input::Tick);
     assert_eq!(bench.names(), ["authentication_failed"]);
     assert!(matches!(bench.actions[1], Action::Close(CloseCode::AuthenticationFailed, _)));
+}
+
+#[test]
+fn a_token_is_good_for_its_leeway_and_a_shorter_one_counts_at_once() {
+    let mut bench = patient(|options| options.heartbeat_interval = Duration::from_secs(1_000_000));
+    assert!(bench.input(at(7204), Input::Tick).actions.is_empty());
+    let request = bench.send(r#"{"type":"authenticate","token":"shorter"}"#).request();
+    let shorter = Identity { expires_at: at(10).time, ..user("ana", Role::Patient) };
+    bench.input(at(1), Input::Identified(request, Ok(shorter)));
+    let deadline = bench.session.deadline().expect("open").saturating_duration_since(at(15).instant);
+    assert!(deadline <= Duration::from_millis(1), "{deadline:?}");
+}
+
+#[test]
+fn access_ends_when_its_time_has_come_or_it_is_decided_so() {
+    let mut bench = Bench::signed_in(user("nora", Role::Nurse), Options::default());
+    for (topic, until) in [("ana", Some(at(10).time)), ("ben", None)] {
+        let request = bench.send(&format!(r#"{{"type":"subscribe","topic":"health:{topic}"}}"#)).request();
+        bench.input(at(1), Input::TopicOpened(request, Ok(OpenedTopic { until, ..log(1, 0) })));
+    }
+    assert!(bench.input(at(9), Input::Tick).actions.is_empty());
+    bench.input(at(10), Input::Tick);
+    assert_eq!(bench.names(), ["subscription_denied"]);
+    assert!(matches!(&bench.actions[0], Action::StopDelivery(topic) if topic.to_string() == "health:ana"));
+
+    let ben = || "health:ben".parse().expect("valid");
+    assert!(bench.input(at(11), Input::AccessDecided(ben(), Ok(Some(at(20).time)))).actions.is_empty());
+    assert!(bench.session.deadline().expect("open") <= at(21).instant);
+    let refused = Refused::new(ErrorCode::AccessDenied, "no longer");
+    bench.input(at(12), Input::AccessDecided(ben(), Err(refused.clone())));
+    assert_eq!(bench.names(), ["subscription_denied"]);
+    assert_eq!(bench.session.topics().count(), 0);
+    assert!(bench.input(at(13), Input::AccessDecided(ben(), Err(refused))).actions.is_empty(), "told once");
+}
+
+#[test]
+fn a_user_who_is_disabled_is_turned_away() {
+    let mut bench = patient(|_| {});
+    bench.input(at(1), Input::UserRefused(Refused::new(ErrorCode::UserInactive, "disabled")));
+    assert_eq!(bench.names(), ["authentication_failed"]);
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::AuthenticationFailed, _)));
+}
+
+#[test]
+fn a_subscription_ended_before_it_stood_delivers_nothing() {
+    let mut bench = patient(|_| {});
+    let request =
+        bench.send(r#"{"type":"subscribe","topic":"health_updates","correlation_id":"s"}"#).request();
+    let unsubscribe = r#"{"type":"unsubscribe","topic":"health_updates","correlation_id":"u"}"#;
+    assert!(bench.send(unsubscribe).actions.is_empty());
+    bench.input(at(1), Input::TopicOpened(request, Ok(log(1, 9))));
+    assert_eq!(bench.names(), ["subscription_success", "unsubscription_success"]);
+    assert_eq!((bench.actions.len(), bench.session.topics().count()), (2, 0));
+}
+
+#[test]
+fn pages_of_history_are_limited() {
+    let mut bench = patient(|_| {});
+    for _ in 0..4 {
+        bench.send(r#"{"type":"get_health_data","limit":1000}"#).request();
+    }
+    assert_eq!(bench.send(r#"{"type":"get_health_data"}"#).error().0, ErrorCode::TooManyRequests);
+}
+
+#[test]
+fn a_token_that_is_checked_too_slowly_may_come_back() {
+    let mut bench = Bench::new(Options::default());
+    bench.send(r#"{"type":"authenticate","token":"t"}"#);
+    bench.input(at(10), Input::Tick);
+    assert!(matches!(bench.actions[..], [Action::Close(CloseCode::TryAgainLater, _)]));
 }
 
 #[test]
@@ -471,7 +544,7 @@ proptest! {
                         }
                     }
                     Action::Close(..) => over = true,
-                    Action::StartDelivery(topic, _) => {
+                    Action::StartDelivery { topic, .. } => {
                         prop_assert!(bench.session.topics().any(|held| *held == topic));
                     }
                     Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
@@ -492,7 +565,7 @@ proptest! {
                             *asked.get_mut(id.as_str()).expect("a reply nobody asked for") += 1;
                         }
                     }
-                    Action::StartDelivery(..) | Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
+                    Action::StartDelivery { .. } | Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
                     Action::Close(..) => over = true,
                     request => waiting.push(request),
                 }

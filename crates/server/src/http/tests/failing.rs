@@ -110,6 +110,14 @@ impl Directory for FailingStore {
         self.inner.care_relation(patient, member).await
     }
 
+    async fn remove_care_relation(&self, _: &UserId, _: &UserId) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn directory_version(&self) -> Result<u64, Error> {
+        self.inner.directory_version().await
+    }
+
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
         self.inner.care_team(patient).await
     }

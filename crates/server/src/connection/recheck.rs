@@ -1,0 +1,48 @@
+//! Deciding access again on an open connection, when users or care teams have changed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use healthmate_protocol::{ErrorCode, Topic};
+use healthmate_session::{Input, Refused};
+use tokio::task::spawn_local;
+
+use super::Connection;
+use crate::shard::Shard;
+
+impl Connection {
+    /// Asks again who the user is, and what they may hear; ends what they may not.
+    pub(crate) fn recheck(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
+        spawn_local(async move {
+            if let Some(refused) = connection.user_refused(&shard).await {
+                return connection.drive(&shard, Input::UserRefused(refused));
+            }
+            let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();
+            let app = Arc::clone(shard.app());
+            for topic in topics {
+                let decided = connection.check_reads(&app, topic.id(), "topic").await;
+                if decided.as_ref().is_err_and(|refused| refused.code.retry()) {
+                    // Not decided, because the store could not be read. It is asked again with the next change, and
+                    // what comes from the store does not come either.
+                    continue;
+                }
+                connection.drive(&shard, Input::AccessDecided(topic, decided));
+            }
+        });
+    }
+
+    /// Why the connection's user is no longer welcome.
+    async fn user_refused(&self, shard: &Shard) -> Option<Refused> {
+        let id = self.session.borrow().user()?.id.clone();
+        match shard.app().store.user(&id).await {
+            Ok(Some(user)) if user.active => None,
+            Ok(Some(_)) => Some(Refused::new(ErrorCode::UserInactive, ErrorCode::UserInactive.meaning())),
+            Ok(None) => Some(Refused::new(ErrorCode::UserUnknown, ErrorCode::UserUnknown.meaning())),
+            Err(error) => {
+                tracing::warn!(%error, "a user could not be looked up again");
+                None
+            }
+        }
+    }
+}
