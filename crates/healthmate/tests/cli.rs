@@ -155,6 +155,47 @@ fn what_cannot_be_done_is_one_sentence_and_a_code() {
 }
 
 #[test]
+fn a_mistyped_data_folder_is_told_and_not_made() {
+    let folder = folder();
+    let data = folder.path();
+    std::fs::create_dir(data.join("empty")).expect("made");
+    std::fs::write(data.join("one.csv"), "t_ms,bpm\n0,60\n").expect("written");
+    let (mistyped, empty) = ("no/such/folder", "empty");
+    for place in [mistyped, empty] {
+        for command in [
+            "user list",
+            "user disable p1",
+            "user enable p1",
+            "care add p1 n1",
+            "care list p1",
+            "token issue p1",
+            "migrate --new-epoch",
+        ] {
+            let arguments: Vec<_> = command.split(' ').chain(["--data", place]).collect();
+            let (code, said) = refused(data, &arguments);
+            assert_eq!(code, 2, "{command}: {said}");
+            let sentence = format!("healthmate: there is no database in {place}: name the data folder");
+            assert!(said.starts_with(&sentence), "{command}: {said}");
+            assert_eq!(said.lines().count(), 1, "{command}: {said}");
+        }
+        for command in ["watch health:p1 --as n1", "replay one.csv --patient p1"] {
+            let arguments: Vec<_> = command.split(' ').chain(["--data", place]).collect();
+            let secret = "a-secret-of-the-environment-a-secret";
+            let output = healthmate(data, &arguments).env("HEALTHMATE_AUTH__JWT_SECRET", secret).output();
+            let said = text(&output.expect("the binary runs").stderr);
+            assert!(said.starts_with("healthmate: there is no database in"), "{command}: {said}");
+        }
+    }
+    assert!(!data.join("no").exists(), "no folder was made");
+    assert_eq!(std::fs::read_dir(data.join(empty)).expect("listed").count(), 0, "nothing was made");
+    json(data, &["user", "add", "p1", "--role", "patient", "--data", mistyped]);
+    json(data, &["migrate", "--data", empty]);
+    for place in [mistyped, empty] {
+        assert!(data.join(place).join("healthmate.db").exists(), "these two may make it");
+    }
+}
+
+#[test]
 fn wrong_usage_is_told_before_anything_is_touched() {
     let folder = folder();
     let data = folder.path();

@@ -7,7 +7,7 @@ use healthmate_storage_sqlite::{MigrationStatus, migration_status};
 use serde_json::json;
 
 use super::failure::Failure;
-use super::settings::{SettingsArgs, open_store, open_store_alone, system_clock};
+use super::settings::{SettingsArgs, open_or_make_store, open_store_alone, system_clock};
 use super::{block_on, output};
 
 /// Bring the database to this version's schema, or say how far it is
@@ -43,7 +43,7 @@ impl Migrate {
             let store = open_store_alone(&settings, &system_clock())?;
             Some(block_on(async { store.renew_epoch().await.map_err(Failure::failed) })?)
         } else {
-            Some(open_store(&settings, &system_clock())?.epoch())
+            Some(open_or_make_store(&settings, &system_clock())?.epoch())
         };
         let steps = migration_status(&settings.server.data).map_err(Failure::failed)?;
         if self.json {

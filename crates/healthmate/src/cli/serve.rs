@@ -8,7 +8,7 @@ use healthmate_server::config::{Overrides, Settings};
 use healthmate_server::telemetry::log;
 
 use super::failure::Failure;
-use super::settings::{SettingsArgs, open_store, signer, system_clock};
+use super::settings::{SettingsArgs, open_or_make_store, signer, system_clock};
 use super::{asked_to_stop, block_on, output};
 use crate::demo;
 
@@ -52,7 +52,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut devices = None;
     if settings.demo {
         // The store is closed again before the server opens it as its own.
-        demo::seed(open_store(&settings, &clock)?.as_ref(), clock.now()).await.map_err(Failure::failed)?;
+        let store = open_or_make_store(&settings, &clock)?;
+        demo::seed(store.as_ref(), clock.now()).await.map_err(Failure::failed)?;
         devices = Some(signer(&settings, clock.as_ref())?);
     }
     let mut running = None;

@@ -7,7 +7,7 @@ use clap::Args;
 use healthmate_care::{Clock, SystemClock};
 use healthmate_server::auth::{TokenVerifier, secret};
 use healthmate_server::config::{ConfigError, Overrides, Settings};
-use healthmate_storage_sqlite::{Options, SqliteStore};
+use healthmate_storage_sqlite::{Options, SqliteStore, migration_status};
 
 use super::failure::Failure;
 
@@ -48,17 +48,42 @@ pub(crate) fn system_clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::default())
 }
 
-/// Opens the database of the data folder, beside a server that may be running.
+/// Opens the database of the data folder, beside a server that may be running. Makes none: a folder without one is
+/// most likely mistyped.
 pub(crate) fn open_store(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<SqliteStore>, Failure> {
+    require_database(settings)?;
     open(settings, clock, false)
 }
 
-/// Opens the database of the data folder, unless a server has it.
+/// The same, unless a server has it.
 pub(crate) fn open_store_alone(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<SqliteStore>, Failure> {
+    require_database(settings)?;
     open(settings, clock, true)
+}
+
+/// The same as [`open_store`], and makes the folder and its database where there is none yet.
+pub(crate) fn open_or_make_store(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<SqliteStore>, Failure> {
+    open(settings, clock, false)
+}
+
+fn require_database(settings: &Settings) -> Result<(), Failure> {
+    let folder = &settings.server.data;
+    // What cannot be read is there; opening it says what is wrong with it.
+    let is_empty = migration_status(folder).is_ok_and(|steps| steps.iter().all(|step| !step.applied));
+    if !is_empty {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "there is no database in {}: name the data folder of the server with --data, or make a database there with \
+         `healthmate serve`, `healthmate migrate` or `healthmate user add`",
+        folder.display()
+    )))
 }
 
 fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<Arc<SqliteStore>, Failure> {

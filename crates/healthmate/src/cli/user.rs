@@ -7,7 +7,7 @@ use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::settings::{SettingsArgs, open_store, system_clock};
+use super::settings::{SettingsArgs, open_or_make_store, open_store, system_clock};
 use super::{block_on, output};
 
 /// The longest name, in characters.
@@ -116,7 +116,7 @@ fn add(user: &Person, common: &Common) -> Result<(), Failure> {
         }
         _ => {}
     }
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let store = open_or_make_store(&common.settings.load()?, &system_clock())?;
     block_on(async { store.add_user(user.clone()).await.map_err(|error| refused(&error, user)) })?;
     show(user, "added", common)
 }
