@@ -27,7 +27,7 @@ use failure::Failure;
 
 /// The real-time backend of a health app, in one binary
 #[derive(Parser)]
-#[command(name = "healthmate", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "healthmate", bin_name = "healthmate", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

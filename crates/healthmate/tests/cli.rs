@@ -60,6 +60,20 @@ fn help_reads_well() {
 }
 
 #[test]
+fn help_says_healthmate_under_any_file_name() {
+    let folder = folder();
+    let other = folder.path().join("hm");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_healthmate"), &other).expect("linked");
+    for (arguments, usage) in [
+        (&["--help"][..], "Usage: healthmate <COMMAND>"),
+        (&["user", "add", "--help"], "Usage: healthmate user add"),
+    ] {
+        let help = text(&Command::new(&other).args(arguments).output().expect("the binary runs").stdout);
+        assert!(help.contains(usage), "{help}");
+    }
+}
+
+#[test]
 fn help_does_not_show_the_token_of_the_environment() {
     let folder = folder();
     let output = healthmate(folder.path(), &["watch", "--help"])
