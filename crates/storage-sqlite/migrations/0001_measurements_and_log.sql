@@ -8,6 +8,12 @@ CREATE TABLE meta (
     probes   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- Filled and emptied again to learn whether a full disk has room again; otherwise empty.
+CREATE TABLE room (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    filler   BLOB    NOT NULL
+) STRICT;
+
 CREATE TABLE user (
     key       INTEGER NOT NULL PRIMARY KEY,
     id        TEXT    NOT NULL UNIQUE CHECK (length(id) BETWEEN 1 AND 64),

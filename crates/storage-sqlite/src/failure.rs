@@ -18,12 +18,15 @@ pub(crate) enum Failure {
 pub(crate) fn storage_error(failure: Failure) -> Error {
     match failure {
         Failure::Refused(error) => error,
-        Failure::Sqlite(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Error::Full,
-            // SQLite's texts name tables and columns, never values.
-            _ => Error::Unavailable(error.to_string()),
-        },
+        Failure::Sqlite(error) if is_full(&error) => Error::Full,
+        // SQLite's texts name tables and columns, never values.
+        Failure::Sqlite(error) => Error::Unavailable(error.to_string()),
     }
+}
+
+/// Whether there was no room on the disk.
+pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// Whether the error says something about the one statement only, so that others in the transaction may stand.

@@ -216,6 +216,6 @@ impl Directory for SqliteStore {
 #[async_trait]
 impl Probe for SqliteStore {
     async fn check_writable(&self) -> Result<(), Error> {
-        self.writer.write(1, group::probe).await
+        self.writer.probe().await
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod directory;
 pub(crate) mod group;
 pub(crate) mod record;
 pub(crate) mod retention;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::failure::{Failure, is_local, storage_error};
+use crate::failure::{Failure, is_full, is_local, storage_error};
 use crate::open::OpenError;
 use crate::threads;
 use crate::writer::cache::Cache;
@@ -57,7 +58,8 @@ impl Writer {
         max_group_rows: usize,
     ) -> Result<Self, OpenError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let mut work = Work { conn, cache: Cache::default(), shared, clock, max_group_rows };
+        let cache = Cache::default();
+        let mut work = Work { conn, cache, shared, clock, max_group_rows, was_full: false };
         let thread = threads::spawn("db-writer", path, move || work.run(waiting))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -69,9 +71,25 @@ impl Writer {
         rows: usize,
         apply: impl FnMut(&mut Group<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        let stopped = || Error::Unavailable("the writer has stopped".to_owned());
         let (answer, answered) = oneshot::channel();
-        let command = Box::new(Asked { rows, apply, outcome: None, answer });
+        let command = Asked { rows, is_probe: false, apply, outcome: None, answer };
+        self.ask(command, answered).await
+    }
+
+    /// Commits something of no consequence: after the disk was full, something that needs real room.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Asked { rows: 1, is_probe: true, apply: group::probe, outcome: None, answer };
+        self.ask(command, answered).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl Command + 'static,
+        answered: oneshot::Receiver<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let stopped = || Error::Unavailable("the writer has stopped".to_owned());
+        let command = Box::new(command);
         self.queue.as_ref().ok_or_else(stopped)?.send(command).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
@@ -90,6 +108,9 @@ trait Command: Send {
     /// About how many rows it writes.
     fn rows(&self) -> usize;
 
+    /// Whether it asks if there is room, and writes nothing that anybody reads.
+    fn is_probe(&self) -> bool;
+
     /// Writes, and keeps the outcome. An error is one of SQLite: a refusal is an outcome.
     fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()>;
 
@@ -102,6 +123,7 @@ trait Command: Send {
 
 struct Asked<F, T> {
     rows: usize,
+    is_probe: bool,
     apply: F,
     outcome: Option<Result<T, Error>>,
     answer: oneshot::Sender<Result<T, Error>>,
@@ -114,6 +136,10 @@ where
 {
     fn rows(&self) -> usize {
         self.rows
+    }
+
+    fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()> {
@@ -153,6 +179,9 @@ struct Work {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     max_group_rows: usize,
+    /// Whether a group found the disk full, and no probe has found room since. A small write that succeeds does not
+    /// change it: it may have fitted into a page that was not full.
+    was_full: bool,
 }
 
 impl Work {
@@ -169,12 +198,40 @@ impl Work {
                 commands.push(next);
             }
             last = commands.len();
-            self.write(commands);
+            if self.was_full {
+                // A probe for real room may fail where a small command fits: it must not take others with it.
+                let (probes, others) = commands.into_iter().partition(|command| command.is_probe());
+                self.write(others);
+                self.probe_room(probes);
+            } else {
+                self.write(commands);
+            }
+        }
+    }
+
+    /// Answers probes after the disk was full.
+    fn probe_room(&mut self, mut probes: Vec<Box<dyn Command>>) {
+        if probes.is_empty() {
+            return;
+        }
+        match room::probe(&self.conn) {
+            Ok(()) => {
+                tracing::info!("there is room on the disk again");
+                self.was_full = false;
+                self.write(probes);
+            }
+            Err(error) => {
+                fail(&mut probes, error);
+                probes.into_iter().for_each(Command::answer);
+            }
         }
     }
 
     /// Commit, then answer, then tell.
     fn write(&mut self, mut commands: Vec<Box<dyn Command>>) {
+        if commands.is_empty() {
+            return;
+        }
         let committed = match self.attempt(&mut commands, Savepoints::None) {
             // Refusals come before the first change, so that hardly any group is written twice.
             Err(error) if is_local(&error) => self.attempt(&mut commands, Savepoints::Each),
@@ -182,10 +239,8 @@ impl Work {
         };
         let events = committed.unwrap_or_else(|error| {
             tracing::error!(%error, commands = commands.len(), "a group could not be committed");
-            let error = storage_error(Failure::Sqlite(error));
-            for command in &mut commands {
-                command.fail(error.clone());
-            }
+            self.was_full |= is_full(&error);
+            fail(&mut commands, error);
             Vec::new()
         });
         commands.into_iter().for_each(Command::answer);
@@ -248,6 +303,14 @@ impl Work {
         {
             tracing::error!(events = events.len(), "the commit listener panicked");
         }
+    }
+}
+
+/// Makes an error of SQLite the outcome of every command.
+fn fail(commands: &mut [Box<dyn Command>], error: rusqlite::Error) {
+    let error = storage_error(Failure::Sqlite(error));
+    for command in commands {
+        command.fail(error.clone());
     }
 }
 

@@ -331,7 +331,8 @@ pub trait Directory: Send + Sync {
 /// Whether the store works.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// Commits something of no consequence.
+    /// Commits something of no consequence. After a write that found the disk full, it succeeds only when there is
+    /// room again for some hundred measurements.
     ///
     /// # Errors
     /// If the store cannot be written.

@@ -95,13 +95,8 @@ async fn a_listener_that_panics_does_not_stop_the_writer() {
     }
 }
 
-/// `max_page_count` gives SQLite's own answer to a full disk.
-#[tokio::test]
-async fn a_full_disk_is_said_and_harms_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let small = Options { max_pages: Some(120), ..Options::default() };
-    let store = open(&folder, small).await;
-    let batch = recording(&[60.0; 50]);
+/// Records until there is no room for `batch`, and says how many measurements there was room for.
+async fn fill(store: &SqliteStore, batch: &Recording) -> u64 {
     let mut acknowledged = 0;
     let full = loop {
         match store.record(batch.clone()).await {
@@ -111,6 +106,17 @@ async fn a_full_disk_is_said_and_harms_nothing() {
         assert!(acknowledged < 100_000, "the disk does not fill");
     };
     assert_eq!(full, Error::Full);
+    acknowledged
+}
+
+/// `max_page_count` gives SQLite's own answer to a full disk.
+#[tokio::test]
+async fn a_full_disk_is_said_and_harms_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Options { max_pages: Some(120), ..Options::default() };
+    let store = open(&folder, small).await;
+    let batch = recording(&[60.0; 50]);
+    let acknowledged = fill(&store, &batch).await;
     assert!(acknowledged > 0);
     let topic = Topic::health(patient());
     let head = |store: &Arc<SqliteStore>| {
@@ -122,13 +128,40 @@ async fn a_full_disk_is_said_and_harms_nothing() {
     assert_eq!(store.integrity_check().await, Ok(Vec::new()));
     // Room returns.
     assert!(store.trim(start().plus_millis(1), 100).await.expect("trimmed") > 0);
-    store.check_writable().await.expect("writable");
     let receipts = store.record(batch).await.expect("stored again");
     assert_eq!(receipts[0].offset.0, acknowledged + 1, "no offset was used up");
     drop(store);
     let store = open(&folder, Options::default()).await;
     assert_eq!(head(&store).await, acknowledged + 50);
     assert_eq!(store.integrity_check().await, Ok(Vec::new()));
+}
+
+/// A page that is there can be written on a full disk: that is no sign that measurements can be stored.
+#[tokio::test]
+async fn a_store_that_was_full_is_writable_when_there_is_real_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Options { max_pages: Some(400), ..Options::default() };
+    let store = open(&folder, small).await;
+    store.check_writable().await.expect("writable");
+    fill(&store, &recording(&[60.0; 50])).await;
+    assert_eq!(store.check_writable().await, Err(Error::Full));
+    // What fits is not harmed by a probe beside it, and does not mean that there is room.
+    let beside = tokio::join!(store.renew_epoch(), store.check_writable(), store.renew_epoch());
+    assert!(beside.0.is_ok() && beside.2.is_ok(), "{beside:?}");
+    assert_eq!(beside.1, Err(Error::Full));
+    let all = start().plus_millis(1);
+    assert_eq!(store.trim(all, 50).await, Ok(50));
+    assert_eq!(store.check_writable().await, Err(Error::Full), "room for 50 events is not enough");
+    assert!(store.trim(all, 100_000).await.expect("trimmed") > 0);
+    store.check_writable().await.expect("writable again");
+    store.record(recording(&[60.0; 50])).await.expect("stored again");
+    // It fills again, and the probe left nothing behind.
+    fill(&store, &recording(&[60.0; 50])).await;
+    assert_eq!(store.check_writable().await, Err(Error::Full));
+    drop(store);
+    let file = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("there");
+    let left: i64 = file.query_row("SELECT count(*) FROM room", [], |row| row.get(0)).expect("read");
+    assert_eq!(left, 0);
 }
 
 /// What was sent before the store was dropped is written, though nobody waits for it.
