@@ -54,7 +54,9 @@ fn help_reads_well() {
     for command in ["serve", "replay", "watch", "user", "care", "token", "config", "migrate", "schema"] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
-    for (command, action) in [("user", "add"), ("care", "add"), ("token", "issue"), ("config", "check")] {
+    for (command, action) in
+        [("user", "add"), ("care", "add"), ("care", "remove"), ("token", "issue"), ("config", "check")]
+    {
         insta::assert_snapshot!(format!("help-{command}-{action}"), help(&[command, action]));
     }
 }
@@ -110,6 +112,9 @@ fn users_care_teams_and_tokens_are_kept() {
     let again = json(data, &["care", "add", "p1", "n1"]);
     assert_eq!(again["starts_at"], added["starts_at"], "who is in the team stays in it");
     assert_eq!(json(data, &["care", "list", "p1"])["care_team"], serde_json::json!([again]));
+    let removed = serde_json::json!({ "patient": "p1", "member": "n1" });
+    assert_eq!(json(data, &["care", "remove", "p1", "n1"]), removed);
+    assert_eq!(json(data, &["care", "list", "p1"])["care_team"], serde_json::json!([]));
 
     let issued = json(data, &["token", "issue", "n1", "--ttl", "8h"]);
     let token = issued["token"].as_str().expect("text");
@@ -139,6 +144,8 @@ fn a_token_is_read_from_stdin_and_is_nowhere_in_the_answer() {
     assert!(!said.contains(token.trim()));
 }
 
+const PAST: &str = "--until lies in the past: to end it now, run `healthmate care remove p1 p1`";
+
 #[test]
 fn what_cannot_be_done_is_one_sentence_and_a_code() {
     let folder = folder();
@@ -155,7 +162,8 @@ fn what_cannot_be_done_is_one_sentence_and_a_code() {
         ),
         (&["user", "disable", "p9"], 1, "there is no user p9"),
         (&["care", "list", "p9"], 1, "there is no user p9"),
-        (&["care", "add", "p1", "p1", "--until", "2001-01-01T00:00:00Z"], 2, "--until lies in the past"),
+        (&["care", "add", "p1", "p1", "--until", "2001-01-01T00:00:00Z"], 2, PAST),
+        (&["care", "remove", "p1", "n1"], 1, "n1 is not in the care team of p1"),
         (&["token", "issue", "p9"], 1, "there is no user p9"),
         (&["token", "inspect", "nonsense"], 1, "no token: The token is not a signed JWT."),
         (&["watch", "health:p1"], 2, "no token: give --token"),
@@ -181,6 +189,7 @@ fn a_mistyped_data_folder_is_told_and_not_made() {
             "user disable p1",
             "user enable p1",
             "care add p1 n1",
+            "care remove p1 n1",
             "care list p1",
             "token issue p1",
             "migrate --new-epoch",

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::settings::{SettingsArgs, open_store, system_clock};
 use super::{block_on, output};
 
-/// Let members into a patient's care team, and list it
+/// Let members into a patient's care team, take them out, and list it
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Care {
@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   healthmate care add patient-1 nurse-1
   healthmate care add patient-1 locum-1 --until 2026-12-31T18:00:00+01:00
+  healthmate care remove patient-1 locum-1
   healthmate care list patient-1";
 
 #[derive(Subcommand)]
@@ -35,6 +36,15 @@ enum Action {
         /// When it ends, in RFC 3339 [default: it does not]
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take a member out at once
+    Remove {
+        /// Who is cared for
+        patient: UserId,
+        /// Who may no longer read the patient's measurements
+        member: UserId,
         #[command(flatten)]
         common: Common,
     },
@@ -82,6 +92,7 @@ impl Care {
             Action::Add { patient, member, until, common } => {
                 add(CareRelation { patient, member, starts_at: now, ends_at: until }, now, &common)
             }
+            Action::Remove { patient, member, common } => remove(&patient, &member, &common),
             Action::List { patient, common } => list(&patient, now, &common),
         }
     }
@@ -89,7 +100,10 @@ impl Care {
 
 fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<(), Failure> {
     if relation.ends_at.is_some_and(|end| end <= now) {
-        return Err(Failure::usage("--until lies in the past"));
+        let CareRelation { patient, member, .. } = relation;
+        return Err(Failure::usage(format!(
+            "--until lies in the past: to end it now, run `healthmate care remove {patient} {member}`"
+        )));
     }
     let store = open_store(&common.settings.load()?, &system_clock())?;
     block_on(async {
@@ -114,6 +128,24 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<()
     }
     let until = relation.ends_at.map(|end| format!(" until {end}")).unwrap_or_default();
     output::line(&format!("{} is in the care team of {}{until}", relation.member, relation.patient))
+}
+
+fn remove(patient: &UserId, member: &UserId, common: &Common) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Removed<'a> {
+        patient: &'a UserId,
+        member: &'a UserId,
+    }
+    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let removed = block_on(async { Ok(store.remove_care_relation(patient, member).await) })?;
+    match removed {
+        Err(Error::NotFound(_)) => {
+            Err(Failure::failed(format!("{member} is not in the care team of {patient}")))
+        }
+        Err(error) => Err(Failure::failed(error)),
+        Ok(()) if common.json => output::json(&Removed { patient, member }),
+        Ok(()) => output::line(&format!("{member} is no longer in the care team of {patient}")),
+    }
 }
 
 fn list(patient: &UserId, now: Timestamp, common: &Common) -> Result<(), Failure> {
