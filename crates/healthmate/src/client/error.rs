@@ -2,7 +2,7 @@
 
 use std::io;
 
-use healthmate_protocol::ErrorCode;
+use healthmate_protocol::{CloseCode, ErrorCode};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, protocol::CloseFrame};
@@ -90,9 +90,10 @@ impl ClientError {
     }
 }
 
-/// 4500 to 4999 say "do not come back", and so do the codes of RFC 6455 that blame the client.
+/// What the registry says. Of a code that only a later protocol knows, its range tells.
 fn comes_back_after(code: u16) -> bool {
-    !matches!(code, 1002 | 1003 | 1007 | 1008 | 1009 | 1010 | 4500..=4999)
+    let known = CloseCode::ALL.iter().find(|known| known.as_u16() == code);
+    known.map_or(!matches!(code, 4500..=4999), |known| known.come_back())
 }
 
 impl From<tungstenite::Error> for ClientError {
@@ -106,17 +107,16 @@ impl From<tungstenite::Error> for ClientError {
 
 #[cfg(test)]
 mod tests {
-    use healthmate_protocol::CloseCode;
-
     use super::*;
 
     #[test]
     fn the_registry_of_close_codes_is_obeyed() {
+        let come_back = |code| ClientError::Closed { code, reason: String::new() }.come_back();
         for code in CloseCode::ALL {
-            let blames_the_client = matches!(code.as_u16(), 1002 | 1003 | 1007 | 1009);
-            let closed = ClientError::Closed { code: code.as_u16(), reason: String::new() };
-            assert_eq!(closed.come_back(), code.come_back() && !blames_the_client, "{code:?}");
+            assert_eq!(come_back(code.as_u16()), code.come_back(), "{code:?}");
         }
+        assert!(come_back(1011) && come_back(4499), "an unknown code that says come back");
+        assert!(!come_back(4500) && !come_back(4999), "an unknown code that says do not");
     }
 
     #[test]
