@@ -9,6 +9,7 @@ use healthmate_storage::Store;
 
 use crate::auth::TokenVerifier;
 use crate::config::Settings;
+use crate::node::Node;
 use crate::telemetry::Metrics;
 
 /// One server: its settings, store, clock, token verifier and metrics.
@@ -25,6 +26,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
     pub ready: AtomicBool,
+    /// Its shards, for those who run it.
+    pub(crate) node: Node,
 }
 
 impl App {
@@ -42,6 +45,7 @@ impl App {
             verifier,
             metrics: Arc::new(Metrics::new()),
             ready: AtomicBool::new(false),
+            node: Node::new(),
         }
     }
 

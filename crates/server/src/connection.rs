@@ -7,6 +7,7 @@ mod perform;
 mod reader;
 mod recheck;
 mod transport;
+mod view;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -20,6 +20,9 @@ use crate::app::App;
 use crate::assets::Assets;
 
 mod caller;
+mod close_connection;
+mod connection_health;
+mod connections;
 mod cors;
 mod demo;
 mod headers;
@@ -33,7 +36,9 @@ mod openapi;
 mod patients;
 mod problem;
 mod ready;
+mod reconnect;
 mod record;
+mod status;
 mod web;
 
 pub use demo::DEMO_PREFIX;
@@ -50,12 +55,17 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(status::status))
+        .routes(routes!(connections::connections))
+        .routes(routes!(connection_health::connection_health))
+        .routes(routes!(close_connection::close_connection))
+        .routes(routes!(reconnect::reconnect))
         .routes(routes!(openapi::document))
         .routes(routes!(problem::explain))
         .routes(routes!(demo::sign_ins))
 }
 
-/// Answers everything but `/ws/*`.
+/// Answers everything but the sockets.
 pub fn router(app: Arc<App>) -> Router {
     let (documented, _) = routes().split_for_parts();
     let assets = Arc::new(Assets::new(app.settings.server.web_dir.clone()));

@@ -7,6 +7,7 @@ use healthmate_storage::Error;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::node::{SAMPLE_EVERY, Sample};
 use crate::shard::ShardHandle;
 
 /// How often the log is trimmed.
@@ -52,6 +53,15 @@ pub(crate) async fn trim(app: Arc<App>) {
             Ok(forgotten) => tracing::info!(forgotten, "trimmed the log"),
             Err(error) => tracing::warn!(%error, "the log could not be trimmed"),
         }
+    }
+}
+
+/// Keeps what is counted every few seconds, for the rates that operators see.
+pub(crate) async fn sample(app: Arc<App>) {
+    let mut turns = tokio::time::interval(SAMPLE_EVERY);
+    loop {
+        turns.tick().await;
+        app.node.rates.keep(Sample::now(&app.metrics));
     }
 }
 

@@ -14,6 +14,7 @@ pub mod http;
 mod jobs;
 mod lifecycle;
 mod listener;
+mod node;
 mod publish;
 mod refusal;
 mod registry;

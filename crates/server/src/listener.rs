@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use healthmate_protocol::ErrorCode;
+use healthmate_session::Endpoint;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +22,7 @@ use tower::ServiceExt;
 use crate::connection::Stream;
 use crate::http::Problem;
 use crate::shard::{NewSocket, Shard, ShardHandle};
+use crate::telemetry::RefusalReason;
 use crate::upgrade;
 
 /// How long to wait when the system has no more descriptors.
@@ -59,11 +61,15 @@ pub(crate) async fn serve_socket(shard: Rc<Shard>, socket: NewSocket) {
     // As many sockets again as there may be WebSockets: whoever only opens sockets does not use up the memory.
     let limit = shard.app().settings.limits.max_connections as usize;
     let Some(_serving) = shard.serving_http(limit) else {
+        shard.app().metrics.connections_refused.of(RefusalReason::NodeFull).inc();
         return tracing::debug!("too many sockets in their handshakes");
     };
     match handshake(&shard, socket).await {
         Ok(stream) => serve_http(Rc::clone(&shard), stream, peer).await,
-        Err(error) => tracing::debug!(%error, "a connection ended in its handshake"),
+        Err(error) => {
+            shard.app().metrics.connections_refused.of(RefusalReason::Handshake).inc();
+            tracing::debug!(%error, "a connection ended in its handshake");
+        }
     }
 }
 
@@ -112,8 +118,8 @@ async fn answer(
     peer: SocketAddr,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Infallible> {
-    if request.uri().path().starts_with("/ws/") {
-        return Ok(upgrade::answer(&shard, peer, request));
+    if let Some(endpoint) = Endpoint::at_path(request.uri().path()) {
+        return Ok(upgrade::answer(&shard, peer, endpoint, request));
     }
     let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
     let seconds = shard.app().settings.limits.request_timeout_s;

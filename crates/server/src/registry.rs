@@ -59,6 +59,16 @@ impl Registry {
         Ok(())
     }
 
+    /// How many users hold a connection.
+    pub(crate) fn users(&self) -> usize {
+        self.users.lock().len()
+    }
+
+    /// The connections of `user`, the oldest first.
+    pub(crate) fn of(&self, user: &UserId) -> Vec<Entry> {
+        self.users.lock().get(user).cloned().unwrap_or_default()
+    }
+
     /// Forgets a connection. One that was replaced is forgotten already, and a newer one stays.
     pub(crate) fn remove(&self, user: &UserId, id: &ConnectionId) {
         let mut users = self.users.lock();
@@ -89,11 +99,12 @@ mod tests {
         assert_eq!(registry.admit(&ben, entry("b1")), Ok(()));
         registry.remove(&ana, &entry("a1").id);
         assert_eq!(registry.admit(&ana, entry("a3")), Ok(()));
-        assert_eq!(registry.users.lock().len(), 2);
+        assert_eq!(registry.users(), 2);
+        assert_eq!(registry.of(&ana).iter().map(|held| held.id.as_str()).collect::<Vec<_>>(), ["a2", "a3"]);
         for id in ["a2", "a3"] {
             registry.remove(&ana, &entry(id).id);
         }
-        assert_eq!(registry.users.lock().len(), 1);
+        assert_eq!((registry.users(), registry.of(&ana).len()), (1, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod flusher;
 mod handle;
 mod reads;
 mod timers;
+mod view;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -143,7 +144,7 @@ impl Shard {
     }
 
     /// Every connection, to be gone through while some of them end.
-    fn all(&self) -> Vec<Rc<Connection>> {
+    pub(crate) fn all(&self) -> Vec<Rc<Connection>> {
         self.connections.borrow().values().cloned().collect()
     }
 
@@ -199,7 +200,7 @@ pub(crate) fn start(
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let Letters { commits, sockets, closes, recheck, stop } = self.handle.take();
+        let Letters { commits, sockets, closes, recheck, questions, stop } = self.handle.take();
         if !commits.is_empty() {
             let mut hub = self.hub.borrow_mut();
             let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
@@ -217,6 +218,9 @@ impl Shard {
             for connection in self.all() {
                 connection.recheck(self);
             }
+        }
+        for question in questions {
+            question.answer(self);
         }
         if stop && !self.stop.is_cancelled() {
             self.begin_stop();

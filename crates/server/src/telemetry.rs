@@ -3,4 +3,4 @@
 pub mod log;
 pub mod metrics;
 
-pub use metrics::{ConnectionState, Metrics};
+pub use metrics::{ConnectionState, Metrics, RefusalReason};

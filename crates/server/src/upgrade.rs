@@ -22,6 +22,7 @@ use crate::config::Network;
 use crate::connection::{Connection, Stream};
 use crate::http::Problem;
 use crate::shard::Shard;
+use crate::telemetry::RefusalReason;
 
 /// What the handshake settled.
 struct Opening {
@@ -32,14 +33,15 @@ struct Opening {
 
 /// Why a request does not become a WebSocket.
 struct Refusal {
+    reason: RefusalReason,
     problem: Problem,
     /// What the status asks for beside it.
     headers: HeaderMap,
 }
 
-impl From<Problem> for Box<Refusal> {
-    fn from(problem: Problem) -> Self {
-        Self::new(Refusal { problem, headers: HeaderMap::new() })
+impl Refusal {
+    fn new(reason: RefusalReason, problem: Problem) -> Box<Self> {
+        Box::new(Self { reason, problem, headers: HeaderMap::new() })
     }
 }
 
@@ -51,9 +53,14 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Answers a request to `/ws/…`: with 101, or with the reason why not.
-pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
-    match check(shard, &request) {
+/// Answers a request to an endpoint: with 101, or with the reason why not.
+pub(crate) fn answer(
+    shard: &Rc<Shard>,
+    peer: SocketAddr,
+    endpoint: Endpoint,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    match check(shard, endpoint, &request) {
         Ok((handshake, opening)) => {
             let address =
                 client_address(peer.ip(), request.headers(), &shard.app().settings.server.trusted_proxies);
@@ -62,26 +69,27 @@ pub(crate) fn answer(shard: &Rc<Shard>, peer: SocketAddr, mut request: Request<I
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
         }
         Err(refusal) => {
-            shard.app().metrics.connections_refused.inc();
+            shard.app().metrics.connections_refused.of(refusal.reason).inc();
             refusal.into_response()
         }
     }
 }
 
-fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Opening), Box<Refusal>> {
-    let path = request.uri().path();
-    let Some(endpoint) = Endpoint::at_path(path) else {
-        let detail = "no websocket is served here: use /ws/health or /ws/combined";
-        return Err(Problem::new(ErrorCode::NotFound, detail).into());
-    };
+fn check(
+    shard: &Shard,
+    endpoint: Endpoint,
+    request: &Request<Incoming>,
+) -> Result<(Handshake, Opening), Box<Refusal>> {
     let head = Handshake::check_head(request.method(), request.uri(), request.version(), request.headers());
     let handshake = head.map_err(|refusal| {
         let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
-        Box::new(Refusal { problem: problem.with_status(refusal.status()), headers: refusal.headers() })
+        let problem = problem.with_status(refusal.status());
+        Box::new(Refusal { reason: RefusalReason::Handshake, problem, headers: refusal.headers() })
     })?;
     if !shard.ground.origins.allows(handshake.origin(), Some(handshake.host())) {
         let detail = "pages of this origin may not connect: add it to server.allowed_origins";
-        return Err(Problem::new(ErrorCode::AccessDenied, detail).at("Origin").into());
+        let problem = Problem::new(ErrorCode::AccessDenied, detail).at("Origin");
+        return Err(Refusal::new(RefusalReason::Origin, problem));
     }
     let place = place(shard)?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
@@ -89,25 +97,31 @@ fn check(shard: &Shard, request: &Request<Incoming>) -> Result<(Handshake, Openi
 }
 
 /// A place for one more connection, if the server takes it now.
-fn place(shard: &Shard) -> Result<OwnedSemaphorePermit, Problem> {
+fn place(shard: &Shard) -> Result<OwnedSemaphorePermit, Box<Refusal>> {
     let ground = &shard.ground;
     let limits = &ground.app.settings.limits;
-    let full = |detail: String| {
-        Problem::new(ErrorCode::TooManyConnections, detail).with_status(StatusCode::SERVICE_UNAVAILABLE)
+    let full = |reason, detail: String| {
+        let problem = Problem::new(ErrorCode::TooManyConnections, detail);
+        Refusal::new(reason, problem.with_status(StatusCode::SERVICE_UNAVAILABLE))
     };
     if !ground.app.is_ready() {
-        return Err(full("the server is about to stop: come back after a moment".to_owned()));
+        let detail = "the server is about to stop: come back after a moment".to_owned();
+        return Err(full(RefusalReason::Stopping, detail));
     }
     let free = Arc::clone(&ground.places).try_acquire_owned();
-    let place =
-        free.map_err(|_| full(format!("the server holds {} connections already", limits.max_connections)))?;
+    let place = free.map_err(|_| {
+        let detail = format!("the server holds {} connections already", limits.max_connections);
+        full(RefusalReason::NodeFull, detail)
+    })?;
     // Twice a second's worth at once: enough for a ward that comes back after a cut.
     let rate =
         Rate::per_second(limits.connections_per_second, limits.connections_per_second.saturating_mul(2));
     let now = tokio::time::Instant::now().into_std();
     let taken = ground.opening.lock().take(rate, now);
-    taken
-        .map_err(|_| full(format!("more than {} new connections a second", limits.connections_per_second)))?;
+    taken.map_err(|_| {
+        let detail = format!("more than {} new connections a second", limits.connections_per_second);
+        full(RefusalReason::Rate, detail)
+    })?;
     Ok(place)
 }
 

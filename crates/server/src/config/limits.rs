@@ -1,5 +1,6 @@
 //! `[limits]`: how much one client may ask for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Findings;
@@ -8,7 +9,7 @@ const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
 
 /// How much one client may ask for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
     /// The largest WebSocket message taken, in bytes: 1 KiB to 16 MiB. Default 64 KiB.

@@ -19,6 +19,7 @@ use crate::auth::authenticate;
 use crate::refusal::{access_denied, storage_refusal};
 use crate::registry::Entry;
 use crate::shard::Shard;
+use crate::telemetry::RefusalReason;
 use crate::telemetry::metrics::ResumeResult;
 
 impl Connection {
@@ -109,7 +110,10 @@ impl Connection {
         }
         let entry = Entry { id: self.id.clone(), key: self.key, shard: Arc::clone(&shard.handle) };
         let admitted = shard.ground.registry.admit(user, entry);
-        admitted.map_err(|error| Refused::new(ErrorCode::TooManyConnections, error.to_string()))?;
+        admitted.map_err(|error| {
+            shard.app().metrics.connections_refused.of(RefusalReason::UserFull).inc();
+            Refused::new(ErrorCode::TooManyConnections, error.to_string())
+        })?;
         *self.admitted.borrow_mut() = Some(user.clone());
         Ok(())
     }

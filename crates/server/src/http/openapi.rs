@@ -11,7 +11,8 @@ use healthmate_protocol::server::{Acknowledgment, HealthDataResponse};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{PROBLEM_JSON, Problem, demo, me, patients, record, routes};
+use super::{PROBLEM_JSON, Problem, demo, me, patients, reconnect, record, routes, status};
+use crate::node::{ConnectionHealth, ConnectionPage};
 
 /// Written once: it depends on nothing but the code.
 static DOCUMENT: LazyLock<String> = LazyLock::new(write);
@@ -68,6 +69,10 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<patients::PatientList>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<demo::SignIns>();
+    generator.subschema_for::<status::NodeStatus>();
+    generator.subschema_for::<ConnectionPage>();
+    generator.subschema_for::<ConnectionHealth>();
+    generator.subschema_for::<reconnect::ReconnectResult>();
     generator.subschema_for::<Problem>();
     generator.take_definitions(true)
 }
@@ -134,7 +139,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 10);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 15);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

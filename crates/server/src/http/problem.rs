@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::auth::TokenError;
+use crate::node::Unanswered;
 
 /// The `Content-Type` of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -123,6 +124,12 @@ impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let code = error.code();
         Self::new(code, code.remedy())
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(error: Unanswered) -> Self {
+        Self::new(ErrorCode::Internal, error.to_string()).with_status(StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 

@@ -23,7 +23,7 @@ const NOT_BUILT: &str = include_str!("not_built.html");
 pub(super) async fn serve(assets: Arc<Assets>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     if API.contains(&path.split('/').next().unwrap_or_default()) {
-        return not_found();
+        return not_found(path);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return ([(ALLOW, "GET,HEAD")], problem::method_not_allowed().await).into_response();
@@ -34,12 +34,17 @@ pub(super) async fn serve(assets: Arc<Assets>, request: Request) -> Response {
     match assets.get(path).await {
         Some(asset) => file(path, asset, request.headers()),
         None if is_page(path, request.headers()) => index(&assets, request.headers()).await,
-        None => not_found(),
+        None => not_found(path),
     }
 }
 
-fn not_found() -> Response {
-    Problem::new(ErrorCode::NotFound, ErrorCode::NotFound.remedy()).into_response()
+fn not_found(path: &str) -> Response {
+    let detail = if path.starts_with("ws/") {
+        "no websocket is served here: use /ws/health or /ws/combined"
+    } else {
+        ErrorCode::NotFound.remedy()
+    };
+    Problem::new(ErrorCode::NotFound, detail).into_response()
 }
 
 /// Whether the path is one of the app's own pages, which it draws itself.

@@ -1,13 +1,16 @@
 //! How other threads reach a shard.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_hub::ConnectionKey;
 use healthmate_protocol::CloseCode;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+use super::Shard;
 use crate::publish::Committed;
 
 /// An accepted socket.
@@ -35,8 +38,26 @@ pub(crate) struct Letters {
     pub(crate) closes: Vec<(ConnectionKey, CloseCode)>,
     /// Whether users or care teams have changed.
     pub(crate) recheck: bool,
+    /// What operators ask.
+    pub(crate) questions: Vec<Question>,
     /// Whether to stop.
     pub(crate) stop: bool,
+}
+
+/// Something to look up or do on the shard's own thread, which sends its answer.
+pub(crate) struct Question(Box<dyn FnOnce(&Rc<Shard>) + Send>);
+
+impl Question {
+    /// Looks it up, and sends the answer.
+    pub(crate) fn answer(self, shard: &Rc<Shard>) {
+        (self.0)(shard);
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question")
+    }
 }
 
 impl ShardHandle {
@@ -62,6 +83,22 @@ impl ShardHandle {
     pub(crate) fn recheck(&self) {
         self.letters.lock().recheck = true;
         self.wake();
+    }
+
+    /// Asks the shard; the answer comes once the shard has looked at its letters. It never comes from a shard that
+    /// has ended.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (answer, asked) = oneshot::channel();
+        let question = Question(Box::new(move |shard| {
+            // Whoever asked may have left.
+            let _ = answer.send(question(shard));
+        }));
+        self.letters.lock().questions.push(question);
+        self.wake();
+        asked
     }
 
     /// Tells the shard to close its connections and end.

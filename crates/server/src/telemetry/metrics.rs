@@ -37,6 +37,23 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The node holds as many as `limits.max_connections` says.
+    NodeFull,
+    /// More came a second than `limits.connections_per_second` says.
+    Rate,
+    /// It came from a web page whose origin is not allowed.
+    Origin,
+    /// The TLS handshake failed or took too long, or the request was no WebSocket handshake.
+    Handshake,
+    /// The server is about to stop.
+    Stopping,
+    /// The user holds as many as `limits.connections_per_user` says.
+    UserFull,
+}
+
 /// A label whose values are all known.
 pub trait Label: Copy + fmt::Debug + Send + Sync + 'static {
     /// The name of the label.
@@ -74,6 +91,22 @@ label!(ConnectionState, "state", &[Self::Connecting, Self::Connected, Self::Auth
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(
+    RefusalReason,
+    "reason",
+    &[Self::NodeFull, Self::Rate, Self::Origin, Self::Handshake, Self::Stopping, Self::UserFull],
+    |reason| {
+        let word = match reason {
+            Self::NodeFull => "node_full",
+            Self::Rate => "rate",
+            Self::Origin => "origin",
+            Self::Handshake => "handshake",
+            Self::Stopping => "stopping",
+            Self::UserFull => "user_full",
+        };
+        word.to_owned()
+    }
+);
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
 label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
 
@@ -143,8 +176,8 @@ metrics! {
     connections: By<ConnectionState, Gauge> = "connections";
     /// Connections accepted.
     connections_opened: Counter = "connections_opened";
-    /// Connections turned away: too many, or an origin that is not allowed.
-    connections_refused: Counter = "connections_refused";
+    /// Connections turned away, by reason.
+    connections_refused: By<RefusalReason, Counter> = "connections_refused";
     /// Connections the server closed, by close code.
     closes: By<CloseCode, Counter> = "closes";
     /// Subscriptions there are.
@@ -275,6 +308,7 @@ mod tests {
         }
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
+        in_order::<RefusalReason>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
         let metrics = Metrics::new();
@@ -299,7 +333,7 @@ mod tests {
         insta::assert_snapshot!(help.join("\n"), @r"
         connections Connections there are, by state.
         connections_opened Connections accepted.
-        connections_refused Connections turned away: too many, or an origin that is not allowed.
+        connections_refused Connections turned away, by reason.
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.

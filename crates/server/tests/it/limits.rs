@@ -138,6 +138,8 @@ async fn connections_and_commands_are_limited_by_rate() {
     let _second = Client::open(&server.url("/ws/health")).await;
     let third = Client::try_open(&server.url("/ws/health"), &[]).await.err().expect("refused");
     assert!(third.to_string().contains("503"), "{third}");
+    let metrics = server.app.metrics.encode();
+    assert!(metrics.contains("healthmate_connections_refused_total{reason=\"rate\"} 1\n"), "{metrics}");
     ana.sign_in(&server.token("ana")).await;
     let mut answers = Vec::new();
     for _ in 0..3 {

@@ -7,6 +7,7 @@ mod client;
 mod handshake;
 mod limits;
 mod live;
+mod operators;
 mod resume;
 mod server;
 mod stop;
