@@ -103,9 +103,9 @@ impl Stage {
         let guests = heard.clone().enumerate().map(|(number, topic)| target.reader(number, &[topic]));
         let guests = guests.collect::<Result<Vec<_>, _>>()?;
         let mut heads = vec![0; topics];
-        let mut head = Numbered::after("\"head\":");
+        let mut numbered = Numbered::after("\"head\":");
         admit(&mut net, address, &guests, TOGETHER, |guest, reply| {
-            heads[guest / readers] = head.read(reply).unwrap_or(0);
+            heads[guest / readers] = numbered.read(reply).unwrap_or(0);
         })?;
         let guests = (0..topics).map(|topic| target.publisher(topic)).collect::<Result<Vec<_>, _>>()?;
         let first = admit(&mut net, address, &guests, TOGETHER, |_, _| {})?;

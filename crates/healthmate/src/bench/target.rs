@@ -54,14 +54,14 @@ pub(crate) struct Target {
 }
 
 enum Kind {
-    House(House),
+    House(Box<House>),
     Peer(Process),
 }
 
 impl Target {
     /// HealthMate.
     pub(crate) fn house(house: House) -> Self {
-        Self { name: "healthmate".to_owned(), kind: Kind::House(house) }
+        Self { name: "healthmate".to_owned(), kind: Kind::House(Box::new(house)) }
     }
 
     pub(crate) fn process(&self) -> &Process {
@@ -167,7 +167,7 @@ mod tests {
         Speech::Update.write(0, 7, now, &mut update);
         Speech::Event.write(0, 7, now, &mut event);
         assert_eq!(ClientMessage::parse(&update).expect("valid").command.name(), "health_update");
-        let heard: Envelope = serde_json::from_str(&event).expect("valid");
+        let heard = Envelope::parse(&event).expect("valid");
         assert_eq!(heard.to_text(), event, "an event as HealthMate writes it");
         assert!(event.as_bytes().starts_with(Speech::HEARD));
     }

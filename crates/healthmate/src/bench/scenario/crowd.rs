@@ -21,6 +21,8 @@ const TOGETHER: usize = 32;
 /// How many patients the readers of the idle crowd share.
 const PATIENTS: usize = 1000;
 
+const MIB: f64 = 1_048_576.0;
+
 /// How long a crowd is left alone before its memory is looked at.
 const REST_NS: u64 = 1_000_000_000;
 
@@ -77,8 +79,8 @@ impl Bench {
                 server: target.name.clone(),
                 load: format!("{} connections, 2 topics each", self.idle),
                 figures: vec![
-                    ("rss_before_mib", before as f64 / 1048576.0),
-                    ("rss_after_mib", after as f64 / 1048576.0),
+                    ("rss_before_mib", before as f64 / MIB),
+                    ("rss_after_mib", after as f64 / MIB),
                     ("kib_each", each),
                 ],
             });

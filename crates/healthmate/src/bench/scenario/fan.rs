@@ -105,7 +105,9 @@ impl Bench {
 pub(super) fn line(scenario: &'static str, server: &str, load: &str, rounds: &[(Segment, f64)]) -> Line {
     let middle = |figure: fn(&Segment) -> f64| median(rounds.iter().map(|(one, _)| figure(one)).collect());
     let mut latency = Histogram::default();
-    rounds.iter().for_each(|(one, _)| latency.merge(&one.latency));
+    for (one, _) in rounds {
+        latency.merge(&one.latency);
+    }
     let mut figures = vec![
         ("deliveries_per_s", middle(Segment::per_s)),
         ("per_cpu_s", middle(|one| 1e6 / one.cpu_us())),

@@ -64,7 +64,7 @@ impl Bench {
                     ("seconds", seconds),
                     ("p50_ms", latency.percentile_ms(0.5)),
                     ("p99_ms", latency.percentile_ms(0.99)),
-                    ("rss_growth_mib", (after as f64 - rss as f64) / 1048576.0),
+                    ("rss_growth_mib", (after as f64 - rss as f64) / 1_048_576.0),
                     ("kib_each_slow", (after as f64 - rss as f64) / 1024.0 / self.readers as f64),
                     ("lost", ward.wrong as f64),
                 ],
