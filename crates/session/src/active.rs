@@ -119,7 +119,7 @@ impl Active {
             Input::Tick => self.on_tick(context, now, actions),
             Input::Identified(request, result) => self.on_identified(context, now, request, result, actions),
             Input::TopicOpened(request, result) => {
-                self.on_topic_opened(context, now, request, result, actions)
+                self.on_topic_opened(context, now, request, result, actions);
             }
             Input::Recorded(request, result) => self.on_recorded(now, request, result, actions),
             Input::HistoryLoaded(request, result) => self.on_history(now, request, result, actions),
