@@ -31,7 +31,9 @@ pub(crate) async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
         turns.tick().await;
         match app.store.directory_version().await {
             Ok(version) if known.replace(version) != Some(version) => {
-                shards.iter().for_each(|shard| shard.recheck());
+                for shard in &shards {
+                    shard.recheck();
+                }
             }
             Ok(_) => {}
             Err(error) => {

@@ -123,11 +123,9 @@ async fn answer(
     }
     let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
     let seconds = shard.app().settings.limits.request_timeout_s;
-    match tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await {
-        Ok(answered) => answered,
-        Err(_) => {
-            let detail = format!("the request was not there, and answered, within {seconds} s");
-            Ok(Problem::new(ErrorCode::RequestTimeout, detail).into_response())
-        }
-    }
+    let answered = tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await;
+    answered.unwrap_or_else(|_| {
+        let detail = format!("the request was not there, and answered, within {seconds} s");
+        Ok(Problem::new(ErrorCode::RequestTimeout, detail).into_response())
+    })
 }
