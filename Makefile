@@ -55,10 +55,11 @@ check: ## Formatting and lints, without tests: a minute or so
 fmt: ## Format the Rust code
 	@cargo fmt --all
 
-generate: ## Write the schemas under docs/api and the tables of docs/protocol.md from the types
+generate: ## Write docs/api and the tables of docs/protocol.md and docs/metrics.md from the types
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-protocol --lib schema
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test protocol_docs
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server openapi
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib openapi
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib telemetry::docs
 	@git status --short docs || true
 
 bench: ## Run every measurement (crates/*/examples), in release mode

@@ -4,3 +4,6 @@ pub mod log;
 pub mod metrics;
 
 pub use metrics::{ConnectionState, Metrics, RefusalReason};
+
+#[cfg(test)]
+mod docs;

@@ -124,8 +124,10 @@ mod tests {
             events: count,
             measurements: 0,
         };
-        assert_eq!(rates.until(sample(0, 0)).messages_in, 0.0);
-        assert_eq!(rates.until(sample(2, 30)).messages_in, 15.0);
+        let first = rates.until(sample(0, 0));
+        assert_eq!((first.over_s, first.messages_in), (0.0, 0.0));
+        let early = rates.until(sample(2, 30));
+        assert_eq!((early.over_s, early.messages_in), (2.0, 15.0));
         // Ten a second for two minutes, then a hundred.
         for turn in 1..=24 {
             rates.keep(sample(turn * 5, turn * 50));
@@ -136,7 +138,6 @@ mod tests {
             (55.0, 10.0, 20.0, 1.0)
         );
         let faster = rates.until(sample(125, 1200 + 500));
-        assert_eq!((faster.over_s, faster.messages_in), (60.0, 17.5));
-        assert_eq!(faster.measurements, 0.0);
+        assert_eq!((faster.over_s, faster.messages_in, faster.measurements), (60.0, 17.5, 0.0));
     }
 }

@@ -45,7 +45,9 @@ pub(crate) struct Letters {
 }
 
 /// Something to look up or do on the shard's own thread, which sends its answer.
-pub(crate) struct Question(Box<dyn FnOnce(&Rc<Shard>) + Send>);
+pub(crate) struct Question(Box<Lookup>);
+
+type Lookup = dyn FnOnce(&Rc<Shard>) + Send;
 
 impl Question {
     /// Looks it up, and sends the answer.
