@@ -13,7 +13,7 @@ use super::frame::{self, Numbered};
 use super::measure::{Meter, Segment};
 use super::net::{Net, Received, Sockets};
 use super::statistics::Histogram;
-use super::target::{Speech, Target};
+use super::target::Target;
 
 /// How long a server warms up under its load before it is measured, in nanoseconds.
 const WARM_UP_NS: u64 = 300_000_000;
@@ -102,10 +102,11 @@ impl Stage {
         let heard = (0..topics * readers).map(|number| number / readers);
         let guests = heard.clone().enumerate().map(|(number, topic)| target.reader(number, &[topic]));
         let guests = guests.collect::<Result<Vec<_>, _>>()?;
+        let speech = target.speech();
         let mut heads = vec![0; topics];
         let mut numbered = Numbered::after("\"head\":");
         admit(&mut net, address, &guests, TOGETHER, |guest, reply| {
-            heads[guest / readers] = numbered.read(reply).unwrap_or(0);
+            heads[guest / readers] = speech.begins_after(numbered.read(reply).unwrap_or(0));
         })?;
         let guests = (0..topics).map(|topic| target.publisher(topic)).collect::<Result<Vec<_>, _>>()?;
         let first = admit(&mut net, address, &guests, TOGETHER, |_, _| {})?;
@@ -124,7 +125,7 @@ impl Stage {
             clock: Arc::clone(clock),
             topics: heads.iter().enumerate().map(topic).collect(),
             readers: all,
-            numbered: Numbered::after(Speech::NUMBER),
+            numbered: Numbered::after(speech.number()),
             tally: Tally::default(),
             free: (0..topics).collect(),
             text: String::new(),
@@ -207,10 +208,11 @@ impl Stage {
 
     /// Takes what has come. It does not sleep: being woken would be on the server's bill.
     fn turn(&mut self) -> anyhow::Result<()> {
+        let heard = self.target.speech().heard();
         let Self { net, topics, readers, numbered, tally, free, .. } = self;
         net.turn(Duration::ZERO, |sockets: &mut Sockets, number, received| {
             let Received::Message(message) = received else { return Ok(()) };
-            if !message.starts_with(Speech::HEARD) {
+            if !message.starts_with(heard) {
                 return unless_error(message);
             }
             let Some(reader) = &mut readers[number] else { return Ok(()) };

@@ -124,10 +124,26 @@ pub(crate) enum Speech {
 
 impl Speech {
     /// What every message that readers hear of it begins with.
-    pub(crate) const HEARD: &[u8] = br#"{"type":"health_update""#;
+    pub(crate) fn heard(self) -> &'static [u8] {
+        match self {
+            Self::Update | Self::Event => br#"{"type":"health_update""#,
+        }
+    }
 
-    /// What stands before a message's number in its topic.
-    pub(crate) const NUMBER: &str = r#""offset":"#;
+    /// What stands before a message's number among those of its topic; numbers have no holes.
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Update | Self::Event => r#""offset":"#,
+        }
+    }
+
+    /// The number before the first, if the topic's log ends at `head`.
+    pub(crate) fn begins_after(self, head: u64) -> u64 {
+        match self {
+            Self::Update => head,
+            Self::Event => 0,
+        }
+    }
 
     /// Writes the message that becomes number `number` of the patient's topic.
     pub(crate) fn write(self, patient: usize, number: u64, now: Timestamp, text: &mut String) {
@@ -169,7 +185,7 @@ mod tests {
         assert_eq!(ClientMessage::parse(&update).expect("valid").command.name(), "health_update");
         let heard = Envelope::parse(&event).expect("valid");
         assert_eq!(heard.to_text(), event, "an event as HealthMate writes it");
-        assert!(event.as_bytes().starts_with(Speech::HEARD));
+        assert!(event.as_bytes().starts_with(Speech::Event.heard()));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Ward {
             published,
             last: vec![published; readers.len()],
             wrong: 0,
-            numbered: Numbered::after(Speech::NUMBER),
+            numbered: Numbered::after(Speech::Update.number()),
             due: Vec::new(),
             latency: Histogram::default(),
         })
@@ -186,7 +186,7 @@ fn hear(
     event: impl FnOnce(u64, u64, usize),
 ) -> anyhow::Result<()> {
     let Received::Message(message) = received else { return Ok(()) };
-    if !message.starts_with(Speech::HEARD) {
+    if !message.starts_with(Speech::Update.heard()) {
         ensure!(!message.starts_with(b"{\"type\":\"error"), "{}", String::from_utf8_lossy(message));
         return Ok(());
     }
