@@ -73,6 +73,8 @@ pub(crate) struct Shard {
     /// Which of the shards this is, from 0.
     number: usize,
     connections: RefCell<SecondaryMap<ConnectionKey, Rc<Connection>>>,
+    /// How often access was decided again: what was decided before a change does not count after it.
+    pub(crate) rechecks: Cell<u64>,
     /// Sockets that speak HTTP, or TLS before it.
     serving_http: Cell<usize>,
 }
@@ -90,6 +92,7 @@ impl Shard {
             handle,
             number,
             connections: RefCell::default(),
+            rechecks: Cell::default(),
             serving_http: Cell::default(),
             ground,
         })
@@ -215,6 +218,7 @@ impl Shard {
             }
         }
         if recheck {
+            self.rechecks.set(self.rechecks.get() + 1);
             for connection in self.all() {
                 connection.recheck(self);
             }

@@ -91,7 +91,7 @@ impl Connection {
         let app = Arc::clone(shard.app());
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            let found = authenticate(&app, &token).await;
+            let found = on.undisturbed(async || authenticate(&app, &token).await).await;
             let found = found.map_err(|error| Refused::new(error.code(), error.to_string()))?;
             connection.admit(&on, &found.user.id)?;
             let epoch = app.store.epoch();
@@ -119,10 +119,12 @@ impl Connection {
     }
 
     fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
         let work = async move {
-            let until = connection.check_reads(&app, topic.id(), "topic").await?;
             let range = app.store.range(&topic).await.map_err(|error| storage_refusal(&error))?;
+            // Last, so that nothing is waited for between the decision and the subscription.
+            let until =
+                on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;
             Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
         };
         self.later(shard, work, move |result| Input::TopicOpened(request, result));

@@ -10,6 +10,20 @@ use tokio::task::spawn_local;
 use super::Connection;
 use crate::shard::Shard;
 
+impl Shard {
+    /// Decides with `decide`, and again if users or care teams changed meanwhile: what is decided here is about to
+    /// become part of a session, where only the next change would be noticed.
+    pub(crate) async fn undisturbed<T>(&self, decide: impl AsyncFn() -> T) -> T {
+        loop {
+            let before = self.rechecks.get();
+            let decided = decide().await;
+            if self.rechecks.get() == before {
+                return decided;
+            }
+        }
+    }
+}
+
 impl Connection {
     /// Asks again who the user is, and what they may hear; ends what they may not.
     pub(crate) fn recheck(self: &Rc<Self>, shard: &Rc<Shard>) {
