@@ -12,6 +12,7 @@ mod serve;
 mod settings;
 mod sign_in;
 mod span;
+mod status;
 mod token;
 mod user;
 mod watch;
@@ -44,6 +45,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Status(status::Status),
     Replay(replay::Replay),
     Watch(watch::Watch),
     User(user::User),
@@ -57,7 +59,7 @@ enum Command {
 
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "config", "migrate", "bench"]),
+    ("Server", &["serve", "status", "config", "migrate", "bench"]),
     ("Clients", &["replay", "watch"]),
     ("People", &["user", "care", "token"]),
     ("Documents", &["schema"]),
@@ -79,6 +81,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(command) => command.run(),
+            Self::Status(command) => command.run(),
             Self::Replay(command) => command.run(),
             Self::Watch(command) => command.run(),
             Self::User(command) => command.run(),

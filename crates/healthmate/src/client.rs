@@ -6,6 +6,7 @@ mod backoff;
 mod connection;
 mod error;
 mod reconnect;
+mod rest;
 mod token;
 
 #[cfg(test)]
@@ -15,4 +16,5 @@ pub(crate) use backoff::{Backoff, seed};
 pub(crate) use connection::{Connection, Received, Target};
 pub(crate) use error::ClientError;
 pub(crate) use reconnect::{Link, Reconnect};
+pub(crate) use rest::Rest;
 pub(crate) use token::{Token, TokenSource};

@@ -51,7 +51,9 @@ fn help_reads_well() {
         text(&output.stdout)
     };
     insta::assert_snapshot!("help", help(&[]));
-    for command in ["serve", "replay", "watch", "user", "care", "token", "config", "migrate", "schema"] {
+    for command in
+        ["serve", "status", "replay", "watch", "user", "care", "token", "config", "migrate", "schema"]
+    {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
     for (command, action) in

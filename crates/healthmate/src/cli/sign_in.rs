@@ -10,7 +10,7 @@ use healthmate_storage::Directory;
 
 use super::failure::Failure;
 use super::settings::{SettingsArgs, existing_signer, open_store};
-use crate::client::{Backoff, Reconnect, Target, Token, TokenSource, seed};
+use crate::client::{Backoff, Reconnect, Rest, Target, Token, TokenSource, seed};
 
 /// How long a token signed with the server's own secret is good, in seconds. A client that comes back signs anew.
 const TTL_S: u32 = 3600;
@@ -57,6 +57,16 @@ impl SignInArgs {
         let target = Target::new(&self.server, path).map_err(Failure::usage)?;
         let token = self.token_source(Arc::clone(clock), choose).await?;
         Ok(Reconnect::new(target, token, Backoff::new(seed(clock.as_ref()))))
+    }
+
+    /// Prepares requests to the server. Without a token and `--as`, `choose` says who signs in.
+    pub(crate) async fn rest(
+        &self,
+        clock: &Arc<dyn Clock>,
+        choose: impl Fn(&[User]) -> Option<UserId>,
+    ) -> Result<(Rest, TokenSource), Failure> {
+        let rest = Rest::new(&self.server).map_err(Failure::usage)?;
+        Ok((rest, self.token_source(Arc::clone(clock), choose).await?))
     }
 
     async fn token_source(
