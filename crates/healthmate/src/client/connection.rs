@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use healthmate_protocol::client::Authenticate;
-use healthmate_protocol::server::{AuthenticationFailed, ConnectionEstablished};
+use healthmate_protocol::server::{AuthenticationFailed, ConnectionEstablished, Reconnect};
 use healthmate_protocol::{ClientMessage, Command, Envelope, ErrorCode, SUBPROTOCOL, ServerMessage};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -67,6 +67,8 @@ pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// What the server said first.
     pub(crate) established: ConnectionEstablished,
+    /// How long the server asked to wait before the next connection.
+    come_back_after: Option<Duration>,
 }
 
 impl Connection {
@@ -82,7 +84,7 @@ impl Connection {
         // Boxed: the handshake's future is large and lives shortly.
         let mut socket = timeout(SETUP_TIMEOUT, Box::pin(dial(target))).await.map_err(|_| late())??;
         let established = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token)).await.map_err(|_| late())??;
-        Ok(Self { socket, established })
+        Ok(Self { socket, established, come_back_after: None })
     }
 
     /// Sends one message.
@@ -90,7 +92,8 @@ impl Connection {
     /// # Errors
     /// If the connection broke.
     pub(crate) async fn send(&mut self, message: &ClientMessage) -> Result<(), ClientError> {
-        Ok(self.socket.send(Message::text(message.to_text())).await?)
+        let sent = self.socket.send(Message::text(message.to_text())).await;
+        sent.map_err(|error| ClientError::from(error).announced(self.come_back_after))
     }
 
     /// The next message. Cancelling it loses nothing.
@@ -103,8 +106,13 @@ impl Connection {
         let patience = interval * MISSED_HEARTBEATS + Duration::from_secs(5);
         let received = timeout(patience, receive(&mut self.socket))
             .await
-            .map_err(|_| ClientError::Silent { seconds: patience.as_secs() })??;
+            .unwrap_or(Err(ClientError::Silent { seconds: patience.as_secs() }))
+            .map_err(|error| error.announced(self.come_back_after))?;
         match received.envelope.message {
+            ServerMessage::Reconnect(ref asked) => {
+                self.come_back_after = Some(wait(asked));
+                Ok(received)
+            }
             ServerMessage::AuthenticationFailed(refusal) if refusal.code == ErrorCode::TokenExpired => {
                 Err(ClientError::TokenEnded)
             }
@@ -138,10 +146,12 @@ async fn sign_in(
     let command = Command::Authenticate(Authenticate { token: token.reveal().to_owned() });
     let message = ClientMessage { correlation_id: None, command };
     socket.send(Message::text(message.to_text())).await?;
-    let mut established = None;
+    let (mut established, mut come_back_after) = (None, None);
     loop {
-        match receive(socket).await?.envelope.message {
+        let received = receive(socket).await.map_err(|error| error.announced(come_back_after))?;
+        match received.envelope.message {
             ServerMessage::ConnectionEstablished(hello) => established = Some(hello),
+            ServerMessage::Reconnect(asked) => come_back_after = Some(wait(&asked)),
             ServerMessage::AuthenticationSuccess(_) => {
                 return established.ok_or_else(|| {
                     ClientError::Protocol("connection_established did not come first".to_owned())
@@ -155,6 +165,10 @@ async fn sign_in(
             _ => {}
         }
     }
+}
+
+fn wait(asked: &Reconnect) -> Duration {
+    Duration::from_millis(asked.after_ms.into())
 }
 
 fn refused(refusal: AuthenticationFailed) -> ClientError {

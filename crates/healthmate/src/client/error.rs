@@ -1,6 +1,7 @@
 //! Why a connection could not be made, or ended.
 
 use std::io;
+use std::time::Duration;
 
 use healthmate_protocol::{CloseCode, ErrorCode};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -40,6 +41,9 @@ pub(crate) enum ClientError {
     /// The server fell silent.
     #[error("nothing came from the server for {seconds} s")]
     Silent { seconds: u64 },
+    /// The connection ended after the server had said when to come back.
+    #[error("{error}")]
+    Announced { after: Duration, error: Box<Self> },
     /// The server sent something that the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
@@ -55,7 +59,24 @@ impl ClientError {
             }
             Self::SignIn { retry, .. } => *retry,
             Self::Closed { code, .. } => comes_back_after(*code),
+            Self::Announced { error, .. } => error.come_back(),
             Self::Address { .. } | Self::Untrusted { .. } | Self::NoToken(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// Adds when to come back, where the server has said so.
+    pub(crate) fn announced(self, after: Option<Duration>) -> Self {
+        match after {
+            Some(after) => Self::Announced { after, error: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// How long the server asked to wait before the next connection.
+    pub(crate) fn come_back_after(&self) -> Option<Duration> {
+        match self {
+            Self::Announced { after, .. } => Some(*after),
+            _ => None,
         }
     }
 

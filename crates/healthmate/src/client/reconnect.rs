@@ -47,7 +47,7 @@ impl Reconnect {
         }
     }
 
-    /// Waits for the moment to come back after `error`.
+    /// Waits for the moment to come back after `error`: the one the server named, or the backoff's.
     ///
     /// # Errors
     /// With `error` itself, if coming back cannot help.
@@ -59,7 +59,7 @@ impl Reconnect {
         if !error.come_back() {
             return Err(error);
         }
-        let pause = self.backoff.pause();
+        let pause = error.come_back_after().unwrap_or_else(|| self.backoff.pause());
         self.cut = true;
         link.cut(&error, pause);
         tokio::time::sleep(pause).await;
@@ -78,3 +78,6 @@ impl Reconnect {
         self.backoff.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;
