@@ -102,41 +102,48 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Replays until the recording ends or `stop` completes, and says what became of it.
+    /// Replays until the recording ends or `stop` completes, says good-bye, and returns what became of it.
     ///
     /// # Errors
     /// If the token, the address or the patient is refused, or the server breaks the protocol.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Counts, ReplayError> {
-        let mut counts = Counts::default();
-        tokio::select! {
-            ended = self.until_done(&mut counts) => ended?,
-            () = stop => {}
+        let (mut counts, mut connection) = (Counts::default(), None);
+        let ended = tokio::select! {
+            ended = self.until_done(&mut connection, &mut counts) => ended,
+            () = stop => Ok(()),
+        };
+        if let Some(connection) = connection {
+            connection.close().await;
         }
-        Ok(counts)
+        ended.map(|()| counts)
     }
 
-    /// Connects and sends until the recording ends; `counts` is kept up to date.
-    async fn until_done(&mut self, counts: &mut Counts) -> Result<(), ReplayError> {
+    /// Connects and sends until the recording ends; `open` and `counts` are kept up to date.
+    async fn until_done(
+        &mut self,
+        open: &mut Option<Connection>,
+        counts: &mut Counts,
+    ) -> Result<(), ReplayError> {
         let mut feed = None;
         loop {
-            let mut connection = self.reconnect.connect(self.observer.as_mut()).await?;
-            let ended = self.on_connection(&mut connection, &mut feed, counts).await;
+            let connection = open.insert(self.reconnect.connect(self.observer.as_mut()).await?);
+            let ended = self.on_connection(connection, &mut feed, counts).await;
             if let Some(feed) = &mut feed {
                 feed.cut();
             }
             match ended {
-                Ok(()) => {
-                    connection.close().await;
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(Interruption::Cut(error)) => {
+                    *open = None;
                     self.reconnect.pause_after(error, self.observer.as_mut()).await?;
                 }
-                Err(Interruption::Busy) => self.reconnect.pause().await,
-                Err(Interruption::Fatal(error)) => {
-                    connection.close().await;
-                    return Err(error);
+                Err(Interruption::Busy) => {
+                    if let Some(connection) = open.take() {
+                        connection.close().await;
+                    }
+                    self.reconnect.pause().await;
                 }
+                Err(Interruption::Fatal(error)) => return Err(error),
             }
         }
     }

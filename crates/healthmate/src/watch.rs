@@ -75,34 +75,40 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches until `count` events came, nobody reads them any more, or `stop` completes; returns where it stopped.
+    /// Watches until `count` events came, nobody reads them any more, or `stop` completes; says good-bye, and returns
+    /// where it stopped.
     ///
     /// # Errors
     /// If the token, the address or the topic is refused, or the server breaks the protocol.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Tail, WatchError> {
-        tokio::select! {
-            ended = self.until_enough() => ended?,
-            () = stop => {}
+        let mut connection = None;
+        let ended = tokio::select! {
+            ended = self.until_enough(&mut connection) => ended,
+            () = stop => Ok(()),
+        };
+        if let Some(connection) = connection {
+            connection.close().await;
         }
-        Ok(self.tail)
+        ended.map(|()| self.tail)
     }
 
-    async fn until_enough(&mut self) -> Result<(), WatchError> {
+    /// Connects and shows what comes; `open` is kept up to date.
+    async fn until_enough(&mut self, open: &mut Option<Connection>) -> Result<(), WatchError> {
         while self.count != Some(0) {
-            let mut connection = self.reconnect.connect(self.viewer.as_mut()).await?;
-            match self.on_connection(&mut connection).await {
-                Ok(()) | Err(Interruption::NobodyReads) => {
-                    connection.close().await;
-                    return Ok(());
-                }
+            let connection = open.insert(self.reconnect.connect(self.viewer.as_mut()).await?);
+            match self.on_connection(connection).await {
+                Ok(()) | Err(Interruption::NobodyReads) => return Ok(()),
                 Err(Interruption::Cut(error)) => {
+                    *open = None;
                     self.reconnect.pause_after(error, self.viewer.as_mut()).await?;
                 }
-                Err(Interruption::Busy) => self.reconnect.pause().await,
-                Err(Interruption::Fatal(error)) => {
-                    connection.close().await;
-                    return Err(error);
+                Err(Interruption::Busy) => {
+                    if let Some(connection) = open.take() {
+                        connection.close().await;
+                    }
+                    self.reconnect.pause().await;
                 }
+                Err(Interruption::Fatal(error)) => return Err(error),
             }
         }
         Ok(())

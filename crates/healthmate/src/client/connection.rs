@@ -5,12 +5,14 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use healthmate_protocol::client::Authenticate;
 use healthmate_protocol::server::{AuthenticationFailed, ConnectionEstablished, Reconnect};
-use healthmate_protocol::{ClientMessage, Command, Envelope, ErrorCode, SUBPROTOCOL, ServerMessage};
+use healthmate_protocol::{
+    ClientMessage, CloseCode, Command, Envelope, ErrorCode, SUBPROTOCOL, ServerMessage,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, IntoClientRequest};
 use tokio_tungstenite::tungstenite::http::Uri;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
@@ -19,6 +21,9 @@ use super::token::Token;
 
 /// How long dialling, and then signing in, may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long saying good-bye may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How many heartbeats may fail to come before the server counts as gone.
 const MISSED_HEARTBEATS: u32 = 2;
@@ -121,10 +126,17 @@ impl Connection {
         }
     }
 
-    /// Says good-bye, without waiting long for the answer.
+    /// Says good-bye and waits for the answer, at most half a second.
     pub(crate) async fn close(mut self) {
+        let frame = CloseFrame { code: CloseCode::Normal.as_u16().into(), reason: Utf8Bytes::default() };
+        let goodbye = async {
+            if self.socket.close(Some(frame)).await.is_ok() {
+                // A socket that is dropped with something unread in it is reset, and that can overtake the frame.
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
         // The server may be gone already, and then there is nobody to tell.
-        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+        let _ = timeout(GOODBYE_TIMEOUT, goodbye).await;
     }
 }
 

@@ -96,6 +96,17 @@ impl Peer {
         }
     }
 
+    /// Hears until the client closes, and returns the code it closes with; `None` if it goes without a word.
+    pub(crate) async fn hear_close(&mut self) -> Option<u16> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Close(frame))) => return Some(frame?.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
     /// Hears the client's next batch of measurements, and the message it came in.
     pub(crate) async fn hear_batch(&mut self) -> (ClientMessage, Vec<MeasurementInput>) {
         let message = self.hear().await.expect("a message");

@@ -169,7 +169,7 @@ async fn a_refusal_of_the_whole_or_of_the_token_ends_it_with_a_sentence_without_
 }
 
 #[tokio::test]
-async fn stopping_tells_what_was_done() {
+async fn stopping_says_good_bye_and_tells_what_was_done() {
     let peer = ScriptedPeer::bind().await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = async {
@@ -180,6 +180,7 @@ async fn stopping_tells_what_was_done() {
         // The next batch shows that the acknowledgment has arrived.
         let (_, _) = connection.hear_batch().await;
         stop.send(()).expect("the replay runs");
+        assert_eq!(connection.hear_close().await, Some(1000));
         batch.len() as u64
     };
     let (counts, acknowledged) = tokio::join!(replay(&peer).run(async { drop(stopped.await) }), server);

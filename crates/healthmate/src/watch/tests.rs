@@ -1,11 +1,12 @@
 //! The watcher against a scripted server, over a real socket.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use healthmate_protocol::server::{GapReason, Resumed, SubscriptionDenied, SubscriptionSuccess};
+use healthmate_protocol::server::{GapReason, Heartbeat, Resumed, SubscriptionDenied, SubscriptionSuccess};
 use healthmate_protocol::{Envelope, MeasurementData, Offset, SubscribeSince};
 
 use super::*;
@@ -185,4 +186,41 @@ async fn a_reader_that_leaves_ends_it_quietly() {
     };
     let (ended, ()) = tokio::join!(watch.run(pending()), server);
     ended.expect("it is no failure");
+}
+
+#[tokio::test]
+async fn stopping_says_good_bye_and_tells_where() {
+    let peer = ScriptedPeer::bind().await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (watch, _, _) = watch(&peer, None, 9, Format::Columns);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        take_subscription(&mut connection, 4, None).await;
+        connection.send(&event(5)).await;
+        // The answer to the heartbeat shows that the event before it has arrived.
+        let heartbeat = Heartbeat { epoch: EPOCH.parse().expect("valid"), heads: BTreeMap::default() };
+        connection.say(ServerMessage::Heartbeat(heartbeat)).await;
+        assert!(connection.hear().await.is_some());
+        stop.send(()).expect("the watcher runs");
+        connection.hear_close().await
+    };
+    let (ended, code) = tokio::join!(watch.run(async { drop(stopped.await) }), server);
+    assert_eq!(ended.expect("stopped").since().expect("subscribed").offset, Offset(5));
+    assert_eq!(code, Some(1000));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_the_good_bye_is_not_waited_for_long() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, _, _) = watch(&peer, None, 1, Format::Columns);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        take_subscription(&mut connection, 4, None).await;
+        connection.send(&event(5)).await;
+        (connection, tokio::time::Instant::now())
+    };
+    let (ended, (silent, sent)) = tokio::join!(watch.run(pending()), server);
+    ended.expect("watched");
+    assert!(sent.elapsed() < Duration::from_secs(2), "half a second, and room for a busy machine");
+    drop(silent);
 }
