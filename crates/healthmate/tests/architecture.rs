@@ -16,62 +16,23 @@ struct Room {
 }
 
 /// What a crate without input and output must not see.
-const PERFORMERS: &[&str] = &[
-    "tokio",
-    "axum",
-    "hyper",
-    "rusqlite",
-    "rustls",
-    "tracing-subscriber",
-];
+const PERFORMERS: &[&str] = &["tokio", "axum", "hyper", "rusqlite", "rustls", "tracing-subscriber"];
 
 const ROOMS: &[Room] = &[
-    Room {
-        name: "protocol",
-        may_use: &[],
-        must_not_see: PERFORMERS,
-    },
-    Room {
-        name: "care",
-        may_use: &["protocol"],
-        must_not_see: PERFORMERS,
-    },
-    Room {
-        name: "session",
-        may_use: &["protocol", "care"],
-        must_not_see: PERFORMERS,
-    },
-    Room {
-        name: "ws",
-        may_use: &[],
-        must_not_see: &["axum", "rusqlite", "serde_json"],
-    },
-    Room {
-        name: "storage",
-        may_use: &["protocol", "care"],
-        must_not_see: &["rusqlite", "axum", "hyper"],
-    },
+    Room { name: "protocol", may_use: &[], must_not_see: PERFORMERS },
+    Room { name: "care", may_use: &["protocol"], must_not_see: PERFORMERS },
+    Room { name: "session", may_use: &["protocol", "care"], must_not_see: PERFORMERS },
+    Room { name: "ws", may_use: &[], must_not_see: &["axum", "rusqlite", "serde_json"] },
+    Room { name: "storage", may_use: &["protocol", "care"], must_not_see: &["rusqlite", "axum", "hyper"] },
     Room {
         name: "storage-sqlite",
         may_use: &["protocol", "care", "storage"],
         must_not_see: &["axum", "hyper"],
     },
-    Room {
-        name: "hub",
-        may_use: &["protocol", "ws"],
-        must_not_see: &["rusqlite", "axum", "hyper"],
-    },
+    Room { name: "hub", may_use: &["protocol", "ws"], must_not_see: &["rusqlite", "axum", "hyper"] },
     Room {
         name: "server",
-        may_use: &[
-            "protocol",
-            "care",
-            "session",
-            "ws",
-            "hub",
-            "storage",
-            "storage-sqlite",
-        ],
+        may_use: &["protocol", "care", "session", "ws", "hub", "storage", "storage-sqlite"],
         must_not_see: &[],
     },
     Room {
@@ -96,10 +57,7 @@ struct Graph {
 impl Graph {
     fn read() -> Self {
         let rustc = run(Command::new("rustc").arg("-vV"));
-        let host = rustc
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .expect("rustc names its host");
+        let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc names its host");
         let text = run(Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--filter-platform", host])
             .current_dir(env!("CARGO_MANIFEST_DIR")));
@@ -109,15 +67,9 @@ impl Graph {
             (word(&package["id"]), (word(&package["name"]), licence))
         });
         let needs = list(&metadata["resolve"]["nodes"]).iter().map(|node| {
-            let built = |dependency: &&Value| {
-                list(&dependency["dep_kinds"])
-                    .iter()
-                    .any(|kind| kind["kind"] != "dev")
-            };
-            let needs = list(&node["deps"])
-                .iter()
-                .filter(built)
-                .map(|dependency| word(&dependency["pkg"]));
+            let built =
+                |dependency: &&Value| list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev");
+            let needs = list(&node["deps"]).iter().filter(built).map(|dependency| word(&dependency["pkg"]));
             (word(&node["id"]), needs.collect())
         });
         Self {
@@ -133,10 +85,7 @@ impl Graph {
 
     fn member(&self, room: &str) -> &str {
         let named = |id: &&String| room_name(self.name(id)) == room;
-        self.members
-            .iter()
-            .find(named)
-            .unwrap_or_else(|| panic!("the workspace has no crate {room}"))
+        self.members.iter().find(named).unwrap_or_else(|| panic!("the workspace has no crate {room}"))
     }
 
     /// The names of everything `id` stands on.
@@ -144,10 +93,7 @@ impl Graph {
         let (mut seen, mut open) = (BTreeSet::new(), vec![id]);
         while let Some(id) = open.pop() {
             open.extend(
-                self.needs[id]
-                    .iter()
-                    .filter(|needed| seen.insert(needed.as_str()))
-                    .map(String::as_str),
+                self.needs[id].iter().filter(|needed| seen.insert(needed.as_str())).map(String::as_str),
             );
         }
         seen.into_iter().map(|id| self.name(id)).collect()
@@ -156,11 +102,7 @@ impl Graph {
 
 fn run(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -190,11 +132,7 @@ fn no_room_uses_one_above_it() {
         for needed in &graph.needs[graph.member(room.name)] {
             let used = room_name(graph.name(needed));
             let allowed = !graph.members.contains(needed) || room.may_use.contains(&used);
-            assert!(
-                allowed,
-                "{} uses {used}: see the table in docs/architecture.md",
-                room.name
-            );
+            assert!(allowed, "{} uses {used}: see the table in docs/architecture.md", room.name);
         }
     }
 }
@@ -210,11 +148,7 @@ fn no_room_sees_what_must_stay_unseen() {
     }
     // The walk does reach far: what the server stands on is found from the top.
     let from_the_top = graph.sees(graph.member("healthmate"));
-    assert!(
-        ["tokio", "axum", "rusqlite", "serde_json"]
-            .iter()
-            .all(|name| from_the_top.contains(name))
-    );
+    assert!(["tokio", "axum", "rusqlite", "serde_json"].iter().all(|name| from_the_top.contains(name)));
 }
 
 /// The licences of `deny.toml`: one list, which `cargo deny` reads too.
@@ -230,10 +164,7 @@ fn allowed_licences() -> BTreeSet<String> {
 /// Whether an SPDX expression can be satisfied with the allowed licences. `AND` binds closer than `OR`.
 fn satisfied(expression: &str, allowed: &BTreeSet<String>) -> bool {
     // Old manifests write `MIT/Apache-2.0` for "or".
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     let value = any_of(&mut rest, allowed);
@@ -282,15 +213,10 @@ fn one(rest: &mut &[&str], allowed: &BTreeSet<String>) -> bool {
 #[test]
 fn every_dependency_has_an_allowed_licence() {
     let (graph, allowed) = (Graph::read(), allowed_licences());
-    assert!(
-        allowed.contains("MIT") && allowed.contains("Apache-2.0"),
-        "{allowed:?}"
-    );
+    assert!(allowed.contains("MIT") && allowed.contains("Apache-2.0"), "{allowed:?}");
     for id in graph.needs.keys() {
         let (name, licence) = &graph.packages[id];
-        let licence = licence
-            .as_deref()
-            .unwrap_or_else(|| panic!("{name} names no licence"));
+        let licence = licence.as_deref().unwrap_or_else(|| panic!("{name} names no licence"));
         assert!(
             satisfied(licence, &allowed),
             "{name} has the licence {licence}, which deny.toml does not allow"
@@ -300,25 +226,15 @@ fn every_dependency_has_an_allowed_licence() {
 
 #[test]
 fn licence_expressions_are_read_as_spdx_means_them() {
-    let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]
-        .map(str::to_owned)
-        .into();
-    for good in [
-        "MIT",
-        "GPL-3.0 OR MIT",
-        "GPL-3.0/MIT",
-        "(GPL-3.0 OR MIT) AND ISC",
-        "Apache-2.0 WITH LLVM-exception",
-    ] {
+    let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).into();
+    for good in
+        ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(GPL-3.0 OR MIT) AND ISC", "Apache-2.0 WITH LLVM-exception"]
+    {
         assert!(satisfied(good, &allowed), "{good}");
     }
-    for bad in [
-        "GPL-3.0",
-        "MIT AND GPL-3.0",
-        "(MIT OR ISC) AND GPL-3.0",
-        "Apache-2.0",
-        "GPL-3.0 OR MIT AND BSL-1.0",
-    ] {
+    for bad in
+        ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND GPL-3.0", "Apache-2.0", "GPL-3.0 OR MIT AND BSL-1.0"]
+    {
         assert!(!satisfied(bad, &allowed), "{bad}");
     }
 }

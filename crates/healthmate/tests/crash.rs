@@ -181,7 +181,8 @@ fn history(server: &Server, token: &str) -> Vec<RecordedMeasurement> {
     let mut all = Vec::new();
     let mut cursor = None;
     loop {
-        let command = Ask::GetHealthData(GetHealthData { limit: Some(1000), cursor, ..GetHealthData::default() });
+        let command =
+            Ask::GetHealthData(GetHealthData { limit: Some(1000), cursor, ..GetHealthData::default() });
         client.send(&ClientMessage { correlation_id: None, command }.to_text()).expect("sent");
         let ServerMessage::HealthDataResponse(page) = client.next().expect("a page").message else {
             panic!("no page")

@@ -11,46 +11,26 @@ fn read(path: &str) -> String {
 
 /// The paths a page names: targets of links to files, and words in backticks that begin with one of our folders.
 fn paths_named<'a>(page: &'a str, folder: &str) -> Vec<(String, &'a str)> {
-    let linked = page
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target);
+    let linked = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     let linked = linked.filter(|target| !target.starts_with('#') && !target.contains("://"));
-    let linked = linked.map(|target| {
-        (
-            format!("{folder}/{}", target.split('#').next().unwrap_or_default()),
-            target,
-        )
-    });
+    let linked =
+        linked.map(|target| (format!("{folder}/{}", target.split('#').next().unwrap_or_default()), target));
     let ours = ["crates/", "docs/", "web/", "sdk/", "fuzz/", "data/"];
-    let quoted = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| !word.contains(['*', '<', '\n', ' ']));
+    let quoted = page.split('`').skip(1).step_by(2).filter(|word| !word.contains(['*', '<', '\n', ' ']));
     let quoted = quoted.filter(|word| ours.iter().any(|start| word.starts_with(start)));
     linked.chain(quoted.map(|word| (word.to_owned(), word))).collect()
 }
 
 #[test]
 fn every_path_that_the_docs_name_exists() {
-    let pages = [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/architecture.md",
-        "docs/protocol.md",
-        "docs/logging.md",
-    ];
+    let pages =
+        ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/protocol.md", "docs/logging.md"];
     let mut seen = 0;
     for page in pages {
         let text = read(page);
         let folder = page.rsplit_once('/').map_or(".", |(folder, _)| folder);
         for (path, named) in paths_named(&text, folder) {
-            assert!(
-                Path::new(ROOT).join(&path).exists(),
-                "{page} names {named}, which is not there"
-            );
+            assert!(Path::new(ROOT).join(&path).exists(), "{page} names {named}, which is not there");
             seen += 1;
         }
     }
@@ -62,33 +42,21 @@ fn default_of<'a>(settings: &'a str, setting: &str) -> &'a str {
     let (section, name) = setting.split_once('.').expect("section.name");
     let (_, rest) = settings.split_once(&format!("\n[{section}]\n")).expect(section);
     let lines = rest.lines().take_while(|line| !line.starts_with('['));
-    let value = lines
-        .filter_map(|line| line.split_once(" = "))
-        .find(|(known, _)| *known == name);
+    let value = lines.filter_map(|line| line.split_once(" = ")).find(|(known, _)| *known == name);
     value.unwrap_or_else(|| panic!("there is no setting {setting}")).1
 }
 
 #[test]
 fn the_limits_of_the_protocol_page_are_the_defaults() {
-    let (page, settings) = (
-        read("docs/protocol.md"),
-        read("crates/server/config.default.toml"),
-    );
+    let (page, settings) = (read("docs/protocol.md"), read("crates/server/config.default.toml"));
     let (_, limits) = page.split_once("\n## Limits\n").expect("the page has limits");
     let (limits, _) = limits.split_once("\n## ").expect("something follows");
     let mut seen = 0;
-    for row in limits
-        .lines()
-        .filter(|line| line.contains("_") && line.ends_with("` |"))
-    {
+    for row in limits.lines().filter(|line| line.contains("_") && line.ends_with("` |")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (shown, setting) = (cells[2], cells[3].trim_matches('`'));
         let number = shown.split(' ').next().expect("never empty");
-        assert_eq!(
-            number,
-            default_of(&settings, setting),
-            "docs/protocol.md is wrong about {setting}"
-        );
+        assert_eq!(number, default_of(&settings, setting), "docs/protocol.md is wrong about {setting}");
         seen += 1;
     }
     assert!(seen >= 9, "only {seen} rows with a setting");
