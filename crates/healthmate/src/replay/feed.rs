@@ -12,9 +12,6 @@ use serde::Serialize;
 use super::recording::Recording;
 use super::timeline::{Beginning, Place, Timeline};
 
-/// What surrounds the measurements of a batch, in bytes, generously.
-const ENVELOPE_BYTES: usize = 320;
-
 /// What became of the rows so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
@@ -50,9 +47,9 @@ pub(crate) struct Feed {
     /// The first row that was never sent; `None` at the end.
     next: Option<Place>,
     /// The rows sent and not answered.
-    batch: Vec<Place>,
-    /// What the batch is called while it is under way.
-    under_way: Option<CorrelationId>,
+    waiting: Vec<Place>,
+    /// The batch under way: what it is called, and how many of the waiting rows it holds.
+    under_way: Option<(CorrelationId, usize)>,
     requests: u64,
     counts: Counts,
 }
@@ -71,7 +68,7 @@ impl Feed {
             looped,
             timeline: beginning.timeline,
             next: Some(beginning.place),
-            batch: Vec::new(),
+            waiting: Vec::new(),
             under_way: None,
             requests: 0,
             counts: Counts::default(),
@@ -91,7 +88,7 @@ impl Feed {
 
     /// Whether every row is answered and none follows.
     pub(crate) fn is_finished(&self) -> bool {
-        self.next.is_none() && self.batch.is_empty()
+        self.next.is_none() && self.waiting.is_empty()
     }
 
     /// Whether a batch waits for its answer.
@@ -101,48 +98,63 @@ impl Feed {
 
     /// When the next row is due; a batch that must be sent again is due at once.
     pub(crate) fn due_at(&self) -> Option<Timestamp> {
-        let place = self.batch.first().copied().or(self.next)?;
+        let place = self.waiting.first().copied().or(self.next)?;
         Some(self.timeline.taken_at(&self.recording, place))
     }
 
-    /// The next batch: the one to send again, or all rows due at `now` that fit into `max_bytes`. `None` if nothing
-    /// is due or a batch is under way.
+    /// The next batch: rows to send again, or all rows due at `now`, as many as fit into a message of `max_bytes`.
+    /// `None` if nothing is due or a batch is under way.
     pub(crate) fn message(&mut self, now: Timestamp, max_bytes: usize) -> Option<ClientMessage> {
         if self.under_way.is_some() {
             return None;
         }
-        if self.batch.is_empty() {
-            self.fill(now, max_bytes);
-        } else {
-            self.counts.resent += self.batch.len() as u64;
-        }
-        if self.batch.is_empty() {
+        self.requests += 1;
+        let id: CorrelationId = format!("r{}", self.requests).parse().ok()?;
+        let room = max_bytes.saturating_sub(self.update(&id, Vec::new()).to_text().len());
+        let batch = if self.waiting.is_empty() { self.due(now, room) } else { self.again(room) };
+        if batch.is_empty() {
             return None;
         }
-        self.requests += 1;
-        let correlation_id = format!("r{}", self.requests).parse().ok();
-        self.under_way.clone_from(&correlation_id);
-        let batch = self.batch.iter().map(|place| self.measurement(*place)).collect();
-        let update = HealthUpdate { patient: Some(self.patient.clone()), data: None, batch: Some(batch) };
-        Some(ClientMessage { correlation_id, command: Command::HealthUpdate(update) })
+        self.under_way = Some((id.clone(), batch.len()));
+        Some(self.update(&id, batch))
     }
 
-    fn fill(&mut self, now: Timestamp, max_bytes: usize) {
-        let mut room = max_bytes.saturating_sub(ENVELOPE_BYTES);
+    fn update(&self, id: &CorrelationId, batch: Vec<MeasurementInput>) -> ClientMessage {
+        let update = HealthUpdate { patient: Some(self.patient.clone()), data: None, batch: Some(batch) };
+        ClientMessage { correlation_id: Some(id.clone()), command: Command::HealthUpdate(update) }
+    }
+
+    /// Rows that were never sent, and wait from now on.
+    fn due(&mut self, now: Timestamp, mut room: usize) -> Vec<MeasurementInput> {
+        let mut batch = Vec::new();
         while let Some(place) = self.next {
-            if self.batch.len() == MAX_BATCH || self.timeline.taken_at(&self.recording, place) > now {
+            if self.timeline.taken_at(&self.recording, place) > now {
                 break;
             }
-            // The measurement and its comma; the first one goes in any case.
-            let size = serde_json::to_vec(&self.measurement(place)).map_or(0, |json| json.len() + 1);
-            if size > room && !self.batch.is_empty() {
+            let measurement = self.measurement(place);
+            if !fits(&measurement, &batch, &mut room) {
                 break;
             }
-            room = room.saturating_sub(size);
-            self.batch.push(place);
+            batch.push(measurement);
+            self.waiting.push(place);
             self.counts.sent += 1;
             self.next = place.next(&self.recording, self.looped);
         }
+        batch
+    }
+
+    /// The first of the rows that wait; all of them, unless the server takes smaller messages than it did.
+    fn again(&mut self, mut room: usize) -> Vec<MeasurementInput> {
+        let mut batch = Vec::new();
+        for place in &self.waiting {
+            let measurement = self.measurement(*place);
+            if !fits(&measurement, &batch, &mut room) {
+                break;
+            }
+            batch.push(measurement);
+        }
+        self.counts.resent += batch.len() as u64;
+        batch
     }
 
     fn measurement(&self, place: Place) -> MeasurementInput {
@@ -169,13 +181,13 @@ impl Feed {
         if !self.answers(id) {
             return Ok(false);
         }
-        let (got, sent) = (receipt.results.len(), self.batch.len());
+        let (got, sent) = (receipt.results.len(), self.rows_under_way());
         if got != sent {
             return Err(FeedError::WrongCount { got, sent });
         }
         self.counts.acknowledged += got as u64;
         self.counts.duplicates += receipt.results.iter().filter(|result| result.duplicate).count() as u64;
-        self.batch.clear();
+        self.waiting.drain(..sent);
         self.under_way = None;
         Ok(true)
     }
@@ -191,8 +203,8 @@ impl Feed {
         }
         if !error.retry {
             match error.field.as_deref().and_then(index_in_batch) {
-                Some(index) if index < self.batch.len() => {
-                    self.batch.remove(index);
+                Some(index) if index < self.rows_under_way() => {
+                    self.waiting.remove(index);
                     self.counts.skipped += 1;
                 }
                 _ => {
@@ -210,8 +222,24 @@ impl Feed {
     }
 
     fn answers(&self, id: Option<&CorrelationId>) -> bool {
-        self.under_way.is_some() && self.under_way.as_ref() == id
+        self.under_way.as_ref().is_some_and(|(under_way, _)| Some(under_way) == id)
     }
+
+    fn rows_under_way(&self) -> usize {
+        self.under_way.as_ref().map_or(0, |(_, rows)| *rows)
+    }
+}
+
+/// Whether `measurement` may follow `batch` in a message with so many bytes of room, which it then takes. The first
+/// one goes in any case: it has no smaller form, and the server says what is wrong with it.
+fn fits(measurement: &MeasurementInput, batch: &[MeasurementInput], room: &mut usize) -> bool {
+    let comma = usize::from(!batch.is_empty());
+    let bytes = serde_json::to_vec(measurement).map_or(0, |json| json.len() + comma);
+    let fits = batch.is_empty() || (batch.len() < MAX_BATCH && bytes <= *room);
+    if fits {
+        *room = room.saturating_sub(bytes);
+    }
+    fits
 }
 
 /// The 3 of `batch[3].value`.

@@ -13,7 +13,12 @@ fn now() -> Timestamp {
 
 /// Ten rows, one a second, of which six are due.
 fn feed() -> Feed {
-    let rows: Vec<_> = (0..10).map(|row| format!("{},{}", row * 1000, 60 + row)).collect();
+    feed_of(10)
+}
+
+/// So many rows, one a second, of which the first six are due.
+fn feed_of(rows: u32) -> Feed {
+    let rows: Vec<_> = (0..rows).map(|row| format!("{},{}", row * 1000, 60 + row)).collect();
     let csv = format!("t_ms,bpm\n{}\n", rows.join("\n"));
     let recording = Recording::read("test", csv.as_bytes(), &Selection::default()).expect("valid");
     let pace = Pace { speed: 1.0, looped: false, history_ms: 5000 };
@@ -58,12 +63,41 @@ fn what_is_due_goes_in_one_batch_and_the_rest_when_it_falls_due() {
 #[test]
 fn batches_keep_to_the_servers_message_size_and_hold_at_least_one() {
     let mut feed = feed();
-    let (id, batch) = send(&mut feed, now(), 1024);
+    let (id, batch) = send(&mut feed, now(), 600);
     assert!(!batch.is_empty() && batch.len() < 6, "{}", batch.len());
     assert_eq!(feed.acknowledged(Some(&id), &receipt(batch.len(), false)), Ok(true));
     let message = feed.message(now(), 1).expect("one at least");
     let Command::HealthUpdate(update) = message.command else { panic!("not a batch") };
     assert_eq!(update.batch.expect("a batch").len(), 1);
+}
+
+#[test]
+fn a_batch_fills_the_servers_message_size_to_the_last_byte_and_never_exceeds_it() {
+    let whole = feed().message(now(), usize::MAX).expect("six are due").to_text().len();
+    let two = feed_of(2).message(now(), usize::MAX).expect("two are due").to_text().len();
+    for (max_bytes, rows) in [(whole, 6), (whole - 1, 5), (two, 2), (two - 1, 1)] {
+        let message = feed().message(now(), max_bytes).expect("something is due");
+        assert!(message.to_text().len() <= max_bytes, "{max_bytes}");
+        let Command::HealthUpdate(update) = message.command else { panic!("not a batch") };
+        assert_eq!(update.batch.expect("a batch").len(), rows, "{max_bytes}");
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_with_a_smaller_message_size_gets_smaller_batches() {
+    let mut feed = feed();
+    let (_, before) = send(&mut feed, now(), 65_536);
+    feed.cut();
+    let mut after = Vec::new();
+    while after.len() < before.len() {
+        let (id, batch) = send(&mut feed, now(), 600);
+        assert!(batch.len() < before.len());
+        assert_eq!(feed.acknowledged(Some(&id), &receipt(batch.len(), false)), Ok(true));
+        after.extend(batch);
+    }
+    assert!(before == after, "the same rows, in the same order");
+    assert_eq!(feed.counts(), Counts { sent: 6, acknowledged: 6, resent: 6, ..Counts::default() });
+    assert_eq!(feed.message(now(), 600), None, "nothing is left");
 }
 
 #[test]
