@@ -228,7 +228,10 @@ export type ServerMessage =
   | Envelope<"error", ErrorData>
   | HealthUpdate;
 
+/** After these the client would send the same again, and be refused again. */
+const REFUSED_AGAIN = new Set([1002, 1003, 1007, 1009]);
+
 /** Whether a client may come back after this WebSocket close code. */
 export function mayReconnect(closeCode: number): boolean {
-  return closeCode < 4500 || closeCode > 4999;
+  return !(closeCode >= 4500 && closeCode <= 4999) && !REFUSED_AGAIN.has(closeCode);
 }
