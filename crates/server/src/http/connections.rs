@@ -88,9 +88,12 @@ fn query(caller: &Caller, parameters: &Parameters) -> Result<ConnectionQuery, Pr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use crate::http::tests::World;
+    use crate::registry::Registry;
 
     #[tokio::test]
     async fn a_user_asks_for_their_own_and_an_administrator_for_any() {
@@ -108,6 +111,19 @@ mod tests {
         let reply = world.get("/ws/connections?user=ada", Some("nora")).await;
         assert_eq!((reply.status, reply.code().as_str()), (403, "access_denied"));
         assert_eq!(world.get("/ws/connections", None).await.code(), "token_missing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_does_not_answer_is_503() {
+        let world = World::new().await;
+        // A letter box that nobody empties.
+        world.app.node.run(vec![Arc::default()], Arc::new(Registry::new(5, false)));
+        for path in ["/ws/connections", "/ws/status", "/ws/connection/a/health"] {
+            let reply = world.get(path, Some("root")).await;
+            assert_eq!((reply.status, reply.code().as_str()), (503, "internal"), "{path}");
+            assert_eq!(reply.header("retry-after"), "1");
+        }
+        assert_eq!(world.get("/ws/status", None).await.json(), json!({ "status": "ok" }));
     }
 
     #[tokio::test]
