@@ -23,6 +23,7 @@ mod tests;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use failure::Failure;
 
@@ -117,15 +118,35 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 /// Completes when the process is asked to stop, by Ctrl-C or SIGTERM.
 async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Where signals cannot be heard, the default action ends the process, which is what they ask for.
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    StopSignals::listen().next().await;
+}
+
+/// Ctrl-C and SIGTERM. One listener hears each of them once, so that none between two waits is lost.
+struct StopSignals {
+    streams: Option<[Signal; 2]>,
+}
+
+impl StopSignals {
+    /// Listens from now on. Where signals cannot be heard, the default action ends the process, which is what they
+    /// ask for.
+    fn listen() -> Self {
+        let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        Self {
+            streams: match streams {
+                (Ok(interrupt), Ok(terminate)) => Some([interrupt, terminate]),
+                _ => None,
+            },
+        }
+    }
+
+    /// Completes at the next one.
+    async fn next(&mut self) {
+        let Some([interrupt, terminate]) = &mut self.streams else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }

@@ -9,7 +9,7 @@ use healthmate_server::telemetry::log;
 
 use super::failure::Failure;
 use super::settings::{SettingsArgs, open_or_make_store, signer, system_clock};
-use super::{asked_to_stop, block_on, output};
+use super::{StopSignals, block_on, output};
 use crate::demo;
 
 /// Serve devices, screens and the web app until Ctrl-C
@@ -64,12 +64,13 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
             running = Some(demo::start_devices(address, signer, Arc::clone(&clock), stopping.subscribe()));
         }
     };
+    let mut signals = StopSignals::listen();
     let shutdown = async {
-        asked_to_stop().await;
+        signals.next().await;
         stopping.send_replace(true);
         // Whoever asks twice does not want to wait.
-        tokio::spawn(async {
-            asked_to_stop().await;
+        tokio::spawn(async move {
+            signals.next().await;
             std::process::exit(130);
         });
     };
