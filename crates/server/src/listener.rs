@@ -125,6 +125,7 @@ async fn answer(
     let seconds = shard.app().settings.limits.request_timeout_s;
     let answered = tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await;
     answered.unwrap_or_else(|_| {
+        shard.app().metrics.errors.of(ErrorCode::RequestTimeout).inc();
         let detail = format!("the request was not there, and answered, within {seconds} s");
         Ok(Problem::new(ErrorCode::RequestTimeout, detail).into_response())
     })

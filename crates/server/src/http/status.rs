@@ -62,7 +62,7 @@ struct Picture {
 /// Connections, by state.
 #[derive(Serialize, JsonSchema)]
 struct ByState {
-    /// In a handshake, or speaking HTTP.
+    /// In a handshake, or speaking HTTP, as the one that asks.
     connecting: u64,
     /// Not authenticated yet.
     connected: u64,

@@ -75,5 +75,7 @@ async fn a_request_that_never_arrives_is_told_so() {
     let mut answer = String::new();
     stalled.read_to_string(&mut answer).await.expect("answered, then closed");
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"), "{answer}");
+    let counted = server.app.metrics.errors.of(healthmate_protocol::ErrorCode::RequestTimeout).get();
+    assert_eq!(counted, 1, "the refusal is counted");
     server.stop().await;
 }
