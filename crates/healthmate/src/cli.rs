@@ -1,5 +1,6 @@
 //! The commands.
 
+mod admin;
 mod bench;
 mod care;
 mod config;

@@ -6,8 +6,9 @@ use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
+use super::admin::AdminArgs;
 use super::failure::Failure;
-use super::settings::{SettingsArgs, open_store, system_clock};
+use super::settings::system_clock;
 use super::{block_on, output};
 
 /// Let members into a patient's care team, take them out, and list it
@@ -37,7 +38,7 @@ enum Action {
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// Take a member out at once
     Remove {
@@ -46,24 +47,15 @@ enum Action {
         /// Who may no longer read the patient's measurements
         member: UserId,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// List a patient's care team
     List {
         /// Who is cared for
         patient: UserId,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// A relation as `--json` prints it.
@@ -98,14 +90,14 @@ impl Care {
     }
 }
 
-fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<(), Failure> {
+fn add(mut relation: CareRelation, now: Timestamp, common: &AdminArgs) -> Result<(), Failure> {
     if relation.ends_at.is_some_and(|end| end <= now) {
         let CareRelation { patient, member, .. } = relation;
         return Err(Failure::usage(format!(
             "--until lies in the past: to end it now, run `healthmate care remove {patient} {member}`"
         )));
     }
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let store = common.store()?;
     block_on(async {
         // Who is in the team already stays in it from the same day on.
         let before =
@@ -123,53 +115,50 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &Common) -> Result<()
             added => added.map_err(Failure::failed),
         }
     })?;
-    if common.json {
-        return output::json(&Shown::at(now, &relation));
-    }
-    let until = relation.ends_at.map(|end| format!(" until {end}")).unwrap_or_default();
-    output::line(&format!("{} is in the care team of {}{until}", relation.member, relation.patient))
+    common.answer(&Shown::at(now, &relation), || {
+        let until = relation.ends_at.map(|end| format!(" until {end}")).unwrap_or_default();
+        format!("{} is in the care team of {}{until}", relation.member, relation.patient)
+    })
 }
 
-fn remove(patient: &UserId, member: &UserId, common: &Common) -> Result<(), Failure> {
+fn remove(patient: &UserId, member: &UserId, common: &AdminArgs) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Removed<'a> {
         patient: &'a UserId,
         member: &'a UserId,
     }
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let store = common.store()?;
     let removed = block_on(async { Ok(store.remove_care_relation(patient, member).await) })?;
     match removed {
         Err(Error::NotFound(_)) => {
             Err(Failure::failed(format!("{member} is not in the care team of {patient}")))
         }
         Err(error) => Err(Failure::failed(error)),
-        Ok(()) if common.json => output::json(&Removed { patient, member }),
-        Ok(()) => output::line(&format!("{member} is no longer in the care team of {patient}")),
+        Ok(()) => common.answer(&Removed { patient, member }, || {
+            format!("{member} is no longer in the care team of {patient}")
+        }),
     }
 }
 
-fn list(patient: &UserId, now: Timestamp, common: &Common) -> Result<(), Failure> {
+fn list(patient: &UserId, now: Timestamp, common: &AdminArgs) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Team<'a> {
         care_team: Vec<Shown<'a>>,
     }
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let store = common.store()?;
     let team = block_on(async {
         match store.user(patient).await.map_err(Failure::failed)? {
             None => Err(Failure::failed(format!("there is no user {patient}"))),
             Some(_) => store.care_team(patient).await.map_err(Failure::failed),
         }
     })?;
-    if common.json {
-        return output::json(&Team {
-            care_team: team.iter().map(|relation| Shown::at(now, relation)).collect(),
-        });
-    }
+    let shown = Team { care_team: team.iter().map(|relation| Shown::at(now, relation)).collect() };
     let row = |relation: &CareRelation| {
         let until = relation.ends_at.map(|end| end.to_string()).unwrap_or_default();
         let holds = if relation.holds_at(now) { "yes" } else { "no" };
         [relation.member.to_string(), holds.to_owned(), relation.starts_at.to_string(), until]
     };
-    let rows: Vec<_> = team.iter().map(row).collect();
-    output::line(&output::table(["member", "holds", "from", "until"], &rows))
+    common.answer(&shown, || {
+        output::table(["member", "holds", "from", "until"], &team.iter().map(row).collect::<Vec<_>>())
+    })
 }

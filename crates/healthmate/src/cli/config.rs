@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use healthmate_server::config::Overrides;
 use serde_json::json;
 
+use super::admin::AdminArgs;
 use super::failure::Failure;
 use super::output;
-use super::settings::SettingsArgs;
 
 /// Check the settings, and show them with secrets left out
 #[derive(Args)]
@@ -26,22 +26,13 @@ enum Action {
     /// Say what is wrong with the settings, if anything is; exit code 2 then
     Check {
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
-    /// Show every setting in force, secrets left out
+    /// Show every setting in force as TOML, secrets left out
     Show {
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print JSON instead of TOML
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 impl Config {
@@ -54,7 +45,7 @@ impl Config {
     }
 }
 
-fn check(common: &Common) -> Result<(), Failure> {
+fn check(common: &AdminArgs) -> Result<(), Failure> {
     match common.settings.load_with(Overrides::default()) {
         Ok(_) if common.json => output::json(&json!({ "ok": true, "problems": [] })),
         Ok(_) => output::line("the settings are good"),
@@ -68,11 +59,7 @@ fn check(common: &Common) -> Result<(), Failure> {
     }
 }
 
-fn show(common: &Common) -> Result<(), Failure> {
+fn show(common: &AdminArgs) -> Result<(), Failure> {
     let settings = common.settings.load()?;
-    if common.json {
-        output::json(&settings.redacted())
-    } else {
-        output::line(settings.redacted_toml().trim_end())
-    }
+    common.answer(&settings.redacted(), || settings.redacted_toml().trim_end().to_owned())
 }

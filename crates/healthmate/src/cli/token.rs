@@ -10,10 +10,11 @@ use healthmate_storage::Directory;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::admin::AdminArgs;
+use super::block_on;
 use super::failure::Failure;
-use super::settings::{SettingsArgs, existing_signer, open_store, signer, system_clock};
+use super::settings::{existing_signer, open_store, signer, system_clock};
 use super::span::Span;
-use super::{block_on, output};
 
 /// Issue tokens with the server's secret, and look into them
 #[derive(Args)]
@@ -38,24 +39,15 @@ enum Action {
         #[arg(long, value_name = "SPAN", default_value = "12h")]
         ttl: Span,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// Say what a token claims, and whether the server would take it
     Inspect {
         /// The token; - reads it from stdin, which keeps it out of the shell's history
         token: String,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// What `inspect` found. It does not repeat the token.
@@ -82,7 +74,7 @@ impl Token {
     }
 }
 
-fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &Common) -> Result<(), Failure> {
+fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &AdminArgs) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Issued<'a> {
         user: &'a UserId,
@@ -101,15 +93,11 @@ fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &Common) -> Result<(
     }
     let now = clock.now();
     let token = signer(&settings, clock)?.issue(id, ttl.seconds, now);
-    if common.json {
-        let expires_at = now.plus_millis(i64::from(ttl.seconds) * 1000);
-        output::json(&Issued { user: id, expires_at, token: &token })
-    } else {
-        output::line(&token)
-    }
+    let expires_at = now.plus_millis(i64::from(ttl.seconds) * 1000);
+    common.answer(&Issued { user: id, expires_at, token: &token }, || token.clone())
 }
 
-fn inspect(token: &str, now: Timestamp, common: &Common) -> Result<(), Failure> {
+fn inspect(token: &str, now: Timestamp, common: &AdminArgs) -> Result<(), Failure> {
     let token = match token {
         "-" => {
             let mut text = String::new();
@@ -130,7 +118,7 @@ fn inspect(token: &str, now: Timestamp, common: &Common) -> Result<(), Failure> 
         valid: verdict.map(|verdict| verdict.is_ok()),
         code: verdict.and_then(Result::err),
     };
-    if common.json { output::json(&inspected) } else { output::line(&describe(&inspected)) }
+    common.answer(&inspected, || describe(&inspected))
 }
 
 fn verdict(verifier: &TokenVerifier, token: &str, now: Timestamp) -> Result<(), &'static str> {

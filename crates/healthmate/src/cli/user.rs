@@ -6,8 +6,9 @@ use healthmate_protocol::UserId;
 use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
+use super::admin::AdminArgs;
 use super::failure::Failure;
-use super::settings::{SettingsArgs, open_or_make_store, open_store, system_clock};
+use super::settings::{open_or_make_store, system_clock};
 use super::{block_on, output};
 
 /// The longest name, in characters.
@@ -43,36 +44,27 @@ enum Action {
         #[arg(long, value_name = "PATIENT")]
         device_of: Option<UserId>,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// List all users
     List {
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// Refuse a user everywhere from now on
     Disable {
         /// The user
         id: UserId,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
     /// Let a disabled user in again
     Enable {
         /// The user
         id: UserId,
         #[command(flatten)]
-        common: Common,
+        common: AdminArgs,
     },
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// A user as `--json` prints it.
@@ -108,7 +100,7 @@ impl User {
     }
 }
 
-fn add(user: &Person, common: &Common) -> Result<(), Failure> {
+fn add(user: &Person, common: &AdminArgs) -> Result<(), Failure> {
     match (user.role, &user.device_of) {
         (Role::Device, None) => return Err(Failure::usage("a device needs --device-of, its patient")),
         (role, Some(_)) if role != Role::Device => {
@@ -129,27 +121,26 @@ fn refused(error: &Error, user: &Person) -> Failure {
     }
 }
 
-fn list(common: &Common) -> Result<(), Failure> {
+fn list(common: &AdminArgs) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Users<'a> {
         users: Vec<Shown<'a>>,
     }
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+    let store = common.store()?;
     let users = block_on(async { store.users().await.map_err(Failure::failed) })?;
-    if common.json {
-        return output::json(&Users { users: users.iter().map(Shown::from).collect() });
-    }
     let row = |user: &Person| {
         let patient = user.device_of.as_ref().map(UserId::to_string).unwrap_or_default();
         let state = if user.active { "active" } else { "disabled" };
         [user.id.to_string(), user.role.to_string(), state.to_owned(), patient, user.name.clone()]
     };
-    let rows: Vec<_> = users.iter().map(row).collect();
-    output::line(&output::table(["id", "role", "state", "device of", "name"], &rows))
+    common.answer(&Users { users: users.iter().map(Shown::from).collect() }, || {
+        let rows: Vec<_> = users.iter().map(row).collect();
+        output::table(["id", "role", "state", "device of", "name"], &rows)
+    })
 }
 
-fn set_active(id: &UserId, active: bool, common: &Common) -> Result<(), Failure> {
-    let store = open_store(&common.settings.load()?, &system_clock())?;
+fn set_active(id: &UserId, active: bool, common: &AdminArgs) -> Result<(), Failure> {
+    let store = common.store()?;
     let unknown = || Failure::failed(format!("there is no user {id}"));
     let user = block_on(async {
         match store.set_active(id, active).await {
@@ -161,12 +152,8 @@ fn set_active(id: &UserId, active: bool, common: &Common) -> Result<(), Failure>
     show(&user, if active { "enabled" } else { "disabled" }, common)
 }
 
-fn show(user: &Person, done: &str, common: &Common) -> Result<(), Failure> {
-    if common.json {
-        output::json(&Shown::from(user))
-    } else {
-        output::line(&format!("{done} {} {}", user.role, user.id))
-    }
+fn show(user: &Person, done: &str, common: &AdminArgs) -> Result<(), Failure> {
+    common.answer(&Shown::from(user), || format!("{done} {} {}", user.role, user.id))
 }
 
 fn name(text: &str) -> Result<String, String> {
