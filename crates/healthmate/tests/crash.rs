@@ -1,6 +1,8 @@
 //! kill -9 at random moments under load, twenty times: every acknowledged measurement is there after the restart,
 //! once; offsets have no hole; a watcher that resumes has seen them all; the database passes its integrity check.
 
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;

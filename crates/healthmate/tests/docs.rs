@@ -52,7 +52,7 @@ fn the_limits_of_the_protocol_page_are_the_defaults() {
     let (_, limits) = page.split_once("\n## Limits\n").expect("the page has limits");
     let (limits, _) = limits.split_once("\n## ").expect("something follows");
     let mut seen = 0;
-    for row in limits.lines().filter(|line| line.contains("_") && line.ends_with("` |")) {
+    for row in limits.lines().filter(|line| line.contains('_') && line.ends_with("` |")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (shown, setting) = (cells[2], cells[3].trim_matches('`'));
         let number = shown.split(' ').next().expect("never empty");
