@@ -50,8 +50,7 @@ fn main() -> io::Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("listens on ws://{}", listener.local_addr()?);
     io::stdout().flush()?;
-    let mut floor =
-        Floor { poll, sockets: Slab::new(), topics: Topics::default(), frames: Vec::new() };
+    let mut floor = Floor { poll, sockets: Slab::new(), topics: Topics::default(), frames: Vec::new() };
     let (mut events, mut scratch) = (Events::with_capacity(1024), vec![0; SCRATCH_BYTES]);
     loop {
         match floor.poll.poll(&mut events, None) {

@@ -21,6 +21,9 @@ use crate::bench::{clock, frame};
 /// How many batches of a connection wait for their acknowledgement.
 const DEPTH: usize = 4;
 
+/// How long the server may acknowledge nothing, in seconds.
+const PATIENCE_S: f64 = 10.0;
+
 const DEVICE: &str = "Polar H10";
 
 /// How the measurements come.
@@ -202,8 +205,7 @@ impl Stream {
             send(net.sockets(), number, waiting)?;
         }
         while waiting.iter().any(|waiting| !waiting.is_empty()) {
-            let before = *acknowledged;
-            net.turn(Duration::from_secs(10), |sockets, number, received| {
+            net.turn(Duration::from_secs(1), |sockets, number, received| {
                 let Received::Message(message) = received else { return Ok(()) };
                 if !message.starts_with(b"{\"type\":\"acknowledgment\"") {
                     ensure!(
@@ -220,7 +222,8 @@ impl Stream {
                 *last_at = now;
                 if now < until { send(sockets, number, waiting) } else { Ok(()) }
             })?;
-            ensure!(*acknowledged > before || clock::nanos() < until, "the server acknowledges no more");
+            let silent = clock::seconds((*last_at).max(began), clock::nanos());
+            ensure!(silent < PATIENCE_S, "the server acknowledged nothing for {silent:.0} s");
         }
         Ok(clock::seconds(began, *last_at))
     }
