@@ -287,11 +287,50 @@ fn the_schema_is_brought_up_to_date_and_its_steps_are_listed() {
     let before = json(data, &["migrate", "--status"]);
     assert!(!applied(&before).is_empty() && !applied(&before).contains(&true));
     assert!(!data.join("healthmate-data").exists(), "asking makes nothing");
+    assert!(before["epoch"].is_null());
     let first = json(data, &["migrate"]);
+    assert!(first["epoch"].is_string());
+    assert_eq!(json(data, &["migrate", "--status"]), first);
     assert!(!applied(&first).contains(&false));
     assert_eq!(json(data, &["migrate"])["epoch"], first["epoch"]);
     assert_ne!(json(data, &["migrate", "--new-epoch"])["epoch"], first["epoch"]);
     assert_eq!(applied(&json(data, &["migrate", "--status"])), applied(&first));
+}
+
+/// File modes do not bind root: where the tests run as root, another user asks.
+#[test]
+fn the_steps_are_listed_of_a_folder_that_cannot_be_written() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let folder = folder();
+    let data = folder.path();
+    let migrated = json(data, &["migrate"]);
+    let program = data.join("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_healthmate"), &program).expect("copied");
+    let store = data.join("healthmate-data");
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    // As a server leaves it that stopped, or a backup.
+    for file in ["healthmate.db-wal", "healthmate.db-shm"] {
+        drop(std::fs::remove_file(store.join(file)));
+    }
+    for file in std::fs::read_dir(&store).expect("listed") {
+        mode(&file.expect("listed").path(), 0o444);
+    }
+    mode(&store, 0o555);
+    for path in [data, &program] {
+        mode(path, 0o755);
+    }
+    let mut ask = Command::new(&program);
+    ask.env_clear().current_dir(data).args(["migrate", "--status", "--json"]);
+    if std::fs::metadata(data).expect("there").uid() == 0 {
+        ask.uid(65534).gid(65534);
+    }
+    let output = ask.output().expect("the binary runs");
+    mode(&store, 0o755);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON"), migrated);
 }
 
 #[test]

@@ -35,7 +35,7 @@ use healthmate_storage::{
 use parking_lot::Mutex;
 
 use crate::open::{FolderLock, Opened};
-pub use crate::open::{MigrationStatus, OpenError, migration_status};
+pub use crate::open::{MigrationStatus, OpenError, migration_status, stored_epoch};
 use crate::readers::Readers;
 use crate::writer::{Shared, Writer, directory, group, record, retention};
 

@@ -6,12 +6,13 @@ mod lock;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use healthmate_protocol::Epoch;
 use rusqlite::{Connection, OpenFlags};
 
 pub use error::OpenError;
 pub(crate) use lock::FolderLock;
 
-use crate::{Options, migrations};
+use crate::{Options, migrations, queries};
 
 /// The database's file name in the data folder.
 pub(crate) const DATABASE: &str = "healthmate.db";
@@ -178,9 +179,41 @@ fn version_of(path: &Path) -> Result<i32, OpenError> {
         return Err(OpenError::NotADatabase { file: path.to_owned() });
     }
     let failed = |error| OpenError::from_sqlite(path, &error);
-    let conn = connect_reader(path).map_err(failed)?;
+    let conn = connect_to_look(path).map_err(failed)?;
     if !migrations::is_ours(&conn).map_err(failed)? {
         return Err(OpenError::NotOurs { file: path.to_owned() });
     }
     migrations::version(&conn).map_err(failed)
+}
+
+/// The epoch of the database in `dir`, if there is one that has it; changes nothing.
+///
+/// # Errors
+/// If there is a database that cannot be read.
+pub fn stored_epoch(dir: &Path) -> Result<Option<Epoch>, OpenError> {
+    if migration_status(dir)?.iter().any(|step| !step.applied) {
+        return Ok(None);
+    }
+    let path = dir.join(DATABASE);
+    let read = || queries::epoch(&connect_to_look(&path)?);
+    read().map_err(|error| OpenError::from_sqlite(&path, &error))
+}
+
+/// A connection that reads, also in a folder where nothing can be written: SQLite reads a journal with the help of a
+/// file that it makes beside it, unless it is told that nobody writes. There, and without a journal, nobody does.
+fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    let usual = connect_reader(path).and_then(|conn| migrations::version(&conn).map(|_| conn));
+    let unwritable = |error: &rusqlite::Error| {
+        error.sqlite_error_code().is_some_and(|code| matches!(code, CannotOpen | ReadOnly))
+    };
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    let journal_bytes = fs::metadata(journal).map_or(0, |file| file.len());
+    if journal_bytes > 0 || !usual.as_ref().is_err_and(unwritable) {
+        return usual;
+    }
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
 }

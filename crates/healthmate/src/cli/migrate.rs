@@ -3,7 +3,7 @@
 use clap::Args;
 use healthmate_server::config::Settings;
 use healthmate_storage::EventLog;
-use healthmate_storage_sqlite::{MigrationStatus, migration_status};
+use healthmate_storage_sqlite::{MigrationStatus, migration_status, stored_epoch};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -37,7 +37,7 @@ impl Migrate {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.settings.load()?;
         let epoch = if self.status {
-            None
+            stored_epoch(&settings.server.data).map_err(Failure::failed)?
         } else if self.new_epoch {
             // A running server goes on with the epoch it read when it started.
             let store = open_store_alone(&settings, &system_clock())?;
