@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     admitted: RefCell<Option<UserId>>,
     /// A task waits until the socket takes more; until then nobody else writes, which would take its waker's place.
     draining: Cell<bool>,
+    /// The reader waits for room in the outbox.
+    held_back: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     drain: RefCell<Option<Waker>>,
     /// Gives its place back when the connection is gone.
@@ -76,6 +78,7 @@ impl Connection {
                 next_look: Cell::default(),
                 admitted: RefCell::default(),
                 draining: Cell::default(),
+                held_back: Cell::default(),
                 reader: RefCell::default(),
                 drain: RefCell::default(),
                 _place: place,
@@ -211,7 +214,9 @@ impl Connection {
 
     /// All that waited is written: a reader that was held back goes on.
     pub(crate) fn drained(&self) {
-        wake(&self.reader);
+        if self.held_back.take() {
+            wake(&self.reader);
+        }
     }
 
     /// Waits until the socket takes more, or the connection has ended.

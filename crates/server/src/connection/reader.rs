@@ -21,6 +21,8 @@ impl Connection {
         if !leftover.is_empty() {
             self.take(&shard, &mut inbound, &mut leftover.to_vec());
         }
+        // Even empty, it is a part of the buffer in which the handshake was read: 8 KiB that an idle connection would keep.
+        drop(leftover);
         loop {
             match poll_fn(|cx| self.poll_step(cx, &shard, &mut inbound)).await {
                 Ok(true) => {}
@@ -53,6 +55,7 @@ impl Connection {
         let budget = shard.app().settings.limits.queued_bytes_per_connection as usize;
         if shard.hub.borrow().queued_bytes(self.key) > budget {
             // A client that asks and does not read its answers is not heard until it does: `drained` wakes us.
+            self.held_back.set(true);
             return Poll::Pending;
         }
         let mut room = shard.received.borrow_mut();
