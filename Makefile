@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
-# More arguments for `make run`, as in: make run ARGS="--listen 127.0.0.1:9090"
+# More arguments for `make run` and `make bench`, as in: make run ARGS="--listen 127.0.0.1:9090"
 ARGS ?=
 
 # The web app needs Node 20.19; the server runs without it.
@@ -62,12 +62,8 @@ generate: ## Write docs/api and the tables of docs/protocol.md and docs/metrics.
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib telemetry::docs
 	@git status --short docs || true
 
-bench: ## Run every measurement (crates/*/examples), in release mode
-	@for file in crates/*/examples/*.rs; do \
-		crate=$${file#crates/}; crate=healthmate-$${crate%%/*}; name=$$(basename "$$file" .rs); \
-		printf '\n== %s: %s\n' "$$crate" "$$name"; \
-		cargo run --release --quiet --all-features -p "$$crate" --example "$$name"; \
-	done
+bench: ## Measure, in release mode: make bench ARGS="ingest fanout"; bench/README.md says what
+	@cargo run --release -p healthmate -- bench $(or $(ARGS),ingest)
 
 clean: ## Remove what was built; data stays
 	@cargo clean --quiet
