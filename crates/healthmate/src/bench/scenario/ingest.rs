@@ -207,12 +207,7 @@ impl Stream {
         while waiting.iter().any(|waiting| !waiting.is_empty()) {
             net.turn(Duration::from_secs(1), |sockets, number, received| {
                 let Received::Message(message) = received else { return Ok(()) };
-                if !message.starts_with(b"{\"type\":\"acknowledgment\"") {
-                    ensure!(
-                        message.starts_with(b"{\"type\":\"heartbeat\""),
-                        "the server answered {}",
-                        String::from_utf8_lossy(message)
-                    );
+                if !acknowledges(message)? {
                     return Ok(());
                 }
                 let now = clock::nanos();
@@ -227,6 +222,18 @@ impl Stream {
         }
         Ok(clock::seconds(began, *last_at))
     }
+}
+
+/// Whether this is an acknowledgment; heartbeats come in between.
+///
+/// # Errors
+/// If it is anything else: the server has refused something.
+fn acknowledges(message: &[u8]) -> anyhow::Result<bool> {
+    let is = |start: &[u8]| message.starts_with(start);
+    let acknowledges = is(b"{\"type\":\"acknowledgment\"");
+    let expected = acknowledges || is(b"{\"type\":\"heartbeat\"");
+    ensure!(expected, "the server answered {}", String::from_utf8_lossy(message));
+    Ok(acknowledges)
 }
 
 /// Writes the message with the measurements from `first` on.

@@ -61,73 +61,82 @@ fn answer(action: &Action, well: bool) -> Input<'static> {
     }
 }
 
+/// A session under random inputs, and what it owes.
+struct Trial {
+    bench: Bench,
+    /// Requests that the server has not answered yet.
+    waiting: Vec<Action>,
+    /// How many replies each request got, by what the client calls it.
+    asked: BTreeMap<String, usize>,
+    over: bool,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let bench = Bench::new(Options::default());
+        Self { bench, waiting: Vec::new(), asked: BTreeMap::new(), over: false }
+    }
+
+    /// Gives the session an input and holds what it does against the laws.
+    fn input(&mut self, time: u64, input: Input<'_>) -> Result<(), TestCaseError> {
+        let disconnects = matches!(input, Input::Disconnected);
+        self.bench.input(at(time), input);
+        for action in std::mem::take(&mut self.bench.actions) {
+            prop_assert!(!self.over, "after the end: {action:?}");
+            match action {
+                Action::Send(envelope) => {
+                    if let Some(id) = envelope.correlation_id {
+                        let replies = self.asked.get_mut(id.as_str());
+                        *replies.expect("a reply nobody asked for") += 1;
+                    }
+                }
+                Action::Close(..) => self.over = true,
+                Action::StartDelivery { topic, .. } => {
+                    prop_assert!(self.bench.session.topics().any(|held| *held == topic));
+                }
+                Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
+                request => self.waiting.push(request),
+            }
+        }
+        self.over |= disconnects;
+        Ok(())
+    }
+
+    fn answer(&mut self, time: u64, which: usize, well: bool) -> Result<(), TestCaseError> {
+        let request = self.waiting.remove(which % self.waiting.len());
+        self.input(time, answer(&request, well))
+    }
+}
+
 proptest! {
     /// The laws of the whole machine, whatever happens in whatever order: every request gets exactly one reply
-    /// (none is lost, none is doubled, none comes unasked), delivery starts and stops only for held topics, and
-    /// nothing follows a close.
+    /// (none is lost, none is doubled, none comes unasked), delivery starts only for held topics, and nothing
+    /// follows a close.
     #[test]
     fn one_reply_for_each_request_and_nothing_after_the_end(steps in steps()) {
-        let mut bench = Bench::new(Options::default());
-        let mut waiting: Vec<Action> = Vec::new();
-        let mut asked: BTreeMap<String, usize> = BTreeMap::new();
-        let mut over = false;
+        let mut trial = Trial::new();
         let mut time = 0;
         for (index, step) in steps.into_iter().enumerate() {
-            let text;
-            let input = match step {
+            match step {
                 Step::Send(kind) => {
-                    text = command(kind, index as u32);
-                    asked.insert(index.to_string(), 0);
-                    Input::Text(&text)
+                    trial.asked.insert(index.to_string(), 0);
+                    trial.input(time, Input::Text(&command(kind, index as u32)))?;
                 }
-                Step::Answer { .. } if waiting.is_empty() => continue,
-                Step::Answer { which, well } => {
-                    let request = waiting.remove(which % waiting.len());
-                    answer(&request, well)
+                Step::Answer { .. } if trial.waiting.is_empty() => {}
+                Step::Answer { which, well } => trial.answer(time, which, well)?,
+                Step::Stray(id) => trial.input(time, Input::Recorded(RequestId(id), Ok(Vec::new())))?,
+                Step::Tick(seconds) => {
+                    time += seconds;
+                    trial.input(time, Input::Tick)?;
                 }
-                Step::Stray(id) => Input::Recorded(RequestId(id), Ok(Vec::new())),
-                Step::Tick(seconds) => { time += seconds; Input::Tick }
-                Step::Disconnect => Input::Disconnected,
-            };
-            let disconnects = matches!(input, Input::Disconnected);
-            bench.input(at(time), input);
-            prop_assert!(!over || bench.actions.is_empty(), "after the end: {:?}", bench.actions);
-            for action in bench.actions.drain(..) {
-                prop_assert!(!over, "after a close: {action:?}");
-                match action {
-                    Action::Send(envelope) => {
-                        if let Some(id) = envelope.correlation_id {
-                            *asked.get_mut(id.as_str()).expect("a reply nobody asked for") += 1;
-                        }
-                    }
-                    Action::Close(..) => over = true,
-                    Action::StartDelivery { topic, .. } => {
-                        prop_assert!(bench.session.topics().any(|held| *held == topic));
-                    }
-                    Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
-                    request => waiting.push(request),
-                }
+                Step::Disconnect => trial.input(time, Input::Disconnected)?,
             }
-            over |= disconnects;
         }
-        prop_assert!(asked.values().all(|replies| *replies <= 1));
+        prop_assert!(trial.asked.values().all(|replies| *replies <= 1));
         // Answer all that still waits: then every request has its one reply.
-        while !over && !waiting.is_empty() {
-            let request = waiting.remove(0);
-            bench.input(at(time), answer(&request, true));
-            for action in bench.actions.drain(..) {
-                match action {
-                    Action::Send(envelope) => {
-                        if let Some(id) = envelope.correlation_id {
-                            *asked.get_mut(id.as_str()).expect("a reply nobody asked for") += 1;
-                        }
-                    }
-                    Action::StartDelivery { .. } | Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
-                    Action::Close(..) => over = true,
-                    request => waiting.push(request),
-                }
-            }
+        while !trial.over && !trial.waiting.is_empty() {
+            trial.answer(time, 0, true)?;
         }
-        prop_assert!(over || asked.values().all(|replies| *replies == 1), "{asked:?}");
+        prop_assert!(trial.over || trial.asked.values().all(|replies| *replies == 1), "{:?}", trial.asked);
     }
 }
