@@ -10,6 +10,7 @@ mod transport;
 mod view;
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     id: ConnectionId,
     key: ConnectionKey,
+    /// Where the client is.
+    client: IpAddr,
     transport: RefCell<Transport>,
     session: RefCell<Session>,
     /// When to stop waiting for the peer's close frame; set once ours is queued.
@@ -58,6 +61,7 @@ impl Connection {
         shard: &Rc<Shard>,
         stream: Stream,
         endpoint: Endpoint,
+        client: IpAddr,
         place: OwnedSemaphorePermit,
     ) -> Rc<Self> {
         let clock = &shard.app().clock;
@@ -70,6 +74,7 @@ impl Connection {
             Rc::new(Self {
                 id,
                 key,
+                client,
                 transport: RefCell::new(Transport::new(stream)),
                 session: RefCell::new(session),
                 closing: Cell::default(),

@@ -27,6 +27,7 @@ use crate::telemetry::RefusalReason;
 /// What the handshake settled.
 struct Opening {
     endpoint: Endpoint,
+    client: IpAddr,
     token: Option<String>,
     place: OwnedSemaphorePermit,
 }
@@ -60,11 +61,8 @@ pub(crate) fn answer(
     endpoint: Endpoint,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    match check(shard, endpoint, &request) {
+    match check(shard, peer, endpoint, &request) {
         Ok((handshake, opening)) => {
-            let address =
-                client_address(peer.ip(), request.headers(), &shard.app().settings.server.trusted_proxies);
-            tracing::trace!(client.address = %address, "a websocket opens");
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
         }
@@ -77,6 +75,7 @@ pub(crate) fn answer(
 
 fn check(
     shard: &Shard,
+    peer: SocketAddr,
     endpoint: Endpoint,
     request: &Request<Incoming>,
 ) -> Result<(Handshake, Opening), Box<Refusal>> {
@@ -93,7 +92,9 @@ fn check(
     }
     let place = place(shard)?;
     let token = token_from_headers(request.headers()).map(str::to_owned);
-    Ok((handshake, Opening { endpoint, token, place }))
+    let trusted = &shard.app().settings.server.trusted_proxies;
+    let client = client_address(peer.ip(), request.headers(), trusted);
+    Ok((handshake, Opening { endpoint, client, token, place }))
 }
 
 /// A place for one more connection, if the server takes it now.
@@ -134,11 +135,18 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
         return tracing::error!("an upgraded connection is not the socket it came on");
     };
-    let connection = Connection::open(&shard, io.into_inner(), opening.endpoint, opening.place);
+    let connection =
+        Connection::open(&shard, io.into_inner(), opening.endpoint, opening.client, opening.place);
     if let Some(token) = opening.token {
         connection.drive(&shard, Input::Token(token));
     }
     connection.run(shard, read_buf).await;
+}
+
+/// An address as proxies write it, some with a port.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    hop.parse().ok().or_else(|| hop.parse().ok().map(|hop: SocketAddr| hop.ip()))
 }
 
 /// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one
@@ -149,7 +157,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpA
     let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
     let mut address = peer;
     while is_trusted(address) {
-        let Some(Ok(hop)) = hops.next().map(|hop| hop.trim().parse()) else {
+        let Some(hop) = hops.next().and_then(hop_address) else {
             break;
         };
         address = hop;
@@ -182,6 +190,8 @@ mod tests {
             "1.1.1.1 is a claim"
         );
         assert_eq!(address("10.0.0.1", &["1.1.1.1", "203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9:4711"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["[2001:db8::9]:4711"]), "2001:db8::9");
         assert_eq!(address("10.0.0.1", &["nonsense"]), "10.0.0.1");
     }
 }

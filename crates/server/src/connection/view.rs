@@ -44,7 +44,7 @@ impl Connection {
         let mut subscriptions: Vec<_> = shard.hub.borrow().subscriptions(self.key).collect();
         subscriptions.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         let subscriptions = subscriptions.into_iter().map(Into::into).collect();
-        ConnectionHealth { summary: self.summary(shard), subscriptions }
+        ConnectionHealth { summary: self.summary(shard), client_address: self.client, subscriptions }
     }
 }
 

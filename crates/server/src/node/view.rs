@@ -1,6 +1,7 @@
 //! What a connection looks like to those who run the node.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use healthmate_protocol::{ConnectionId, Offset, Timestamp, Topic, UserId};
@@ -69,6 +70,8 @@ pub(crate) struct ConnectionSummary {
 pub(crate) struct ConnectionHealth {
     #[serde(flatten)]
     pub(crate) summary: ConnectionSummary,
+    /// Where the client is; behind trusted proxies, what they say of it.
+    pub(crate) client_address: IpAddr,
     /// What it hears.
     pub(crate) subscriptions: Vec<SubscriptionHealth>,
 }

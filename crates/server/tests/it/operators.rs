@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Came, Client};
-use crate::server::TestServer;
+use crate::server::{StoreKind, TestServer};
 
 /// Sends a request and returns the status and the body.
 async fn ask(server: &TestServer, user: Option<&str>, method: &str, path: &str) -> (u16, Value) {
@@ -122,6 +122,26 @@ async fn a_connections_health_shows_its_subscriptions() {
 }
 
 #[tokio::test]
+async fn a_connection_comes_from_where_trusted_proxies_say() {
+    for (trusted, expected) in [("127.0.0.1/32", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1")] {
+        let server = TestServer::start_with(StoreKind::Memory, |settings| {
+            settings.server.trusted_proxies = vec![trusted.parse().expect("a network")];
+        })
+        .await;
+        let forwarded = ("x-forwarded-for", "198.51.100.7, 203.0.113.9");
+        let mut ana = Client::try_open(&server.url("/ws/health"), &[forwarded]).await.expect("accepted");
+        let ServerMessage::ConnectionEstablished(established) = ana.next().await else {
+            panic!("no greeting")
+        };
+        ana.sign_in(&server.token("ana")).await;
+        let path = format!("/ws/connection/{}/health", established.connection_id);
+        let (status, health) = ask(&server, Some("ana"), "GET", &path).await;
+        assert_eq!((status, &health["client_address"]), (200, &json!(expected)), "{trusted}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_closed_by_its_user_or_an_administrator() {
     let server = TestServer::start().await;
     for operator in ["ana", "ada", "ana", "ada"] {
@@ -161,7 +181,7 @@ async fn a_users_clients_are_asked_to_come_back_each_in_its_turn() {
 
 #[tokio::test]
 async fn refused_connections_are_counted_by_their_reason() {
-    let server = TestServer::start_with(crate::server::StoreKind::Memory, |settings| {
+    let server = TestServer::start_with(StoreKind::Memory, |settings| {
         settings.limits.max_connections = 2;
         settings.limits.connections_per_user = 1;
         settings.server.allowed_origins = vec!["https://app.example.org".to_owned()];
