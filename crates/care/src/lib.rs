@@ -1,18 +1,22 @@
 //! The rules of the house, pure: metrics and units, plausibility, who may see what, ids and the clock.
 //!
 //! Nothing here waits, reads the wall clock or rolls dice: what a rule depends on is its parameter. To add a
-//! metric, add a line to [`metric`]; to change who may see what, change [`access`].
+//! metric, add a line to [`metric`], a waveform one to [`waveform`]; to change who may see what, change [`access`].
 
 pub mod access;
+pub mod backoff;
 pub mod clock;
 pub mod measurement;
 pub mod metric;
 pub mod rate;
 pub mod user;
+pub mod waveform;
 
 pub use access::{Action, Decision, decide};
+pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use measurement::{Measurement, Refusal};
 pub use metric::Metric;
 pub use rate::{Bucket, Rate};
 pub use user::{CareRelation, Role, User};
+pub use waveform::Waveform;

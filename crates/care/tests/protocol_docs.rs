@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use healthmate_care::Metric;
+use healthmate_care::{Metric, Waveform};
 use healthmate_protocol::fixtures::{self, Fixture};
 use healthmate_protocol::{ClientMessage, CloseCode, Command, Envelope, ErrorCode, ServerMessage, schema};
 use serde_json::Value;
@@ -14,18 +14,29 @@ use serde_json::Value;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
 
 /// The objects inside messages, in the order of the page.
-const OBJECTS: [&str; 6] = [
+const OBJECTS: [&str; 8] = [
     "MeasurementInput",
     "MeasurementData",
     "OriginalQuantity",
     "MeasurementReceipt",
     "RecordedMeasurement",
     "SubscribeSince",
+    "WaveformInput",
+    "Present",
 ];
 
 /// The kinds of text and number, in the order of the page.
-const WORDS: [&str; 8] =
-    ["Timestamp", "TopicName", "Topic", "Offset", "Epoch", "UserId", "CorrelationId", "ClientId"];
+const WORDS: [&str; 9] = [
+    "Timestamp",
+    "TopicName",
+    "Topic",
+    "Offset",
+    "Epoch",
+    "UserId",
+    "SessionId",
+    "CorrelationId",
+    "ClientId",
+];
 
 #[test]
 fn the_generated_parts_of_the_page_are_current() {
@@ -50,7 +61,7 @@ fn renewed(page: &str) -> String {
             .expect("text");
         (rest, parts) = (after, parts + 1);
     }
-    assert_eq!(parts, 7, "a generated part is missing from the page");
+    assert_eq!(parts, 8, "a generated part is missing from the page");
     fresh + rest
 }
 
@@ -66,6 +77,7 @@ fn part(name: &str, defs: &Value) -> String {
         "error-codes" => error_codes(),
         "close-codes" => close_codes(),
         "metrics" => metrics(),
+        "waveforms" => waveforms(),
         other => panic!("nothing generates {other}"),
     }
 }
@@ -148,7 +160,7 @@ fn fields(defs: &Value, object: &Value) -> String {
             false if place(name) == usize::MAX => "optional",
             false => "required",
         };
-        let meaning = text(&field["description"]);
+        let meaning = text(&field["description"]).replace('\n', " ");
         writeln!(out, "| `{name}` | {} | {needed} | {meaning} |", kind(defs, field)).expect("text");
     }
     out + "\n"
@@ -168,6 +180,9 @@ fn kind(defs: &Value, field: &Value) -> String {
         (Some(low), Some(high)) => format!(", {low} to {high}"),
         _ => String::new(),
     };
+    if field["oneOf"][1]["const"].is_null() && field["oneOf"][0]["type"] == "number" {
+        return "number or `null`".to_owned();
+    }
     match text(&field["type"]) {
         "array" => format!("list of {}{}", kind(defs, &field["items"]), limits("minItems", "maxItems")),
         "object" => format!("object, each value of it {}", kind(defs, &field["additionalProperties"])),
@@ -227,6 +242,15 @@ fn metrics() -> String {
         let units: Vec<String> = metric.spellings().map(|unit| format!("`{unit}`")).collect();
         let unit = metric.unit();
         writeln!(out, "| `{metric}` | `{unit}` | {low} | {high} | {} |", units.join(", ")).expect("text");
+    }
+    out
+}
+
+fn waveforms() -> String {
+    let mut out = "| waveform | unit | from | to |\n|---|---|---|---|\n".to_owned();
+    for waveform in Waveform::all() {
+        let (low, high) = waveform.plausible();
+        writeln!(out, "| `{waveform}` | `{}` | {low} | {high} |", waveform.unit()).expect("text");
     }
     out
 }

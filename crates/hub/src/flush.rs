@@ -10,6 +10,8 @@ use crate::outbox::Progress;
 pub enum Flushed {
     /// All is written.
     Done,
+    /// All is written, and newest values were held back meanwhile: call [`Hub::release`].
+    Holding,
     /// The socket takes no more: call [`Hub::writable`] when it does.
     Blocked,
     /// The close frame is written: the connection is over.
@@ -40,13 +42,16 @@ impl Hub {
             let result = reader.outbox.flush(scratch, |bytes| write(connection, bytes));
             self.traffic.queued_bytes -= (before - reader.outbox.bytes()) as u64;
             // A blocked connection stays marked, so that nobody queues it before its socket takes more.
-            reader.dirty = matches!(result, Ok(Progress::Blocked));
+            reader.blocked = matches!(result, Ok(Progress::Blocked));
+            reader.dirty = reader.blocked;
+            let holding = reader.newest.as_ref().is_some_and(|newest| newest.is_releasable());
             let behind = reader.behind > 0;
             let reader = &self.readers[connection];
             if behind && self.has_room(reader) {
                 self.queue_reads(connection);
             }
             let flushed = match result {
+                Ok(Progress::Empty) if holding => Flushed::Holding,
                 Ok(Progress::Empty) => Flushed::Done,
                 Ok(Progress::Blocked) => Flushed::Blocked,
                 Ok(Progress::Closed) => Flushed::Closed,

@@ -1,17 +1,21 @@
 //! The connections and topics of one shard.
 
+mod broadcast;
+mod newest;
 mod view;
 
 use std::cell::LazyCell;
 use std::collections::{HashMap, VecDeque};
 
-use healthmate_protocol::{Offset, Topic};
+use healthmate_protocol::{Delivery, Interest, Offset, Topic};
 use healthmate_ws::Frame;
 use slotmap::{SlotMap, new_key_type};
 
 use crate::outbox::Outbox;
 use crate::topic::{Fit, Mode, Subscriber, TopicEntry};
 
+use self::newest::Newest;
+pub use self::newest::Series;
 pub use self::view::Subscription;
 
 new_key_type! {
@@ -28,13 +32,16 @@ impl Traffic {
     }
 }
 
-/// A page of the log that a subscription wants. Answer it with [`Hub::supply`] or [`Hub::fail`].
+/// A page of the log, or the newest values, that a subscription wants. Answer it with [`Hub::supply`] or
+/// [`Hub::supply_newest`], as its `delivery` says, or with [`Hub::fail`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
     /// Who reads.
     pub connection: ConnectionKey,
     /// What.
     pub topic: Topic,
+    /// Whether a page of the log is wanted, or the newest value of each series.
+    pub delivery: Delivery,
     /// The page starts with the event after this one.
     pub after: Offset,
     /// Tells this request from others of the same subscription.
@@ -48,11 +55,15 @@ pub(crate) struct Reader {
     pub(crate) topics: Vec<TopicKey>,
     /// In the list of connections to flush, or waiting for its socket to take more.
     pub(crate) dirty: bool,
+    /// Its socket takes no more now.
+    pub(crate) blocked: bool,
     /// How many of its subscriptions wait for room in the outbox before they read on.
     pub(crate) behind: u32,
     /// One of its subscriptions waits for a page; the others wait for that one, so that at most one page comes on
     /// top of the budget.
     pub(crate) reading: bool,
+    /// What its subscriptions to newest values hold back.
+    pub(crate) newest: Option<Box<Newest>>,
 }
 
 /// Who hears what on one shard.
@@ -75,6 +86,10 @@ pub struct Traffic {
     pub frames: u64,
     /// How many bytes wait now, over all connections.
     pub queued_bytes: u64,
+    /// How many events were ever replaced by newer ones before a slow reader got them.
+    pub merged: u64,
+    /// How many ephemeral events slow readers ever missed.
+    pub dropped: u64,
 }
 
 impl Hub {
@@ -121,8 +136,15 @@ impl Hub {
 
     /// Delivers the topic's events from the one after `after` on: what is in the log first, then live ones. A
     /// second subscription of the same connection replaces the first. `head` is the newest event there is, as far as
-    /// is known.
-    pub fn subscribe(&mut self, connection: ConnectionKey, topic: &Topic, after: Offset, head: Offset) {
+    /// is known. Where `interest` is in the newest values, these come first, whatever `after` is.
+    pub fn subscribe(
+        &mut self,
+        connection: ConnectionKey,
+        topic: &Topic,
+        interest: Interest,
+        after: Offset,
+        head: Offset,
+    ) {
         if !self.readers.contains_key(connection) {
             return;
         }
@@ -132,8 +154,11 @@ impl Hub {
             *self.names.entry(topic.clone()).or_insert_with(|| topics.insert(TopicEntry::new(topic.clone())));
         let entry = &mut self.topics[key];
         entry.head = entry.head.max(head).max(after);
-        entry.subscribers.push(Subscriber { connection, position: after, mode: Mode::Live });
+        entry.subscribers.push(Subscriber { connection, interest, position: after, mode: Mode::Live });
         self.readers[connection].topics.push(key);
+        if interest.delivery == Delivery::Latest {
+            self.readers[connection].newest.get_or_insert_default().wait_for(key);
+        }
         self.fall_behind(connection, key);
     }
 
@@ -147,6 +172,7 @@ impl Hub {
             return;
         };
         reader.topics.swap_remove(index);
+        newest::forget(&mut reader.newest, key);
         if self.leave(connection, key) == Some(Mode::Behind) {
             self.readers[connection].behind -= 1;
         }
@@ -179,7 +205,14 @@ impl Hub {
 
     /// Queues an event for everyone who is live on its topic; others will read it. No system call is made here.
     /// Returns how many it was queued for. `frame` is asked for once, and only if somebody here takes the event.
-    pub fn publish(&mut self, topic: &Topic, offset: Offset, frame: impl FnOnce() -> Frame) -> usize {
+    /// Subscriptions to newest values take events with a `series` only.
+    pub fn publish(
+        &mut self,
+        topic: &Topic,
+        offset: Offset,
+        series: Option<Series>,
+        frame: impl FnOnce() -> Frame,
+    ) -> usize {
         let Some(&key) = self.names.get(topic) else {
             return 0;
         };
@@ -188,24 +221,36 @@ impl Hub {
         entry.head = entry.head.max(offset);
         let (mut delivered, mut lost) = (0, Vec::new());
         for subscriber in &mut entry.subscribers {
-            if subscriber.mode != Mode::Live {
+            let latest = subscriber.interest.delivery == Delivery::Latest;
+            if subscriber.mode != Mode::Live && !latest {
                 continue;
             }
             let Some(reader) = self.readers.get_mut(subscriber.connection) else {
                 continue;
             };
             match subscriber.fit(offset) {
-                Fit::Old => {}
-                Fit::Next if reader.outbox.bytes() < self.budget_bytes => {
+                Fit::Old => continue,
+                _ if latest => {
                     subscriber.position = offset;
-                    self.traffic.queue(reader.outbox.push(Frame::clone(&frame)));
-                    delivered += 1;
-                    if !reader.dirty {
-                        reader.dirty = true;
-                        self.dirty.push_back(subscriber.connection);
+                    let Some(series) = series else { continue };
+                    let busy = reader.blocked || reader.outbox.bytes() >= self.budget_bytes;
+                    if newest::must_hold(reader.newest.as_deref(), key, busy) {
+                        let held = reader.newest.get_or_insert_default();
+                        self.traffic.merged += held.hold(key, series, Frame::clone(&frame));
+                        continue;
                     }
                 }
-                Fit::Next | Fit::Hole => lost.push(subscriber.connection),
+                Fit::Next if reader.outbox.bytes() < self.budget_bytes => subscriber.position = offset,
+                Fit::Next | Fit::Hole => {
+                    lost.push(subscriber.connection);
+                    continue;
+                }
+            }
+            self.traffic.queue(reader.outbox.push(Frame::clone(&frame)));
+            delivered += 1;
+            if !reader.dirty {
+                reader.dirty = true;
+                self.dirty.push_back(subscriber.connection);
             }
         }
         for connection in lost {
@@ -251,6 +296,7 @@ impl Hub {
             return Some(ReadRequest {
                 connection,
                 topic,
+                delivery: subscriber.interest.delivery,
                 after: subscriber.position,
                 number: self.next_number,
             });

@@ -9,6 +9,10 @@
 //! reader is slow (its outbox holds its whole byte budget), and when an event is missing before the next one; it
 //! reads the log, at the reader's pace, and goes live again at the end of it. That one rule is resume, back
 //! pressure and repair at once: whatever happens, each event arrives once, in order, without a hole.
+//!
+//! A subscription to newest values (`latest`) starts with what the store holds; while its reader does not keep up, of
+//! each [`Series`] the newest value stays and the others are counted. Ephemeral events ([`Hub::broadcast`]) go to
+//! those who asked for them and keep up.
 
 mod flush;
 mod hub;
@@ -16,5 +20,5 @@ mod outbox;
 mod topic;
 
 pub use flush::Flushed;
-pub use hub::{ConnectionKey, Hub, ReadRequest, Subscription, Traffic};
+pub use hub::{ConnectionKey, Hub, ReadRequest, Series, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};

@@ -1,6 +1,6 @@
 //! One topic's subscribers on this shard.
 
-use healthmate_protocol::{Offset, Topic};
+use healthmate_protocol::{Interest, Offset, Topic};
 
 use crate::hub::ConnectionKey;
 
@@ -13,11 +13,12 @@ pub(crate) struct TopicEntry {
     pub(crate) subscribers: Vec<Subscriber>,
 }
 
-/// One connection's durable subscription.
+/// One connection's subscription.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(crate) connection: ConnectionKey,
-    /// The offset delivered last.
+    pub(crate) interest: Interest,
+    /// The offset delivered last; for newest values, the offset heard of last.
     pub(crate) position: Offset,
     pub(crate) mode: Mode,
 }
@@ -27,9 +28,9 @@ pub(crate) struct Subscriber {
 pub(crate) enum Mode {
     /// From publications, as they come.
     Live,
-    /// From the log; the next page is to be asked for when the outbox has room.
+    /// From the store; the next page, or the newest values, are to be asked for when the outbox has room.
     Behind,
-    /// From the log; a page was asked for. The number tells the answer from one to an earlier subscription.
+    /// From the store; a page, or the newest values, were asked for. The number tells the answer from one to an earlier subscription.
     Reading(u32),
 }
 

@@ -1,13 +1,20 @@
 //! What clients send.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code::ErrorCode;
-use crate::ids::{CorrelationId, Epoch, Offset, UserId};
+use crate::ids::{CorrelationId, Offset, SessionId, UserId};
 use crate::measurement::MeasurementInput;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
+use crate::waveform::WaveformInput;
+
+mod subscription;
+
+pub use subscription::{Acknowledge, Delivery, Ephemeral, Interest, Subscribe, SubscribeSince, Unsubscribe};
 
 /// One message of a client: what it wants, and what it calls the request.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +40,12 @@ pub enum Command {
     HealthUpdate(HealthUpdate),
     /// `get_health_data`
     GetHealthData(GetHealthData),
+    /// `acknowledge`
+    Acknowledge(Acknowledge),
+    /// `health_waveform`
+    HealthWaveform(HealthWaveform),
+    /// `get_presence`
+    GetPresence(GetPresence),
 }
 
 /// The name and nothing else: commands hold tokens and health data.
@@ -44,8 +57,17 @@ impl std::fmt::Debug for Command {
 
 impl Command {
     /// The `type` on the wire of every command, in the order of the docs.
-    pub const NAMES: &'static [&'static str] =
-        &["authenticate", "subscribe", "unsubscribe", "ping", "health_update", "get_health_data"];
+    pub const NAMES: &'static [&'static str] = &[
+        "authenticate",
+        "subscribe",
+        "unsubscribe",
+        "ping",
+        "health_update",
+        "get_health_data",
+        "acknowledge",
+        "health_waveform",
+        "get_presence",
+    ];
 
     /// Other words for a `type`, understood and never written: the alias, and what it stands for.
     pub const ALIASES: &'static [(&'static str, &'static str)] = &[("authentication", "authenticate")];
@@ -66,43 +88,32 @@ impl Command {
             Self::Ping => "ping",
             Self::HealthUpdate(_) => "health_update",
             Self::GetHealthData(_) => "get_health_data",
+            Self::Acknowledge(_) => "acknowledge",
+            Self::HealthWaveform(_) => "health_waveform",
+            Self::GetPresence(_) => "get_presence",
         }
     }
 }
 
-/// Says who the client is.
+/// Says who the client is, and which session it comes back to.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Authenticate {
     /// A signed JWT, at most 8 KiB.
     pub token: String,
-}
-
-/// Asks for a topic's events, from now on or from where the client stopped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Subscribe {
-    /// What to hear. `subscription` is understood too.
-    #[serde(alias = "subscription")]
-    pub topic: TopicName,
-    /// The last event the client has. Without it, delivery starts with the next event.
+    /// The `session_id` of the connection that was lost: its subscriptions go on, if it can still be resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<SubscribeSince>,
+    pub session_id: Option<SessionId>,
+    /// With `session_id`: the last event the client has, by topic. A topic that is not named goes on after what was
+    /// acknowledged last, or from where its subscription began.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub offsets: BTreeMap<String, Offset>,
 }
 
-/// The last event a client has of a topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SubscribeSince {
-    /// The epoch its offset belongs to.
-    pub epoch: Epoch,
-    /// Its offset; 0 for "none yet".
-    pub offset: Offset,
-}
-
-/// Ends a subscription.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Unsubscribe {
-    /// What to hear no longer. `subscription` is understood too.
-    #[serde(alias = "subscription")]
-    pub topic: TopicName,
+impl Authenticate {
+    /// Begins a new session.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self { token: token.into(), session_id: None, offsets: BTreeMap::new() }
+    }
 }
 
 /// Hands over measurements: exactly one of `data` and `batch`.
@@ -144,6 +155,23 @@ pub struct GetHealthData {
     /// Where the page before this one ended: its `next_cursor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// Sends a chunk of a waveform to whoever watches. It is not stored and not answered, unless it is refused.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthWaveform {
+    /// Whose it is; one's own, or the device's patient, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<UserId>,
+    /// The chunk.
+    pub data: WaveformInput,
+}
+
+/// Asks who is connected of those around a patient, and who of them hears the topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GetPresence {
+    /// Which topic; one must be allowed to hear it.
+    pub topic: TopicName,
 }
 
 /// Why a client's text is no [`ClientMessage`].
@@ -189,6 +217,9 @@ impl ClientMessage {
             "ping" => Command::Ping,
             "health_update" => Command::HealthUpdate(fields(text, id)?),
             "get_health_data" => Command::GetHealthData(fields(text, id)?),
+            "acknowledge" => Command::Acknowledge(fields(text, id)?),
+            "health_waveform" => Command::HealthWaveform(fields(text, id)?),
+            "get_presence" => Command::GetPresence(fields(text, id)?),
             other => return Err(unknown_type(other, correlation_id)),
         };
         Ok(Self { correlation_id, command })
@@ -216,6 +247,9 @@ impl ClientMessage {
             Command::Ping => write(name, id, serde_json::Map::new()),
             Command::HealthUpdate(fields) => write(name, id, fields),
             Command::GetHealthData(fields) => write(name, id, fields),
+            Command::Acknowledge(fields) => write(name, id, fields),
+            Command::HealthWaveform(fields) => write(name, id, fields),
+            Command::GetPresence(fields) => write(name, id, fields),
         }
     }
 }
@@ -232,6 +266,9 @@ pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'stati
         ),
         ("health_update", HealthUpdate::json_schema(generator)),
         ("get_health_data", GetHealthData::json_schema(generator)),
+        ("acknowledge", Acknowledge::json_schema(generator)),
+        ("health_waveform", HealthWaveform::json_schema(generator)),
+        ("get_presence", GetPresence::json_schema(generator)),
     ]
 }
 

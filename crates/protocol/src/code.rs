@@ -51,6 +51,8 @@ error_codes! {
     TimeInFuture, "time_in_future", false, "`taken_at` lies more than five minutes ahead of the server.", "Set the device's clock.";
     TooManyTopics, "too_many_topics", false, "The connection holds as many subscriptions as it may.", "Unsubscribe from one, or open a second connection.";
     NotSubscribed, "not_subscribed", false, "The connection has no such subscription.", "Nothing to undo.";
+    NotAcknowledged, "not_acknowledged", true, "Events were sent as often as they may be and stayed unacknowledged; their delivery ended.", "Subscribe again with `since`, the last event you have, and acknowledge what comes.";
+    UnknownWaveform, "unknown_waveform", false, "No waveform has this name.", "Use a name from the table of waveforms.";
     TopicNotServed, "topic_not_served", false, "This endpoint does not carry topics of this kind.", "Use the endpoint that does.";
     TooManyRequests, "too_many_requests", true, "This client asks more often than it may, or does not wait for answers.", "Wait, then send again.";
     TooManyConnections, "too_many_connections", true, "The user, or the server, has as many connections as it may.", "Close one that is not needed, or come back later.";

@@ -2,7 +2,7 @@
 //!
 //! One JSON object per WebSocket text message. A client sends a [`ClientMessage`]: its `type`, an optional
 //! `correlation_id`, and the fields of that type, flat. The server sends an [`Envelope`] around a
-//! [`ServerMessage`]: `type`, `timestamp`, `correlation_id` on replies, `topic` and `offset` on durable events,
+//! [`ServerMessage`]: `type`, `timestamp`, `correlation_id` on replies, `topic` on events, `offset` on durable ones,
 //! and `data`.
 //!
 //! To add a message: give it a struct in [`client`] or [`server`], one line in the table of that module, a
@@ -19,20 +19,25 @@ pub mod schema;
 pub mod server;
 pub mod timestamp;
 pub mod topic;
+pub mod waveform;
 
-pub use client::{ClientMessage, Command, ParseError, SubscribeSince};
+pub use client::{ClientMessage, Command, Delivery, Ephemeral, Interest, ParseError, SubscribeSince};
 pub use code::{CloseCode, ErrorCode};
 pub use ids::{ClientId, ConnectionId, CorrelationId, Epoch, Offset, SessionId, UserId};
 pub use measurement::{MeasurementData, MeasurementInput, OriginalQuantity};
 pub use server::{Envelope, ServerMessage};
 pub use timestamp::Timestamp;
 pub use topic::{Topic, TopicKind, TopicName};
+pub use waveform::{WaveformData, WaveformInput};
 
 /// The WebSocket subprotocol this crate describes.
 pub const SUBPROTOCOL: &str = "healthmate.v1";
 
 /// The most measurements one `health_update`, or one REST batch, may carry.
 pub const MAX_BATCH: usize = 1000;
+
+/// The most samples one `health_waveform` may carry.
+pub const MAX_SAMPLES: usize = 1000;
 
 /// The largest page of history one request may ask for.
 pub const MAX_PAGE: u32 = 1000;

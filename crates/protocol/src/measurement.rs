@@ -75,4 +75,6 @@ macro_rules! redacted {
         }
     )*};
 }
+pub(crate) use redacted;
+
 redacted!(MeasurementInput, MeasurementData, OriginalQuantity);

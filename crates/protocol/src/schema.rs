@@ -134,6 +134,11 @@ fn server_message(message: MessageSchema) -> Value {
                 "description": "What the client called the request that this answers, if it did.",
             });
         }
+        Occasion::Ephemeral => {
+            schema["properties"]["topic"] =
+                json!({ "$ref": "#/$defs/Topic", "description": "The topic that carries the event." });
+            schema["required"] = json!(["type", "timestamp", "topic", "data"]);
+        }
         Occasion::Event => {
             schema["properties"]["topic"] =
                 json!({ "$ref": "#/$defs/Topic", "description": "The topic that carries the event." });

@@ -12,10 +12,15 @@ use crate::ids::{ClientId, ConnectionId, CorrelationId, Epoch, Offset, SessionId
 use crate::measurement::MeasurementData;
 use crate::timestamp::Timestamp;
 use crate::topic::Topic;
+use crate::waveform::WaveformData;
 
+mod presence;
 mod subscription;
 
-pub use subscription::{GapReason, Resumed, SubscriptionDenied, SubscriptionSuccess, UnsubscriptionSuccess};
+pub use presence::{Presence, PresenceResponse, PresenceUpdate, Present};
+pub use subscription::{
+    EventsMerged, GapReason, Resumed, SubscriptionDenied, SubscriptionSuccess, UnsubscriptionSuccess,
+};
 
 /// A server message with what surrounds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +29,10 @@ pub struct Envelope {
     pub timestamp: Timestamp,
     /// What the client called the request that this answers.
     pub correlation_id: Option<CorrelationId>,
-    /// For a durable event: the topic that carries it, and its place there.
-    pub position: Option<(Topic, Offset)>,
+    /// For an event: the topic that carries it.
+    pub topic: Option<Topic>,
+    /// For a durable event: its place in the topic.
+    pub offset: Option<Offset>,
     /// The message itself.
     pub message: ServerMessage,
 }
@@ -37,8 +44,10 @@ pub enum Occasion {
     Announcement,
     /// It answers a request, and repeats its `correlation_id` if it had one.
     Reply,
-    /// Something happened in a topic: `topic` and `offset` say where.
+    /// Something durable happened in a topic: `topic` and `offset` say where.
     Event,
+    /// Something passing happened in a topic: there is a `topic` and no `offset`.
+    Ephemeral,
 }
 
 /// The JSON of every server message, for reading. Its `type` was read before.
@@ -161,6 +170,14 @@ server_messages! {
     Acknowledgment = "acknowledgment", Reply;
     /// A measurement: a durable event.
     HealthUpdate = "health_update", Event;
+    /// A chunk of a waveform: an ephemeral event, for those who asked for it.
+    HealthWaveform = "health_waveform", Ephemeral;
+    /// A slow reader of newest values was spared some: what follows is the newest.
+    EventsMerged = "events_merged", Announcement;
+    /// Someone began or ceased to watch the topic: an ephemeral event, for those who asked for it.
+    PresenceUpdate = "presence_update", Ephemeral;
+    /// Who is connected of those around a patient.
+    PresenceResponse = "presence_response", Reply;
     /// A page of measurements.
     HealthDataResponse = "health_data_response", Reply;
     /// A request was refused.
@@ -170,14 +187,22 @@ server_messages! {
 impl Envelope {
     /// A message that answers no request and belongs to no topic.
     pub fn new(timestamp: Timestamp, message: ServerMessage) -> Self {
-        Self { timestamp, correlation_id: None, position: None, message }
+        Self { timestamp, correlation_id: None, topic: None, offset: None, message }
+    }
+
+    /// An ephemeral event of `topic`.
+    pub fn ephemeral(timestamp: Timestamp, topic: Topic, message: ServerMessage) -> Self {
+        Self { topic: Some(topic), ..Self::new(timestamp, message) }
+    }
+
+    /// For a durable event: the topic that carries it, and its place there.
+    pub fn position(&self) -> Option<(&Topic, Offset)> {
+        self.topic.as_ref().zip(self.offset)
     }
 
     /// Writes the message as it goes over the wire.
     pub fn to_text(&self) -> String {
-        let topic = self.position.as_ref().map(|(topic, _)| topic);
-        let offset = self.position.as_ref().map(|(_, offset)| *offset);
-        self.message.write(self.timestamp, self.correlation_id.as_ref(), topic, offset)
+        self.message.write(self.timestamp, self.correlation_id.as_ref(), self.topic.as_ref(), self.offset)
     }
 
     fn read<D: DeserializeOwned>(
@@ -188,7 +213,8 @@ impl Envelope {
         Ok(Self {
             timestamp: wire.timestamp,
             correlation_id: wire.correlation_id,
-            position: wire.topic.zip(wire.offset),
+            topic: wire.topic,
+            offset: wire.offset,
             message: make(wire.data),
         })
     }
@@ -239,8 +265,12 @@ pub struct AuthenticationSuccess {
     /// The patient whose measurements this user writes: a patient's own id, or a device's patient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<UserId>,
-    /// What outlives this connection.
+    /// What outlives this connection: come back with it after a loss.
     pub session_id: SessionId,
+    /// Whether the session that was asked for goes on. Its topics follow, each with its own `subscription_success`
+    /// or `subscription_denied`. Only where a `session_id` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
     /// The incarnation of the store, to which all offsets belong.
     pub epoch: Epoch,
     /// When the token ends.
@@ -306,6 +336,9 @@ pub struct MeasurementReceipt {
 
 /// A measurement, live or replayed.
 pub type HealthUpdate = MeasurementData;
+
+/// A chunk of a waveform.
+pub type HealthWaveform = WaveformData;
 
 /// A page of measurements, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

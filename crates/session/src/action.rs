@@ -1,7 +1,11 @@
 //! What the server must do.
 
 use healthmate_care::{Measurement, Metric};
-use healthmate_protocol::{CloseCode, Envelope, Offset, SubscribeSince, Timestamp, Topic, UserId};
+use healthmate_protocol::{
+    CloseCode, Envelope, Ephemeral, Interest, Offset, SessionId, SubscribeSince, Timestamp, Topic, UserId,
+};
+
+use crate::lost::Lost;
 
 /// Names a request that waits for the server, within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,14 +15,23 @@ pub struct RequestId(pub(crate) u32);
 pub enum Action {
     /// Send this message.
     Send(Box<Envelope>),
-    /// Check the token and load its user.
-    Authenticate(RequestId, String),
+    /// Check the token and load its user; and take out the lost session of this name, if it is that user's.
+    Authenticate {
+        /// Names the answer.
+        request: RequestId,
+        /// The token.
+        token: String,
+        /// The session that the client comes back to.
+        session_id: Option<SessionId>,
+    },
     /// Check that the user may hear the topic, and say how far its log reaches.
     OpenTopic(RequestId, Topic),
     /// Deliver the topic's events.
     StartDelivery {
         /// What to deliver.
         topic: Topic,
+        /// How, and what beside its durable events.
+        interest: Interest,
         /// The first event delivered is the one after this.
         after: Offset,
         /// The newest event there is, as far as is known.
@@ -39,6 +52,37 @@ pub enum Action {
     },
     /// Check that the user may read the patient, and load a page.
     LoadHistory(RequestId, HistoryQuery),
+    /// Check that the user may hear the topic, and say who is there.
+    LoadPresence(RequestId, Topic),
+    /// Pass an ephemeral event on to whoever hears the topic and asked for its kind. Nobody answers.
+    Broadcast {
+        /// The event.
+        event: Box<Envelope>,
+        /// Its topic.
+        topic: Topic,
+        /// Its kind.
+        kind: Ephemeral,
+    },
+    /// Say how far the topic was delivered, with [`Input::DeliveryReviewed`](crate::Input::DeliveryReviewed), at once.
+    ReviewDelivery(Topic),
+    /// Deliver the topic's events again from the one after this on.
+    Redeliver {
+        /// What to deliver.
+        topic: Topic,
+        /// The first event delivered is the one after this.
+        after: Offset,
+    },
+    /// Events stayed unacknowledged however often they were sent: their delivery over this connection ended.
+    DeliveryFailed {
+        /// Which events: those of this topic.
+        topic: Topic,
+        /// The first is the one after this.
+        after: Offset,
+        /// The last that was sent.
+        to: Offset,
+    },
+    /// The connection is lost: keep the session, in case its client comes back.
+    Keep(Box<Lost>),
     /// Send a WebSocket ping.
     SendPing,
     /// Send a heartbeat with the heads of the connection's topics.
@@ -52,12 +96,18 @@ impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Send(envelope) => write!(f, "Send({})", envelope.message.name()),
-            Self::Authenticate(request, _) => write!(f, "Authenticate({request:?})"),
+            Self::Authenticate { request, .. } => write!(f, "Authenticate({request:?})"),
             Self::OpenTopic(request, topic) => write!(f, "OpenTopic({request:?}, {topic})"),
             Self::StartDelivery { topic, after, .. } => write!(f, "StartDelivery({topic}, {after})"),
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
             Self::Record { request, .. } => write!(f, "Record({request:?})"),
             Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),
+            Self::LoadPresence(request, topic) => write!(f, "LoadPresence({request:?}, {topic})"),
+            Self::Broadcast { event, topic, .. } => write!(f, "Broadcast({topic}, {})", event.message.name()),
+            Self::ReviewDelivery(topic) => write!(f, "ReviewDelivery({topic})"),
+            Self::Redeliver { topic, after } => write!(f, "Redeliver({topic}, {after})"),
+            Self::DeliveryFailed { topic, after, to } => write!(f, "DeliveryFailed({topic}, {after}, {to})"),
+            Self::Keep(lost) => write!(f, "Keep({})", lost.session_id),
             Self::SendPing => f.write_str("SendPing"),
             Self::SendHeartbeat => f.write_str("SendHeartbeat"),
             Self::Close(code, _) => write!(f, "Close({})", code.as_u16()),

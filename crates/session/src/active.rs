@@ -1,17 +1,24 @@
 //! With a known user.
 
 mod on_command;
+mod on_loss;
 mod on_result;
 mod on_tick;
+mod redelivery;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use healthmate_care::{Bucket, User};
-use healthmate_protocol::{CorrelationId, ErrorCode, Timestamp, Topic, UserId};
+use healthmate_protocol::{
+    CorrelationId, ErrorCode, Interest, Offset, ServerMessage, Timestamp, Topic, UserId,
+};
 
+use self::redelivery::Unacknowledged;
 use crate::action::{Action, RequestId, Since};
 use crate::door::turn_away;
+use crate::history::{Fault, History};
 use crate::input::{Identity, Input, Now, Refused};
 use crate::options::Options;
 use crate::reply::error;
@@ -25,6 +32,7 @@ pub(crate) struct Active {
     topics: Vec<Held>,
     pending: Vec<Pending>,
     commands: Bucket,
+    history: History,
     /// When the client last said something.
     last_message: Instant,
     /// When anything came from it, be it a pong.
@@ -40,8 +48,13 @@ pub(crate) struct Active {
 #[derive(Debug)]
 struct Held {
     topic: Topic,
+    interest: Interest,
     /// When the user's access ends, where that is known.
     until: Option<Timestamp>,
+    /// What the client surely has: what it acknowledged last, or where the subscription began.
+    since: Since,
+    /// Where each event must be acknowledged: what is to be sent again, and when.
+    unacknowledged: Option<Box<Unacknowledged>>,
 }
 
 /// A request that waits for the server.
@@ -55,9 +68,22 @@ struct Pending {
 #[derive(Debug)]
 enum Wanted {
     Identity,
-    Topic { topic: Topic, since: Option<Since>, cancelled: Option<Cancelled> },
+    Topic(Opening),
     Receipts { patient: UserId },
     History { patient: UserId },
+    Presence,
+}
+
+/// A subscription that does not stand yet.
+#[derive(Debug)]
+struct Opening {
+    topic: Topic,
+    interest: Interest,
+    since: Option<Since>,
+    acknowledge: bool,
+    cancelled: Option<Cancelled>,
+    /// It belongs to a session that goes on: nobody asked for it on this connection.
+    returning: bool,
 }
 
 /// The client unsubscribed before the subscription stood: what it called that request.
@@ -69,13 +95,30 @@ struct Cancelled(Option<CorrelationId>);
 const HISTORY_AT_ONCE: usize = 4;
 
 impl Active {
-    pub(crate) fn new(identity: Identity, options: &Options, now: Now) -> Self {
+    /// Where the session of `identity` goes on, its topics are opened again from `offsets`, the last events that
+    /// the client has.
+    pub(crate) fn new(
+        identity: Identity,
+        offsets: &BTreeMap<String, Offset>,
+        context: &mut Context,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Self {
+        let mut active = Self::fresh(identity.user, identity.expires_at, &context.options, now);
+        if let Some(lost) = identity.lost {
+            active.go_on(*lost, offsets, context, actions);
+        }
+        active
+    }
+
+    fn fresh(user: Arc<User>, expires_at: Timestamp, options: &Options, now: Now) -> Self {
         let mut active = Self {
-            user: identity.user,
-            expires_at: identity.expires_at,
+            user,
+            expires_at,
             topics: Vec::new(),
             pending: Vec::new(),
             commands: Bucket::default(),
+            history: History::default(),
             last_message: now.instant,
             last_received: now.instant,
             pinged: false,
@@ -92,6 +135,10 @@ impl Active {
 
     pub(crate) fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.iter().map(|held| &held.topic)
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -123,9 +170,13 @@ impl Active {
             }
             Input::Recorded(request, result) => self.on_recorded(now, request, result, actions),
             Input::HistoryLoaded(request, result) => self.on_history(now, request, result, actions),
+            Input::PresenceLoaded(request, result) => self.on_presence(now, request, result, actions),
+            Input::DeliveryReviewed { topic, position, chance } => {
+                self.on_reviewed(context, now, &topic, position, chance, actions);
+            }
             Input::AccessDecided(topic, result) => self.on_access(context, now, topic, result, actions),
             Input::UserRefused(refused) => actions.extend(turn_away(now, None, refused)),
-            Input::Token(_) | Input::Disconnected => {}
+            Input::Token(_) | Input::Lost(_) | Input::Disconnected => {}
         }
     }
 
@@ -155,7 +206,8 @@ impl Active {
             }
         }
         let limit = context.options.pending_requests;
-        if self.pending.len() >= limit {
+        let returning = |held: &&Pending| matches!(&held.wanted, Wanted::Topic(opening) if opening.returning);
+        if self.pending.len() - self.pending.iter().filter(returning).count() >= limit {
             let message = format!("{limit} requests of this connection wait for an answer already");
             return Err((correlation_id, Refused::new(ErrorCode::TooManyRequests, message)));
         }
@@ -197,6 +249,24 @@ impl Active {
             self.pending = Vec::new();
         }
         Some(pending)
+    }
+}
+
+impl Active {
+    /// Remembers what the client was refused.
+    pub(crate) fn note_refusals(&mut self, now: Now, actions: &[Action]) {
+        for action in actions {
+            if let Action::Send(envelope) = action
+                && let ServerMessage::Error(error) = &envelope.message
+            {
+                self.note(now, Fault::Refused(error.code));
+            }
+        }
+    }
+
+    /// Remembers what went wrong last.
+    fn note(&mut self, now: Now, fault: Fault) {
+        self.history.last_error = Some((now.time, fault));
     }
 }
 

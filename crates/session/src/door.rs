@@ -1,9 +1,11 @@
 //! Before a token was accepted.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use healthmate_protocol::client::Authenticate;
 use healthmate_protocol::{
-    ClientMessage, CloseCode, Command, CorrelationId, ErrorCode, ServerMessage, server,
+    ClientMessage, CloseCode, Command, CorrelationId, ErrorCode, Offset, ServerMessage, SessionId, server,
 };
 
 use crate::action::{Action, RequestId};
@@ -26,6 +28,9 @@ pub(crate) struct Door {
 struct Checking {
     request: RequestId,
     correlation_id: Option<CorrelationId>,
+    /// The session that the client comes back to, and the last event it has of each topic.
+    session_id: Option<SessionId>,
+    offsets: BTreeMap<String, Offset>,
     deferred: Vec<Box<str>>,
     deferred_bytes: usize,
 }
@@ -47,9 +52,9 @@ impl Door {
         self.deadline
     }
 
-    /// What the client sent while its token was being checked.
-    pub(crate) fn take_deferred(&mut self) -> Vec<Box<str>> {
-        self.checking.take().map(|checking| checking.deferred).unwrap_or_default()
+    /// What the client sent while its token was being checked, and what it said it has.
+    pub(crate) fn take_deferred(&mut self) -> (Vec<Box<str>>, BTreeMap<String, Offset>) {
+        self.checking.take().map(|checking| (checking.deferred, checking.offsets)).unwrap_or_default()
     }
 
     pub(crate) fn handle(
@@ -61,7 +66,7 @@ impl Door {
     ) -> Outcome {
         match input {
             Input::Text(text) => self.on_text(context, now, text, actions),
-            Input::Token(token) => self.check(context, token, None, actions),
+            Input::Token(token) => self.check(context, Authenticate::new(token), None, actions),
             Input::Identified(request, result) => {
                 return self.on_identified(context, now, request, result, actions);
             }
@@ -93,7 +98,7 @@ impl Door {
         }
         match ClientMessage::parse(text) {
             Ok(ClientMessage { correlation_id, command: Command::Authenticate(command) }) => {
-                self.check(context, command.token, correlation_id, actions);
+                self.check(context, command, correlation_id, actions);
             }
             Ok(ClientMessage { correlation_id, command: Command::Ping }) => {
                 actions.push(reply(now, correlation_id, ServerMessage::Pong(server::Pong {})));
@@ -112,18 +117,21 @@ impl Door {
     fn check(
         &mut self,
         context: &mut Context,
-        token: String,
+        command: Authenticate,
         correlation_id: Option<CorrelationId>,
         actions: &mut Vec<Action>,
     ) {
         let request = context.next_request();
-        self.checking = Some(Checking { request, correlation_id, deferred: Vec::new(), deferred_bytes: 0 });
-        actions.push(Action::Authenticate(request, token));
+        let Authenticate { token, session_id, offsets } = command;
+        actions.push(Action::Authenticate { request, token, session_id: session_id.clone() });
+        let (deferred, deferred_bytes) = (Vec::new(), 0);
+        self.checking =
+            Some(Checking { request, correlation_id, session_id, offsets, deferred, deferred_bytes });
     }
 
     fn on_identified(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         now: Now,
         request: RequestId,
         result: Result<Identity, Refused>,
@@ -135,7 +143,11 @@ impl Door {
         let correlation_id = checking.correlation_id.take();
         match result {
             Ok(identity) => {
-                actions.push(reply(now, correlation_id, welcome(context, &identity)));
+                if let Some(lost) = &identity.lost {
+                    context.session_id = lost.session_id.clone();
+                }
+                let resumed = checking.session_id.is_some().then_some(identity.lost.is_some());
+                actions.push(reply(now, correlation_id, welcome(context, &identity, resumed)));
                 Outcome::Enter(identity)
             }
             Err(refused) => {
@@ -167,12 +179,13 @@ fn refusal_close(code: ErrorCode) -> Action {
 }
 
 /// The answer to a good token.
-pub(crate) fn welcome(context: &Context, identity: &Identity) -> ServerMessage {
+pub(crate) fn welcome(context: &Context, identity: &Identity, resumed: Option<bool>) -> ServerMessage {
     ServerMessage::AuthenticationSuccess(server::AuthenticationSuccess {
         user_id: identity.user.id.clone(),
         role: identity.user.role.as_str().to_owned(),
         patient: identity.user.own_patient().cloned(),
         session_id: context.session_id.clone(),
+        resumed,
         epoch: identity.epoch.clone(),
         expires_at: identity.expires_at,
     })

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use healthmate_care::User;
-use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
+use healthmate_protocol::server::{MeasurementReceipt, PresenceResponse, RecordedMeasurement};
 use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp, Topic};
 
 use crate::action::RequestId;
+use crate::history::Fault;
+use crate::lost::Lost;
 
 /// The time of an input: the time of day for what is written, and an instant for deadlines, which no change of
 /// the clock can disturb.
@@ -40,11 +42,24 @@ pub enum Input<'a> {
     Recorded(RequestId, Result<Vec<MeasurementReceipt>, Refused>),
     /// [`Action::LoadHistory`](crate::Action::LoadHistory) was performed.
     HistoryLoaded(RequestId, Result<Found, Refused>),
+    /// [`Action::LoadPresence`](crate::Action::LoadPresence) was performed.
+    PresenceLoaded(RequestId, Result<PresenceResponse, Refused>),
+    /// [`Action::ReviewDelivery`](crate::Action::ReviewDelivery) was performed.
+    DeliveryReviewed {
+        /// What was reviewed.
+        topic: Topic,
+        /// The offset that was written to the socket last, as far as is known; `None` while events still wait.
+        position: Option<Offset>,
+        /// Anything from 0 to 1, by chance.
+        chance: f64,
+    },
     /// Whether the user may still hear this topic was decided again: until when, or why not.
     AccessDecided(Topic, Result<Option<Timestamp>, Refused>),
     /// The user was refused: disabled, or gone.
     UserRefused(Refused),
-    /// The transport ended, or the server closes: nothing more can be sent.
+    /// The connection is lost, but its client may come back to the session.
+    Lost(Fault),
+    /// The client closed, or the server does: nothing more can be sent, and nobody comes back.
     Disconnected,
 }
 
@@ -57,6 +72,8 @@ pub struct Identity {
     pub expires_at: Timestamp,
     /// The incarnation of the store.
     pub epoch: Epoch,
+    /// The session that the client asked for, if it can go on.
+    pub lost: Option<Box<Lost>>,
 }
 
 /// How far the log of a topic reaches that the user may hear.

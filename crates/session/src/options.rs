@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use healthmate_care::Rate;
+use healthmate_care::{Backoff, Rate};
 use healthmate_protocol::TopicKind;
 
 /// The limits of one session.
@@ -26,6 +26,8 @@ pub struct Options {
     pub topics: usize,
     /// How many requests may wait for the store. Default 64.
     pub pending_requests: usize,
+    /// How events that must be acknowledged are sent again.
+    pub redelivery: Redelivery,
     /// The largest message, and all that is kept while a token is checked, in bytes. Default 64 KiB.
     pub max_message_bytes: usize,
 }
@@ -42,8 +44,28 @@ impl Default for Options {
             commands: Rate::per_second(1000, 2000),
             topics: 128,
             pending_requests: 64,
+            redelivery: Redelivery::default(),
             max_message_bytes: 64 * 1024,
         }
+    }
+}
+
+/// How events that must be acknowledged are sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Redelivery {
+    /// How long the client may take to acknowledge. Default 5 s.
+    pub after: Duration,
+    /// How long it may take after each further attempt: at random, up to twice as long as before. Default 5 s to
+    /// 60 s.
+    pub backoff: Backoff,
+    /// How often they are sent again before their delivery ends. Default 5.
+    pub attempts: u32,
+}
+
+impl Default for Redelivery {
+    fn default() -> Self {
+        let after = Duration::from_secs(5);
+        Self { after, backoff: Backoff { first: after, max: Duration::from_mins(1) }, attempts: 5 }
     }
 }
 

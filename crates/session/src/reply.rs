@@ -7,7 +7,7 @@ use crate::input::{Now, Refused};
 
 /// Sends `message` as the answer to the request that the client calls `correlation_id`.
 pub(crate) fn reply(now: Now, correlation_id: Option<CorrelationId>, message: ServerMessage) -> Action {
-    Action::Send(Box::new(Envelope { timestamp: now.time, correlation_id, position: None, message }))
+    Action::Send(Box::new(Envelope { correlation_id, ..Envelope::new(now.time, message) }))
 }
 
 /// Sends an `error`.

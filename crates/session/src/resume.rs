@@ -1,7 +1,7 @@
 //! Where delivery starts, and what a returning client is told about what it missed.
 
 use healthmate_protocol::server::{GapReason, Resumed, SubscriptionSuccess};
-use healthmate_protocol::{Offset, SubscribeSince, Topic};
+use healthmate_protocol::{Delivery, Offset, SubscribeSince, Topic};
 
 use crate::input::OpenedTopic;
 
@@ -35,6 +35,7 @@ pub fn resume(topic: &Topic, log: &OpenedTopic, since: Option<&SubscribeSince>) 
         topic: topic.clone(),
         epoch: log.epoch.clone(),
         head: log.head,
+        delivery: Delivery::Durable,
         resumed,
         from: gap.map(|(from, _)| from),
         to: gap.map(|(_, to)| to),

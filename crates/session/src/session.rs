@@ -9,6 +9,7 @@ use healthmate_protocol::{ConnectionId, SUBPROTOCOL, ServerMessage, SessionId, T
 use crate::action::{Action, RequestId};
 use crate::active::Active;
 use crate::door::{Door, Outcome};
+use crate::history::{Fault, History};
 use crate::input::{Input, Now};
 use crate::options::{Endpoint, Options};
 use crate::reply::reply;
@@ -18,6 +19,7 @@ use crate::reply::reply;
 pub(crate) struct Context {
     pub(crate) options: Arc<Options>,
     pub(crate) endpoint: Endpoint,
+    pub(crate) connection_id: ConnectionId,
     pub(crate) session_id: SessionId,
     next_request: u32,
 }
@@ -36,6 +38,8 @@ pub enum State {
     Connected,
     /// The user is known.
     Authenticated,
+    /// The transport failed; the session is kept, and its client may come back to it.
+    Error,
     /// The end.
     Disconnected,
 }
@@ -44,6 +48,8 @@ pub enum State {
 enum Stage {
     Door(Box<Door>),
     Active(Box<Active>),
+    /// It was handed out as [`Action::Keep`].
+    Lost,
     Over,
 }
 
@@ -65,14 +71,14 @@ impl Session {
     ) -> (Self, Action) {
         let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         let welcome = ServerMessage::ConnectionEstablished(server::ConnectionEstablished {
-            connection_id,
+            connection_id: connection_id.clone(),
             protocol: SUBPROTOCOL.to_owned(),
             heartbeat_interval_s: seconds(options.heartbeat_interval),
             authenticate_within_s: seconds(options.authenticate_within),
             max_message_bytes: u32::try_from(options.max_message_bytes).unwrap_or(u32::MAX),
         });
         let stage = Stage::Door(Box::new(Door::new(now.instant + options.authenticate_within)));
-        let context = Context { options, endpoint, session_id, next_request: 0 };
+        let context = Context { options, endpoint, connection_id, session_id, next_request: 0 };
         (Self { context, stage }, reply(now, None, welcome))
     }
 
@@ -81,6 +87,7 @@ impl Session {
         match self.stage {
             Stage::Door(_) => State::Connected,
             Stage::Active(_) => State::Authenticated,
+            Stage::Lost => State::Error,
             Stage::Over => State::Disconnected,
         }
     }
@@ -115,33 +122,65 @@ impl Session {
         match &self.stage {
             Stage::Door(door) => Some(door.deadline()),
             Stage::Active(active) => Some(active.deadline()),
-            Stage::Over => None,
+            Stage::Lost | Stage::Over => None,
         }
     }
 
-    /// Takes one input and appends what must be done about it to `actions`. After a [`Action::Close`], or
-    /// [`Input::Disconnected`], nothing more is ever appended.
+    /// The name under which its client may come back.
+    pub fn session_id(&self) -> &SessionId {
+        &self.context.session_id
+    }
+
+    /// What has gone wrong with it, once the user is known.
+    pub fn history(&self) -> Option<&History> {
+        match &self.stage {
+            Stage::Active(active) => Some(active.history()),
+            _ => None,
+        }
+    }
+
+    /// Takes one input and appends what must be done about it to `actions`. After an [`Action::Close`],
+    /// [`Input::Lost`] or [`Input::Disconnected`], nothing more is ever appended.
     pub fn handle(&mut self, now: Now, input: Input<'_>, actions: &mut Vec<Action>) {
-        if matches!(input, Input::Disconnected) {
-            self.stage = Stage::Over;
-            return;
+        match input {
+            Input::Disconnected => return self.stage = Stage::Over,
+            Input::Lost(fault) => return self.lose(now, fault, actions),
+            _ => {}
         }
         match &mut self.stage {
             Stage::Door(door) => match door.handle(&mut self.context, now, input, actions) {
                 Outcome::Stay => {}
                 Outcome::Enter(identity) => {
-                    let deferred = door.take_deferred();
-                    self.stage = Stage::Active(Box::new(Active::new(identity, &self.context.options, now)));
+                    let (deferred, offsets) = door.take_deferred();
+                    let active = Active::new(identity, &offsets, &mut self.context, now, actions);
+                    self.stage = Stage::Active(Box::new(active));
                     for text in deferred {
                         self.handle(now, Input::Text(&text), actions);
                     }
                 }
             },
-            Stage::Active(active) => active.handle(&mut self.context, now, input, actions),
-            Stage::Over => {}
+            Stage::Active(active) => {
+                let before = actions.len();
+                active.handle(&mut self.context, now, input, actions);
+                active.note_refusals(now, &actions[before..]);
+            }
+            Stage::Lost | Stage::Over => {}
         }
-        if matches!(actions.last(), Some(Action::Close(..))) {
-            self.stage = Stage::Over;
+        if let [before @ .., Action::Close(..)] = actions.as_slice() {
+            let kept = matches!(before.last(), Some(Action::Keep(_)));
+            self.stage = if kept { Stage::Lost } else { Stage::Over };
+        }
+    }
+
+    /// Hands the session out, if there is one whose client could come back.
+    fn lose(&mut self, now: Now, fault: Fault, actions: &mut Vec<Action>) {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Active(mut active) => {
+                actions.push(active.lose(&self.context, now, fault));
+                self.stage = Stage::Lost;
+            }
+            Stage::Lost => self.stage = Stage::Lost,
+            Stage::Door(_) | Stage::Over => {}
         }
     }
 }

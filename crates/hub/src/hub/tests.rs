@@ -18,7 +18,7 @@ fn frame(topic: &Topic, offset: u64) -> Frame {
 }
 
 fn publish(hub: &mut Hub, topic: &Topic, offset: u64) -> usize {
-    hub.publish(topic, Offset(offset), || frame(topic, offset))
+    hub.publish(topic, Offset(offset), None, || frame(topic, offset))
 }
 
 /// What arrived at one socket: the offsets of each topic, in order.
@@ -191,7 +191,7 @@ proptest! {
                     if world.sockets.contains_key(&key) && !world.started.contains_key(&(key, name)) {
                         let start = world.log[name].saturating_sub(back);
                         world.started.insert((key, name), start);
-                        world.hub.subscribe(key, &topic(name), Offset(start), Offset(start));
+                        world.hub.subscribe(key, &topic(name), Interest::default(), Offset(start), Offset(start));
                     }
                 }
                 Step::Unsubscribe { which, name } => {
@@ -238,7 +238,7 @@ proptest! {
 fn a_reader_that_is_live_reads_nothing() {
     let mut world = World::new(1000);
     let key = world.connect();
-    world.hub.subscribe(key, &topic(0), Offset(0), Offset(0));
+    world.hub.subscribe(key, &topic(0), Interest::default(), Offset(0), Offset(0));
     world.settle();
     world.commit(0, false);
     assert_eq!(world.hub.next_read(), None);
@@ -250,7 +250,7 @@ fn a_reader_that_is_live_reads_nothing() {
 fn a_log_that_starts_later_is_delivered_from_there() {
     let mut hub = Hub::new(1000);
     let key = hub.connect();
-    hub.subscribe(key, &topic(0), Offset(2), Offset(2));
+    hub.subscribe(key, &topic(0), Interest::default(), Offset(2), Offset(2));
     publish(&mut hub, &topic(0), 9);
     let request = hub.next_read().expect("behind");
     // 3 to 9 are gone from the log.
@@ -263,11 +263,11 @@ fn a_log_that_starts_later_is_delivered_from_there() {
 fn the_last_subscriber_takes_the_topic_with_it() {
     let mut hub = Hub::new(1000);
     let key = hub.connect();
-    hub.subscribe(key, &topic(0), Offset(0), Offset(0));
+    hub.subscribe(key, &topic(0), Interest::default(), Offset(0), Offset(0));
     assert_eq!(hub.counts(), (1, 1));
     hub.unsubscribe(key, &topic(0));
     assert_eq!(hub.counts(), (1, 0));
-    hub.subscribe(key, &topic(1), Offset(0), Offset(0));
+    hub.subscribe(key, &topic(1), Interest::default(), Offset(0), Offset(0));
     hub.disconnect(key);
     assert_eq!(hub.counts(), (0, 0));
     assert!(hub.names.is_empty() && hub.topics.is_empty());
@@ -277,7 +277,7 @@ fn the_last_subscriber_takes_the_topic_with_it() {
 fn heads_tell_of_events_that_have_not_arrived() {
     let mut hub = Hub::new(1000);
     let key = hub.connect();
-    hub.subscribe(key, &topic(0), Offset(4), Offset(6));
+    hub.subscribe(key, &topic(0), Interest::default(), Offset(4), Offset(6));
     assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(6)]);
     publish(&mut hub, &topic(0), 7);
     assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(7)]);

@@ -38,6 +38,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use healthmate_protocol::Interest;
     use healthmate_ws::Frame;
 
     use super::*;
@@ -47,12 +48,12 @@ mod tests {
         let mut hub = Hub::new(1024);
         let topic: Topic = "health:p1".parse().expect("valid");
         let reader = hub.connect();
-        hub.subscribe(reader, &topic, Offset(3), Offset(3));
+        hub.subscribe(reader, &topic, Interest::default(), Offset(3), Offset(3));
         let view = |hub: &Hub| hub.subscriptions(reader).collect::<Vec<_>>();
         let standing =
             |position, head, live| vec![Subscription { topic: topic.clone(), position, head, live }];
         assert_eq!(view(&hub), standing(Offset(3), Offset(3), false));
-        hub.publish(&topic, Offset(4), || Frame::text("4"));
+        hub.publish(&topic, Offset(4), None, || Frame::text("4"));
         let request = hub.next_read().expect("it reads");
         assert_eq!(view(&hub), standing(Offset(3), Offset(4), false));
         hub.supply(&request, Offset(3), [(Offset(4), Frame::text("4"))], true);

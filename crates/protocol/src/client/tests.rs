@@ -72,8 +72,11 @@ mod anything {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::client::{Authenticate, GetHealthData, HealthUpdate, Subscribe, Unsubscribe};
-    use crate::{MeasurementInput, Timestamp};
+    use crate::client::{
+        Acknowledge, Authenticate, GetHealthData, GetPresence, HealthUpdate, HealthWaveform, Subscribe,
+        Unsubscribe,
+    };
+    use crate::{Delivery, Ephemeral, MeasurementInput, Timestamp, Topic, WaveformInput};
 
     fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>(
         alphabet: &'static str,
@@ -111,17 +114,70 @@ mod anything {
         )
     }
 
-    fn command() -> impl Strategy<Value = Command> {
-        let some = proptest::option::of::<BoxedStrategy<UserId>>;
+    fn full_topic() -> impl Strategy<Value = Topic> {
+        name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{1,64}")
+    }
+
+    fn number() -> impl Strategy<Value = f64> {
+        any::<f64>().prop_filter("JSON has no such number", |value| value.is_finite())
+    }
+
+    fn authenticate() -> impl Strategy<Value = Command> {
+        let offsets = proptest::collection::btree_map(".*", any::<u64>().prop_map(Offset), 0..3);
+        let session_id = proptest::option::of(name("[0-9a-f-]{1,36}"));
+        (".*", session_id, offsets).prop_map(|(token, session_id, offsets)| {
+            Command::Authenticate(Authenticate { token, session_id, offsets })
+        })
+    }
+
+    fn subscribe() -> impl Strategy<Value = Subscribe> {
         let since = (name("[A-Za-z0-9_-]{1,32}"), any::<u64>())
             .prop_map(|(epoch, offset)| SubscribeSince { epoch, offset: Offset(offset) });
+        let delivery = prop_oneof![Just(Delivery::Durable), Just(Delivery::Latest)];
+        let kind = prop_oneof![Just(Ephemeral::Waveform), Just(Ephemeral::Presence)];
+        let include = proptest::collection::vec(kind, 0..3);
+        (topic(), proptest::option::of(since), delivery, include, any::<bool>()).prop_map(
+            |(topic, since, delivery, include, acknowledge)| Subscribe {
+                topic,
+                since,
+                delivery,
+                include,
+                acknowledge,
+            },
+        )
+    }
+
+    fn waveform() -> impl Strategy<Value = WaveformInput> {
+        let samples = proptest::collection::vec(proptest::option::of(number()), 0..4);
+        let rest = (any::<Option<u64>>(), proptest::option::of(".*"));
+        (".*", ".*", time(), number(), samples, rest).prop_map(
+            |(waveform, unit, started_at, sample_rate_hz, samples, (sequence, device))| WaveformInput {
+                waveform,
+                unit,
+                started_at,
+                sample_rate_hz,
+                samples,
+                sequence,
+                device,
+            },
+        )
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        let some = proptest::option::of::<BoxedStrategy<UserId>>;
         let batch = proptest::collection::vec(measurement(), 0..4);
         let filters =
             (proptest::option::of(".*"), proptest::option::of(time()), proptest::option::of(time()));
         prop_oneof![
-            ".*".prop_map(|token| Command::Authenticate(Authenticate { token })),
-            (topic(), proptest::option::of(since))
-                .prop_map(|(topic, since)| Command::Subscribe(Subscribe { topic, since })),
+            authenticate(),
+            subscribe().prop_map(Command::Subscribe),
+            (full_topic(), any::<u64>()).prop_map(|(topic, offset)| Command::Acknowledge(Acknowledge {
+                topic,
+                offset: Offset(offset)
+            })),
+            (some(user().boxed()), waveform())
+                .prop_map(|(patient, data)| Command::HealthWaveform(HealthWaveform { patient, data })),
+            topic().prop_map(|topic| Command::GetPresence(GetPresence { topic })),
             topic().prop_map(|topic| Command::Unsubscribe(Unsubscribe { topic })),
             Just(Command::Ping),
             (some(user().boxed()), proptest::option::of(measurement()), proptest::option::of(batch))

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::client::Delivery;
 use crate::code::ErrorCode;
 use crate::ids::{Epoch, Offset};
 use crate::topic::Topic;
@@ -16,6 +17,9 @@ pub struct SubscriptionSuccess {
     pub epoch: Epoch,
     /// The newest offset when the subscription began; 0 if there is none yet.
     pub head: Offset,
+    /// How its events are delivered; `durable` if absent.
+    #[serde(default, skip_serializing_if = "Delivery::is_durable")]
+    pub delivery: Delivery,
     /// Whether all that was missed since `since` follows. Only where `since` was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
@@ -52,12 +56,21 @@ pub enum GapReason {
     AheadOfLog,
 }
 
+/// How many events of a `latest` subscription were replaced by newer ones since the last such message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventsMerged {
+    /// The topic in full.
+    pub topic: Topic,
+    /// How many.
+    pub merged: u64,
+}
+
 /// Why there is no subscription.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionDenied {
     /// The topic as the client named it.
     pub topic: String,
-    /// `access_denied`, `topic_not_served` or `too_many_topics`; with `retry`, a code of storage.
+    /// `access_denied`, `topic_not_served`, `too_many_topics` or `not_acknowledged`; with `retry`, a code of storage.
     pub code: ErrorCode,
     /// What is wrong, for people.
     pub message: String,

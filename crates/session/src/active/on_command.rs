@@ -1,13 +1,15 @@
 //! What the client says.
 
-use healthmate_care::{Action as Act, Measurement, Metric, Refusal, decide};
-use healthmate_protocol::client::{Authenticate, GetHealthData, HealthUpdate, Subscribe};
+use healthmate_care::{Action as Act, Measurement, Metric, Refusal, Waveform, decide};
+use healthmate_protocol::client::{
+    Authenticate, GetHealthData, GetPresence, HealthUpdate, HealthWaveform, Subscribe,
+};
 use healthmate_protocol::{
-    ClientMessage, Command, CorrelationId, ErrorCode, MAX_BATCH, MAX_PAGE, MeasurementInput, ServerMessage,
-    Topic, TopicKind, TopicName, UserId, server,
+    ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, MAX_BATCH, MAX_PAGE,
+    MeasurementInput, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
 };
 
-use super::{Active, Cancelled, Wanted, refuse};
+use super::{Active, Cancelled, Opening, Wanted, refuse};
 use crate::action::{Action, HistoryQuery};
 use crate::input::{Now, Refused};
 use crate::reply::{error, reply};
@@ -46,6 +48,13 @@ impl Active {
             Command::GetHealthData(command) => {
                 self.on_get_health_data(context, now, correlation_id, command, actions);
             }
+            Command::Acknowledge(command) => self.on_acknowledge(now, correlation_id, &command, actions),
+            Command::HealthWaveform(command) => {
+                self.on_health_waveform(now, correlation_id, command, actions);
+            }
+            Command::GetPresence(command) => {
+                self.on_get_presence(context, now, correlation_id, &command, actions);
+            }
         }
     }
 
@@ -58,8 +67,15 @@ impl Active {
         command: Authenticate,
         actions: &mut Vec<Action>,
     ) {
+        if command.session_id.is_some() {
+            let message = "a session goes on with the first authenticate of a connection only";
+            let refused = Refused::field(ErrorCode::InvalidField, "session_id", message);
+            return actions.push(error(now, correlation_id, refused));
+        }
         match self.wait_for(context, correlation_id, Wanted::Identity) {
-            Ok(request) => actions.push(Action::Authenticate(request, command.token)),
+            Ok(request) => {
+                actions.push(Action::Authenticate { request, token: command.token, session_id: None });
+            }
             Err(refusal) => refuse(now, refusal, actions),
         }
     }
@@ -72,13 +88,23 @@ impl Active {
         command: Subscribe,
         actions: &mut Vec<Action>,
     ) {
+        if let Err(refused) = check_delivery(&command) {
+            return actions.push(error(now, correlation_id, refused));
+        }
         let named = command.topic.to_string();
         let topic = match self.servable_topic(context, &command.topic) {
             Ok(topic) => topic,
             Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
         };
-        let wanted = Wanted::Topic { topic: topic.clone(), since: command.since, cancelled: None };
-        match self.wait_for(context, correlation_id, wanted) {
+        let opening = Opening {
+            topic: topic.clone(),
+            interest: command.interest(),
+            since: command.since,
+            acknowledge: command.acknowledge,
+            cancelled: None,
+            returning: false,
+        };
+        match self.wait_for(context, correlation_id, Wanted::Topic(opening)) {
             Ok(request) => actions.push(Action::OpenTopic(request, topic)),
             Err(refusal) => refuse(now, refusal, actions),
         }
@@ -99,7 +125,7 @@ impl Active {
             Refused::field(ErrorCode::AccessDenied, "topic", message)
         })?;
         let opening =
-            self.pending.iter().filter(|pending| matches!(pending.wanted, Wanted::Topic { .. })).count();
+            self.pending.iter().filter(|pending| matches!(pending.wanted, Wanted::Topic(_))).count();
         let limit = context.options.topics;
         if !self.topics().any(|held| *held == topic) && self.topics.len() + opening >= limit {
             let message = format!("a connection may hear {limit} topics, and this one does");
@@ -129,10 +155,8 @@ impl Active {
         // One that does not stand yet is ended when it does, so that each request has its answer, in order.
         for pending in &mut self.pending {
             match &mut pending.wanted {
-                Wanted::Topic { topic: opening, cancelled, .. }
-                    if *opening == topic && cancelled.is_none() =>
-                {
-                    *cancelled = Some(Cancelled(correlation_id));
+                Wanted::Topic(opening) if opening.topic == topic && opening.cancelled.is_none() => {
+                    opening.cancelled = Some(Cancelled(correlation_id));
                     return;
                 }
                 _ => {}
@@ -167,6 +191,55 @@ impl Active {
                 let author = self.user.id.clone();
                 actions.push(Action::Record { request, patient, author, measurements });
             }
+            Err(refusal) => refuse(now, refusal, actions),
+        }
+    }
+
+    fn on_health_waveform(
+        &mut self,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: HealthWaveform,
+        actions: &mut Vec<Action>,
+    ) {
+        let HealthWaveform { patient, data } = command;
+        let accepted = self
+            .patient_of(patient)
+            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| {
+                let data = Waveform::accept(data, &patient, &self.user.id, now.time);
+                let data = data.map_err(|Refusal { code, field, message }| {
+                    Refused::field(code, format!("data.{field}"), message)
+                })?;
+                Ok((Topic::health(patient), ServerMessage::HealthWaveform(data)))
+            });
+        actions.push(match accepted {
+            Ok((topic, message)) => {
+                let event = Box::new(Envelope::ephemeral(now.time, topic.clone(), message));
+                Action::Broadcast { event, topic, kind: Ephemeral::Waveform }
+            }
+            Err(refused) => error(now, correlation_id, refused),
+        });
+    }
+
+    fn on_get_presence(
+        &mut self,
+        context: &mut Context,
+        now: Now,
+        correlation_id: Option<CorrelationId>,
+        command: &GetPresence,
+        actions: &mut Vec<Action>,
+    ) {
+        let topic = match self.full_topic(&command.topic) {
+            Some(topic) if context.endpoint.carries(topic.kind()) => topic,
+            _ => {
+                let message = "this endpoint does not carry such topics, or you have none of your own";
+                let refused = Refused::field(ErrorCode::TopicNotServed, "topic", message);
+                return actions.push(error(now, correlation_id, refused));
+            }
+        };
+        match self.wait_for(context, correlation_id, Wanted::Presence) {
+            Ok(request) => actions.push(Action::LoadPresence(request, topic)),
             Err(refusal) => refuse(now, refusal, actions),
         }
     }
@@ -228,6 +301,18 @@ pub(super) fn denied(
     let Refused { code, message, .. } = refused;
     let denied = server::SubscriptionDenied { topic, code, message, retry: code.retry() };
     reply(now, correlation_id, ServerMessage::SubscriptionDenied(denied))
+}
+
+/// Newest values are no log: nothing is resumed, and nothing is acknowledged.
+fn check_delivery(command: &Subscribe) -> Result<(), Refused> {
+    let field = match command {
+        Subscribe { delivery: Delivery::Durable, .. } => return Ok(()),
+        Subscribe { since: Some(_), .. } => "since",
+        Subscribe { acknowledge: true, .. } => "acknowledge",
+        _ => return Ok(()),
+    };
+    let message = "does not go with the delivery latest: leave it out, or ask for durable";
+    Err(Refused::field(ErrorCode::InvalidField, field, message))
 }
 
 /// Checks every measurement of a command, and names the one that is wrong.

@@ -1,11 +1,12 @@
 //! What the server answers.
 
-use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, MeasurementReceipt};
+use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, MeasurementReceipt, PresenceResponse};
 use healthmate_protocol::{ErrorCode, ServerMessage};
 
 use super::on_command::{denied, not_subscribed, unsubscribed};
-use super::{Active, Cancelled, Held, Pending, Wanted};
-use crate::action::{Action, RequestId};
+use super::redelivery::Unacknowledged;
+use super::{Active, Cancelled, Held, Opening, Pending, Wanted};
+use crate::action::{Action, RequestId, Since};
 use crate::door::welcome;
 use crate::input::{Found, Identity, Now, OpenedTopic, Refused};
 use crate::reply::{error, reply};
@@ -26,7 +27,7 @@ impl Active {
         };
         match result {
             Ok(identity) if identity.user.id == self.user.id => {
-                actions.push(reply(now, correlation_id, welcome(context, &identity)));
+                actions.push(reply(now, correlation_id, welcome(context, &identity, None)));
                 self.user = identity.user;
                 self.expires_at = identity.expires_at;
                 self.set_deadline(&context.options, now);
@@ -48,11 +49,11 @@ impl Active {
         result: Result<OpenedTopic, Refused>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending { correlation_id, wanted: Wanted::Topic { topic, since, cancelled }, .. }) =
-            self.answered(request)
+        let Some(Pending { correlation_id, wanted: Wanted::Topic(opening), .. }) = self.answered(request)
         else {
             return;
         };
+        let Opening { topic, interest, since, acknowledge, cancelled, .. } = opening;
         let log = match result {
             Ok(log) => log,
             Err(refused) => {
@@ -63,15 +64,20 @@ impl Active {
                 return;
             }
         };
-        let Resume { reply: started, after } = resume(&topic, &log, since.as_ref());
+        let Resume { reply: mut started, after } =
+            resume(&topic, &log, since.as_ref().filter(|_| interest.delivery.is_durable()));
+        started.delivery = interest.delivery;
         actions.push(reply(now, correlation_id, ServerMessage::SubscriptionSuccess(started)));
         if let Some(Cancelled(correlation_id)) = cancelled {
             return actions.push(unsubscribed(now, correlation_id, topic));
         }
         self.topics.retain(|held| held.topic != topic);
-        self.topics.push(Held { topic: topic.clone(), until: log.until });
+        let unacknowledged =
+            acknowledge.then(|| Box::new(Unacknowledged::new(after, &context.options.redelivery, now)));
+        let since = Since { epoch: log.epoch, offset: after };
+        self.topics.push(Held { topic: topic.clone(), interest, until: log.until, since, unacknowledged });
         self.set_deadline(&context.options, now);
-        actions.push(Action::StartDelivery { topic, after, head: log.head });
+        actions.push(Action::StartDelivery { topic, interest, after, head: log.head });
     }
 
     pub(super) fn on_recorded(
@@ -91,6 +97,22 @@ impl Active {
                 let stored = ServerMessage::Acknowledgment(Acknowledgment { patient, results });
                 reply(now, correlation_id, stored)
             }
+            Err(refused) => error(now, correlation_id, refused),
+        });
+    }
+
+    pub(super) fn on_presence(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        result: Result<PresenceResponse, Refused>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Pending { correlation_id, wanted: Wanted::Presence, .. }) = self.answered(request) else {
+            return;
+        };
+        actions.push(match result {
+            Ok(present) => reply(now, correlation_id, ServerMessage::PresenceResponse(present)),
             Err(refused) => error(now, correlation_id, refused),
         });
     }

@@ -8,6 +8,7 @@ use super::on_command::denied;
 use super::{Active, Held};
 use crate::action::Action;
 use crate::door::turn_away;
+use crate::history::Fault;
 use crate::input::{Now, Refused};
 use crate::options::Options;
 use crate::session::Context;
@@ -24,6 +25,7 @@ impl Active {
             return actions.push(Action::Close(CloseCode::IdleTimeout, reason));
         }
         if now.instant >= self.last_received + options.gone_after {
+            actions.push(self.lose(context, now, Fault::Unresponsive));
             return actions.push(Action::Close(CloseCode::Unresponsive, "no answer to a ping"));
         }
         if !self.pinged && now.instant >= self.last_received + options.ping_after {
@@ -31,6 +33,7 @@ impl Active {
             actions.push(Action::SendPing);
         }
         self.end_access(now, actions);
+        self.review(options, now, actions);
         if now.instant >= self.next_heartbeat {
             self.next_heartbeat = now.instant + options.heartbeat_interval;
             actions.push(Action::SendHeartbeat);
@@ -65,6 +68,8 @@ impl Active {
         let end = now.instant + Duration::from_millis(left + 1).min(Duration::from_secs(86_400));
         let silence = if self.pinged { options.gone_after } else { options.ping_after };
         let idle = self.last_message + options.idle_timeout;
-        self.deadline = self.next_heartbeat.min(self.last_received + silence).min(idle).min(end);
+        let deadline = self.next_heartbeat.min(self.last_received + silence).min(idle).min(end);
+        let reviews = self.topics.iter().filter_map(|held| Some(held.unacknowledged.as_ref()?.next_review));
+        self.deadline = reviews.min().map_or(deadline, |review| review.min(deadline));
     }
 }

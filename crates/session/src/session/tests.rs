@@ -11,6 +11,7 @@ use super::*;
 use crate::input::{Found, Identity, OpenedTopic, Refused};
 
 mod laws;
+mod recovery;
 mod time;
 
 /// Tests read the monotonic clock once, and count from there.
@@ -30,7 +31,7 @@ fn user(id: &str, role: Role) -> Identity {
         device_of: (role == Role::Device).then(|| UserId::new("ana").expect("valid")),
         active: true,
     };
-    Identity { user: Arc::new(user), expires_at: at(7200).time, epoch: epoch() }
+    Identity { user: Arc::new(user), expires_at: at(7200).time, epoch: epoch(), lost: None }
 }
 
 fn epoch() -> Epoch {
@@ -106,8 +107,8 @@ impl Bench {
 
 fn request_of(action: &Action) -> Option<RequestId> {
     match action {
-        Action::Authenticate(id, _) | Action::OpenTopic(id, _) | Action::LoadHistory(id, _) => Some(*id),
-        Action::Record { request, .. } => Some(*request),
+        Action::OpenTopic(id, _) | Action::LoadHistory(id, _) | Action::LoadPresence(id, _) => Some(*id),
+        Action::Record { request, .. } | Action::Authenticate { request, .. } => Some(*request),
         _ => None,
     }
 }

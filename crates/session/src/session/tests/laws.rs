@@ -1,7 +1,8 @@
 //! What holds whatever happens, in whatever order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use healthmate_protocol::server::PresenceResponse;
 use proptest::prelude::*;
 
 use super::*;
@@ -13,15 +14,17 @@ enum Step {
     Stray(u32),
     Tick(u64),
     Disconnect,
+    Lose,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        8 => (0usize..9).prop_map(Step::Send),
+        8 => (0usize..13).prop_map(Step::Send),
         6 => (0usize..8, prop::bool::weighted(0.9)).prop_map(|(which, well)| Step::Answer { which, well }),
         1 => (1000u32..2000).prop_map(Step::Stray),
         1 => (0u64..40).prop_map(Step::Tick),
         1 => Just(Step::Disconnect),
+        1 => Just(Step::Lose),
     ];
     prop::collection::vec(step, 1..80)
 }
@@ -36,6 +39,12 @@ fn command(kind: usize, correlation: u32) -> String {
         5 => format!(r#""type":"health_update","data":{MEASURED}"#),
         6 => r#""type":"get_health_data""#.to_owned(),
         7 => r#""type":"subscribe","topic":"chat""#.to_owned(),
+        8 => r#""type":"subscribe","topic":"health:ben","acknowledge":true"#.to_owned(),
+        9 => {
+            r#""type":"subscribe","topic":"health:eva","delivery":"latest","include":["presence"]"#.to_owned()
+        }
+        10 => r#""type":"get_presence","topic":"health:ben""#.to_owned(),
+        11 => r#""type":"subscribe","topic":"health:ben","delivery":"latest","acknowledge":true"#.to_owned(),
         _ => r#""type":"boom""#.to_owned(),
     };
     format!(r#"{{{rest},"correlation_id":"{correlation}"}}"#)
@@ -44,8 +53,8 @@ fn command(kind: usize, correlation: u32) -> String {
 fn answer(action: &Action, well: bool) -> Input<'static> {
     let refused = || Refused::new(ErrorCode::AccessDenied, "no");
     match action {
-        Action::Authenticate(id, _) => {
-            Input::Identified(*id, if well { Ok(user("ana", Role::Patient)) } else { Err(refused()) })
+        Action::Authenticate { request, .. } => {
+            Input::Identified(*request, if well { Ok(user("ana", Role::Patient)) } else { Err(refused()) })
         }
         Action::OpenTopic(id, _) => {
             Input::TopicOpened(*id, if well { Ok(log(1, 5)) } else { Err(refused()) })
@@ -56,6 +65,10 @@ fn answer(action: &Action, well: bool) -> Input<'static> {
         Action::LoadHistory(id, _) => {
             let page = Found { measurements: Vec::new(), next_cursor: None };
             Input::HistoryLoaded(*id, if well { Ok(page) } else { Err(refused()) })
+        }
+        Action::LoadPresence(id, topic) => {
+            let present = PresenceResponse { topic: topic.clone(), present: Vec::new() };
+            Input::PresenceLoaded(*id, if well { Ok(present) } else { Err(refused()) })
         }
         other => panic!("no request: {other:?}"),
     }
@@ -68,18 +81,20 @@ struct Trial {
     waiting: Vec<Action>,
     /// How many replies each request got, by what the client calls it.
     asked: BTreeMap<String, usize>,
+    /// What was ever delivered.
+    subscribed: BTreeSet<Topic>,
     over: bool,
 }
 
 impl Trial {
     fn new() -> Self {
         let bench = Bench::new(Options::default());
-        Self { bench, waiting: Vec::new(), asked: BTreeMap::new(), over: false }
+        Self { bench, waiting: Vec::new(), asked: BTreeMap::new(), subscribed: BTreeSet::new(), over: false }
     }
 
     /// Gives the session an input and holds what it does against the laws.
     fn input(&mut self, time: u64, input: Input<'_>) -> Result<(), TestCaseError> {
-        let disconnects = matches!(input, Input::Disconnected);
+        let ends = matches!(input, Input::Disconnected | Input::Lost(_));
         self.bench.input(at(time), input);
         for action in std::mem::take(&mut self.bench.actions) {
             prop_assert!(!self.over, "after the end: {action:?}");
@@ -93,12 +108,29 @@ impl Trial {
                 Action::Close(..) => self.over = true,
                 Action::StartDelivery { topic, .. } => {
                     prop_assert!(self.bench.session.topics().any(|held| *held == topic));
+                    self.subscribed.insert(topic);
                 }
-                Action::StopDelivery(_) | Action::SendHeartbeat | Action::SendPing => {}
+                Action::Keep(lost) => {
+                    prop_assert_eq!(self.bench.session.state(), State::Error);
+                    prop_assert!(lost.topics.iter().all(|topic| self.subscribed.contains(&topic.topic)));
+                }
+                Action::ReviewDelivery(topic) => {
+                    // As far as the log of this trial reaches, and sometimes not out of the server yet.
+                    let position = (time % 3 != 0).then_some(Offset(5));
+                    self.input(time, Input::DeliveryReviewed { topic, position, chance: 0.5 })?;
+                }
+                Action::Redeliver { topic, after } => {
+                    prop_assert!(after < Offset(5));
+                    prop_assert!(self.bench.session.topics().any(|held| *held == topic));
+                }
+                Action::StopDelivery(_)
+                | Action::DeliveryFailed { .. }
+                | Action::SendHeartbeat
+                | Action::SendPing => {}
                 request => self.waiting.push(request),
             }
         }
-        self.over |= disconnects;
+        self.over |= ends;
         Ok(())
     }
 
@@ -129,6 +161,7 @@ proptest! {
                     time += seconds;
                     trial.input(time, Input::Tick)?;
                 }
+                Step::Lose => trial.input(time, Input::Lost(Fault::TransportFailed))?,
                 Step::Disconnect => trial.input(time, Input::Disconnected)?,
             }
         }
