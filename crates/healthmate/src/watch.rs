@@ -124,8 +124,8 @@ impl Watch {
     }
 
     async fn take(&mut self, connection: &mut Connection, received: &Received) -> Result<(), Interruption> {
-        if let Some((topic, offset)) = &received.envelope.position {
-            return match self.tail.event(topic, *offset) {
+        if let Some((topic, offset)) = received.envelope.position() {
+            return match self.tail.event(topic, offset) {
                 Step::Show => self.show(received),
                 Step::PassOver => Ok(()),
                 Step::Hole(hole) => Err(Interruption::Cut(ClientError::Broken(hole.to_string()))),

@@ -172,7 +172,7 @@ fn watch(server: &Server, token: &str, since: &SubscribeSince) -> std::thread::J
     std::thread::spawn(move || {
         let mut seen = Vec::new();
         while let Ok(envelope) = client.next() {
-            seen.extend(envelope.position.map(|(_, offset)| offset.0));
+            seen.extend(envelope.offset.map(|offset| offset.0));
         }
         seen
     })
@@ -253,7 +253,7 @@ fn what_was_acknowledged_survives_every_kill() {
     let since = serde_json::to_string(&since).expect("serializes");
     client.send(&format!(r#"{{"type":"subscribe","topic":"health:ana","since":{since}}}"#)).expect("sent");
     while seen.len() < all.len() {
-        seen.extend(client.next().expect("open").position.map(|(_, offset)| offset.0));
+        seen.extend(client.next().expect("open").offset.map(|offset| offset.0));
     }
     assert_eq!(seen, all, "the watcher has seen every event once, in order");
 }

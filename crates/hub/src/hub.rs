@@ -178,6 +178,25 @@ impl Hub {
         }
     }
 
+    /// Delivers a subscription's events again from the one after `after` on.
+    pub fn rewind(&mut self, connection: ConnectionKey, topic: &Topic, after: Offset) {
+        let standing = self.names.get(topic).and_then(|key| {
+            let entry = self.topics.get_mut(*key)?;
+            let (head, interest) = (entry.head, entry.subscriber(connection)?.interest);
+            Some((head, interest))
+        });
+        if let Some((head, interest)) = standing {
+            self.subscribe(connection, topic, interest, after, head);
+        }
+    }
+
+    /// The offset that was delivered last, if all of it has been written; `None` while some of it waits here.
+    pub fn delivered(&self, connection: ConnectionKey, topic: &Topic) -> Option<Offset> {
+        let entry = self.topics.get(*self.names.get(topic)?)?;
+        let held = entry.subscribers.iter().find(|subscriber| subscriber.connection == connection)?;
+        self.readers.get(connection)?.outbox.is_empty().then_some(held.position)
+    }
+
     /// Takes a connection out of a topic, and the topic out of the hub with its last subscriber.
     fn leave(&mut self, connection: ConnectionKey, key: TopicKey) -> Option<Mode> {
         let entry = self.topics.get_mut(key)?;

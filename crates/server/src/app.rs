@@ -38,14 +38,15 @@ impl App {
         clock: Arc<dyn Clock>,
         verifier: TokenVerifier,
     ) -> Self {
+        let metrics = Arc::new(Metrics::new());
         Self {
+            node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
             settings: Arc::new(settings),
             store,
             clock,
             verifier,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             ready: AtomicBool::new(false),
-            node: Node::new(),
         }
     }
 

@@ -21,6 +21,7 @@ mod network;
 mod problem;
 mod secret;
 mod server;
+mod sessions;
 mod sources;
 mod storage;
 
@@ -31,6 +32,7 @@ pub use network::{Network, NetworkError};
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use server::ServerSettings;
+pub use sessions::SessionSettings;
 pub use storage::StorageSettings;
 
 use problem::Findings;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
+    /// What outlives a connection, and what is sent again.
+    pub sessions: SessionSettings,
     /// What is kept, and how it is written.
     pub storage: StorageSettings,
     /// What is logged, and how.
@@ -125,6 +129,7 @@ impl Settings {
         self.server.check(&mut found);
         self.auth.check(&mut found);
         self.limits.check(&mut found);
+        self.sessions.check(&mut found);
         self.storage.check(&mut found);
         self.log.check(&mut found);
         if self.demo && !self.server.listen.ip().is_loopback() {

@@ -6,6 +6,7 @@
 mod perform;
 mod reader;
 mod recheck;
+mod resume;
 mod transport;
 mod view;
 
@@ -18,11 +19,12 @@ use std::time::{Duration, Instant};
 use healthmate_hub::ConnectionKey;
 use healthmate_protocol::server::Reconnect;
 use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, UserId};
-use healthmate_session::{Endpoint, Input, Session, State};
+use healthmate_session::{Endpoint, Fault, Input, Session, State};
 use healthmate_ws::Frame;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::transport::{Stream, Transport};
+pub(crate) use self::view::made_at;
 use crate::shard::Shard;
 use crate::telemetry::ConnectionState;
 
@@ -163,8 +165,9 @@ impl Connection {
         shard.wake();
     }
 
-    /// Asks the client to come back after a moment, and closes.
+    /// Asks the client to come back after a moment, to the session it has, and closes.
     pub(crate) fn ask_to_reconnect(self: &Rc<Self>, shard: &Rc<Shard>, after_ms: u32) {
+        self.drive(shard, Input::Lost(Fault::AskedToReconnect));
         if self.closing.get().is_none() {
             let asked = ServerMessage::Reconnect(Reconnect { after_ms });
             self.send(shard, &Envelope::new(shard.app().clock.now(), asked));
@@ -176,6 +179,16 @@ impl Connection {
     pub(crate) fn dismiss(self: &Rc<Self>, shard: &Rc<Shard>, code: CloseCode) {
         self.drive(shard, Input::Disconnected);
         self.close(shard, code, code.meaning());
+    }
+
+    /// The client has come back before its loss was noticed: the session goes on elsewhere, and this connection ends
+    /// and counts no longer.
+    pub(crate) fn hand_over(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.drive(shard, Input::Lost(Fault::TakenOver));
+        if let Some(user) = self.admitted.borrow().as_ref() {
+            shard.ground.registry.remove(user, &self.id);
+        }
+        self.dismiss(shard, CloseCode::Replaced);
     }
 
     /// Our close frame is written.
@@ -260,7 +273,8 @@ fn counted(state: State) -> Option<ConnectionState> {
     match state {
         State::Connected => Some(ConnectionState::Connected),
         State::Authenticated => Some(ConnectionState::Authenticated),
-        State::Disconnected => None,
+        // Lost sessions are counted where they are kept.
+        State::Error | State::Disconnected => None,
     }
 }
 

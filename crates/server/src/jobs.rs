@@ -67,6 +67,32 @@ pub(crate) async fn sample(app: Arc<App>) {
     }
 }
 
+/// Ends the sessions whose clients did not come back in time. They could not go on since; this frees their memory.
+pub(crate) async fn clean_up(app: Arc<App>) {
+    let every = Duration::from_secs(app.settings.sessions.cleanup_interval_s.into());
+    loop {
+        tokio::time::sleep(every).await;
+        app.node.lost.expire();
+    }
+}
+
+/// Tries to recover the sessions whose connections are lost: looks whether their users may still come back, and ends
+/// those of users who may not, and those that were tried as often as the setting says.
+pub(crate) async fn recover(app: Arc<App>) {
+    let every = Duration::from_secs(app.settings.sessions.recovery_interval_s.into());
+    loop {
+        tokio::time::sleep(every).await;
+        for user in app.node.lost.attempt() {
+            match app.store.user(&user).await {
+                Ok(Some(found)) if found.active => {}
+                Ok(_) => app.node.lost.end(|lost| lost.user.id == user),
+                // It is tried again in the next turn.
+                Err(error) => tracing::warn!(%error, "the user of a lost session could not be looked up"),
+            }
+        }
+    }
+}
+
 async fn trim_once(app: &App) -> Result<u64, Error> {
     let now = app.clock.now();
     let settings = &app.settings.storage;

@@ -71,13 +71,14 @@ impl Server {
     /// If the address cannot be listened on, the TLS files cannot be used, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         let settings = &app.settings.server;
-        let ground = ground(&app)?;
+        let handles: Vec<Arc<ShardHandle>> =
+            (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
+        let ground = ground(&app, &handles)?;
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
 
-        let handles: Vec<Arc<ShardHandle>> = (0..ground.shards).map(|_| Arc::default()).collect();
         let counted = Arc::clone(&app.metrics);
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
             counted.events_published.inc_by(events as u64);
@@ -93,8 +94,15 @@ impl Server {
         let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
         let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
         let sampling = tokio::spawn(jobs::sample(Arc::clone(&app))).abort_handle();
+        let cleaning = tokio::spawn(jobs::clean_up(Arc::clone(&app))).abort_handle();
+        let recovering = tokio::spawn(jobs::recover(Arc::clone(&app))).abort_handle();
         app.set_ready(true);
-        Ok(Self { address, app, shards, tasks: vec![accepting, watching, trimming, sampling] })
+        Ok(Self {
+            address,
+            app,
+            shards,
+            tasks: vec![accepting, watching, trimming, sampling, cleaning, recovering],
+        })
     }
 
     /// Where it listens.
@@ -129,7 +137,7 @@ impl Server {
 }
 
 /// What all shards stand on.
-fn ground(app: &Arc<App>) -> Result<Ground, ServeError> {
+fn ground(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Result<Ground, ServeError> {
     let (settings, limits) = (&app.settings.server, &app.settings.limits);
     let registry = Registry::new(limits.connections_per_user as usize, limits.replace_oldest);
     Ok(Ground {
@@ -140,7 +148,7 @@ fn ground(app: &Arc<App>) -> Result<Ground, ServeError> {
         places: Arc::new(Semaphore::new(limits.max_connections as usize)),
         registry: Arc::new(registry),
         opening: Arc::default(),
-        shards: shard_count(settings.shards),
+        shards: shards.into(),
     })
 }
 

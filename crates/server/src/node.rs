@@ -3,6 +3,7 @@
 //! Routes know no connections: these belong to their shards. So a question goes into each shard's letter box and is
 //! answered there, between two messages; nothing here takes a lock that a message waits for.
 
+mod lost;
 mod operate;
 mod rates;
 mod reach;
@@ -12,16 +13,19 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use healthmate_session::LostOptions;
 use tokio::time::Instant;
 
+pub(crate) use self::lost::LostOnNode;
 pub(crate) use self::operate::Asked;
 pub(crate) use self::rates::{Rates, Recent, SAMPLE_EVERY, Sample};
 pub(crate) use self::reach::Reach;
 pub(crate) use self::view::{
-    ConnectionHealth, ConnectionPage, ConnectionQuery, ConnectionSummary, StateWord,
+    ConnectionHealth, ConnectionPage, ConnectionQuery, ConnectionSummary, LastError, StateWord,
 };
 use crate::registry::Registry;
 use crate::shard::{Shard, ShardHandle};
+use crate::telemetry::Metrics;
 
 /// How long the shards may take to answer.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -36,6 +40,8 @@ pub(crate) struct Node {
     started: Instant,
     /// What came over the last minute.
     pub(crate) rates: Rates,
+    /// The sessions whose connections are lost, and whose clients may come back.
+    pub(crate) lost: LostOnNode,
     running: OnceLock<Running>,
 }
 
@@ -46,9 +52,10 @@ struct Running {
 
 impl Node {
     /// A node whose shards do not run yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lost: LostOptions, metrics: Arc<Metrics>) -> Self {
         let started = Instant::now();
-        Self { started, rates: Rates::new(started), running: OnceLock::new() }
+        let lost = LostOnNode::new(lost, metrics);
+        Self { started, rates: Rates::new(started), lost, running: OnceLock::new() }
     }
 
     /// Makes the running shards known. Only the first call counts.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use healthmate_hub::ConnectionKey;
-use healthmate_protocol::{CloseCode, ConnectionId, UserId};
+use healthmate_protocol::{CloseCode, ConnectionId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use crate::shard::ShardHandle;
@@ -21,6 +21,8 @@ pub(crate) struct Registry {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) id: ConnectionId,
+    /// What outlives the connection.
+    pub(crate) session_id: SessionId,
     pub(crate) key: ConnectionKey,
     pub(crate) shard: Arc<ShardHandle>,
 }
@@ -69,6 +71,20 @@ impl Registry {
         self.users.lock().get(user).cloned().unwrap_or_default()
     }
 
+    /// The user's connection that this session is on.
+    pub(crate) fn on_session(&self, user: &UserId, session_id: &SessionId) -> Option<Entry> {
+        self.users.lock().get(user)?.iter().find(|held| held.session_id == *session_id).cloned()
+    }
+
+    /// Makes it known that a session goes on over this connection.
+    pub(crate) fn go_on(&self, user: &UserId, id: &ConnectionId, session_id: &SessionId) {
+        let mut users = self.users.lock();
+        let held = users.get_mut(user).and_then(|held| held.iter_mut().find(|entry| entry.id == *id));
+        if let Some(entry) = held {
+            entry.session_id = session_id.clone();
+        }
+    }
+
     /// Forgets a connection. One that was replaced is forgotten already, and a newer one stays.
     pub(crate) fn remove(&self, user: &UserId, id: &ConnectionId) {
         let mut users = self.users.lock();
@@ -86,7 +102,8 @@ mod tests {
 
     fn entry(id: &str) -> Entry {
         let id = ConnectionId::new(id).expect("valid");
-        Entry { id, key: ConnectionKey::default(), shard: Arc::default() }
+        let session_id = SessionId::new("5e55").expect("valid");
+        Entry { id, session_id, key: ConnectionKey::default(), shard: Arc::default() }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use healthmate_care::{Bucket, Rate};
 use healthmate_hub::{ConnectionKey, Hub};
-use healthmate_session::{Now, Options};
+use healthmate_session::{Input, Now, Options};
 use healthmate_ws::OriginPolicy;
 use parking_lot::Mutex;
 use slotmap::SecondaryMap;
@@ -30,9 +30,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
 use self::timers::Timers;
 use crate::app::App;
-use crate::config::LimitSettings;
+use crate::config::{LimitSettings, SessionSettings};
 use crate::connection::Connection;
 use crate::listener;
+use crate::publish::Broadcast;
 use crate::registry::Registry;
 use crate::telemetry::ConnectionState;
 
@@ -55,8 +56,8 @@ pub(crate) struct Ground {
     pub(crate) registry: Arc<Registry>,
     /// How often a new connection is taken.
     pub(crate) opening: Arc<Mutex<Bucket>>,
-    /// How many shards there are.
-    pub(crate) shards: usize,
+    /// How to reach the shards, all of them.
+    pub(crate) shards: Arc<[Arc<ShardHandle>]>,
 }
 
 /// What the tasks of one shard share.
@@ -84,7 +85,7 @@ impl Shard {
         let limits = &ground.app.settings.limits;
         let leeway = Duration::from_secs(ground.app.settings.auth.leeway_s.into());
         Rc::new(Self {
-            options: Arc::new(session_options(limits, leeway)),
+            options: Arc::new(session_options(limits, &ground.app.settings.sessions, leeway)),
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
@@ -123,6 +124,19 @@ impl Shard {
         let connection = make(key);
         self.connections.borrow_mut().insert(key, Rc::clone(&connection));
         connection
+    }
+
+    /// Passes an ephemeral event on to everyone on this node who asked for it and keeps up.
+    pub(crate) fn broadcast(&self, event: Broadcast) {
+        let metrics = &self.app().metrics;
+        metrics.broadcasts.inc();
+        metrics.ephemeral_deliveries.inc_by(event.publish(&mut self.hub.borrow_mut()) as u64);
+        let mut others =
+            self.ground.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &self.handle)).peekable();
+        if others.peek().is_some() {
+            let event = Arc::new(event);
+            others.for_each(|shard| shard.broadcast(Arc::clone(&event)));
+        }
     }
 
     /// Forgets a connection.
@@ -168,8 +182,10 @@ impl Shard {
         self.stop.cancel();
         let settings = &self.app().settings.server;
         for (index, connection) in self.all().into_iter().enumerate() {
-            let turn = (index * self.ground.shards + self.number) as u64;
+            let turn = (index * self.ground.shards.len() + self.number) as u64;
             let after_ms = COME_BACK_MS + turn * 1000 / u64::from(settings.reconnects_per_second);
+            // Nothing is kept of its session: the server that it comes back to is another one.
+            connection.drive(self, Input::Disconnected);
             connection.ask_to_reconnect(self, u32::try_from(after_ms).unwrap_or(u32::MAX));
         }
     }
@@ -203,11 +219,16 @@ pub(crate) fn start(
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let Letters { commits, sockets, closes, recheck, questions, stop } = self.handle.take();
+        let Letters { commits, broadcasts, sockets, closes, recheck, questions, stop } = self.handle.take();
         if !commits.is_empty() {
             let mut hub = self.hub.borrow_mut();
             let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
             self.app().metrics.deliveries.inc_by(delivered as u64);
+        }
+        if !broadcasts.is_empty() {
+            let mut hub = self.hub.borrow_mut();
+            let delivered: usize = broadcasts.iter().map(|event| event.publish(&mut hub)).sum();
+            self.app().metrics.ephemeral_deliveries.inc_by(delivered as u64);
         }
         for socket in sockets {
             spawn_local(listener::serve_socket(Rc::clone(self), socket));
@@ -243,7 +264,7 @@ impl Drop for ServingHttp {
     }
 }
 
-fn session_options(limits: &LimitSettings, token_leeway: Duration) -> Options {
+fn session_options(limits: &LimitSettings, sessions: &SessionSettings, token_leeway: Duration) -> Options {
     let seconds = |count: u32| Duration::from_secs(count.into());
     Options {
         authenticate_within: seconds(limits.authenticate_within_s),
@@ -256,6 +277,7 @@ fn session_options(limits: &LimitSettings, token_leeway: Duration) -> Options {
         token_leeway,
         topics: limits.topics_per_connection as usize,
         pending_requests: limits.pending_requests_per_connection as usize,
+        redelivery: sessions.redelivery(),
         max_message_bytes: limits.max_message_bytes as usize,
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use healthmate_care::{CareRelation, Clock, User};
-use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::{
     CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery,
@@ -155,6 +155,11 @@ impl Measurements for SqliteStore {
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
         self.readers.read(move |conn| queries::measurements(conn, &query)).await
+    }
+
+    async fn newest(&self, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Error> {
+        let patient = patient.clone();
+        self.readers.read(move |conn| queries::newest(conn, &patient)).await
     }
 
     async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {

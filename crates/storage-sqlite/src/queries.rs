@@ -80,6 +80,7 @@ pub(crate) fn read_after(
             kind: kind_of(row.get(1)?)
                 .ok_or_else(|| unreadable(1, Type::Integer, "an unknown kind of event"))?,
             recorded_at: time(row, 2)?,
+            series: None,
             payload: payload.into(),
         })
     })
@@ -107,6 +108,16 @@ pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Resul
     measurements.truncate(query.limit as usize);
     let last = measurements.last().map(|last| Cursor { taken_at: last.data.taken_at, offset: last.offset });
     Ok(MeasurementPage { measurements, next: last.filter(|_| more) })
+}
+
+/// One short walk of an index for each metric.
+pub(crate) fn newest(conn: &Connection, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Failure> {
+    let mut newest = Vec::new();
+    for metric in Metric::ALL {
+        let place = params![patient.as_str(), i64::MIN, i64::MAX, 0, 1, metric_key(metric)];
+        newest.extend(rows(conn, HISTORY_OF_METRIC, place, |row| recorded(row, patient))?);
+    }
+    Ok(newest)
 }
 
 fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasurement> {

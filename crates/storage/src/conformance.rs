@@ -127,6 +127,7 @@ macro_rules! conformance_checks {
             paging::pages_join_without_hole_or_repeat,
             paging::filters_hold_at_their_limits,
             paging::a_cursor_is_its_text,
+            paging::the_newest_of_each_metric_is_found,
             retention::trim_forgets_what_is_old_and_keeps_heads_and_history,
             retention::trim_stops_at_its_limit_and_goes_on,
             retention::trim_leaves_no_hole_when_the_clock_went_back,

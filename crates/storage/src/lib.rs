@@ -43,8 +43,19 @@ pub struct Event {
     pub kind: EventKind,
     /// When it was stored.
     pub recorded_at: Timestamp,
+    /// What it is a value of: known of events that were just committed, `None` of those read back.
+    pub series: Option<Series>,
     /// The JSON of its `data`.
     pub payload: Arc<RawValue>,
+}
+
+/// What an event is a value of, within its topic: of two in one series, the one taken later is the newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// What was measured.
+    pub metric: Metric,
+    /// When.
+    pub taken_at: Timestamp,
 }
 
 /// An event holds health data: `Debug` shows its place only.
@@ -252,6 +263,13 @@ pub trait Measurements: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error>;
+
+    /// The newest measurement of each metric that the patient has one of: taken last, and of those the one stored last;
+    /// in the order of [`Metric::ALL`].
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn newest(&self, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Error>;
 
     /// Forgets at most `limit` idempotency keys first used before `before`, and says how many.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use healthmate_care::{CareRelation, Clock, User};
-use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use parking_lot::Mutex;
 
@@ -87,6 +87,10 @@ impl Measurements for MemoryStore {
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
         Ok(self.state.lock().measurements(&query))
+    }
+
+    async fn newest(&self, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Error> {
+        Ok(self.state.lock().newest(patient))
     }
 
     async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {

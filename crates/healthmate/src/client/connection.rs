@@ -155,7 +155,7 @@ async fn sign_in(
     socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
     token: &Token,
 ) -> Result<ConnectionEstablished, ClientError> {
-    let command = Command::Authenticate(Authenticate { token: token.reveal().to_owned() });
+    let command = Command::Authenticate(Authenticate::new(token.reveal()));
     let message = ClientMessage { correlation_id: None, command };
     socket.send(Message::text(message.to_text())).await?;
     let (mut established, mut come_back_after) = (None, None);

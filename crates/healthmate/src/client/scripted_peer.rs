@@ -76,6 +76,7 @@ impl ScriptedPeer {
             role: "device".to_owned(),
             patient: Some("patient-1".parse().expect("valid")),
             session_id: "0190-2".parse().expect("valid"),
+            resumed: None,
             epoch: EPOCH.parse().expect("valid"),
             expires_at: noon().plus_millis(3_600_000),
         }))

@@ -48,7 +48,7 @@ impl<E: Write + Send, N: Write + Send> Link for Screen<E, N> {
 
 impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
     fn event(&mut self, received: &Received) -> io::Result<()> {
-        let Some((_, offset)) = &received.envelope.position else {
+        let Some(offset) = &received.envelope.offset else {
             return Ok(());
         };
         match (&received.envelope.message, self.format) {

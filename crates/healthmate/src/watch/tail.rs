@@ -83,7 +83,7 @@ impl Tail {
 
     /// Asks for what follows.
     pub(crate) fn subscribe(&self) -> ClientMessage {
-        let subscribe = Subscribe { topic: self.name.clone(), since: self.since.clone() };
+        let subscribe = Subscribe { since: self.since.clone(), ..Subscribe::new(self.name.clone()) };
         ClientMessage { correlation_id: None, command: Command::Subscribe(subscribe) }
     }
 
@@ -135,6 +135,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use healthmate_protocol::Delivery;
+
     use super::*;
 
     fn topic() -> Topic {
@@ -153,6 +155,7 @@ mod tests {
             topic: topic(),
             epoch: "e1".parse().expect("valid"),
             head: Offset(head),
+            delivery: Delivery::Durable,
             resumed: gap.map(|_| Resumed::Gap),
             from: lost.map(|(from, _)| Offset(from)),
             to: lost.map(|(_, to)| Offset(to)),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use healthmate_protocol::server::{GapReason, Heartbeat, Resumed, SubscriptionDenied, SubscriptionSuccess};
-use healthmate_protocol::{Envelope, MeasurementData, Offset, SubscribeSince};
+use healthmate_protocol::{Delivery, Envelope, MeasurementData, Offset, SubscribeSince};
 
 use super::*;
 use crate::client::scripted_peer::{EPOCH, Peer, ScriptedPeer, noon};
@@ -63,8 +63,9 @@ fn event(offset: u64) -> Envelope {
         original: None,
         flags: Vec::new(),
     };
-    let position = Some(("health:patient-1".parse().expect("valid"), Offset(offset)));
-    Envelope { position, ..Envelope::new(noon(), ServerMessage::HealthUpdate(data)) }
+    let topic = "health:patient-1".parse().expect("valid");
+    let event = Envelope::ephemeral(noon(), topic, ServerMessage::HealthUpdate(data));
+    Envelope { offset: Some(Offset(offset)), ..event }
 }
 
 /// Hears `subscribe`, takes it, and returns the offset the client wants to go on after.
@@ -75,6 +76,7 @@ async fn take_subscription(peer: &mut Peer, head: u64, gap: Option<(u64, u64)>) 
         topic: "health:patient-1".parse().expect("valid"),
         epoch: EPOCH.parse().expect("valid"),
         head: Offset(head),
+        delivery: Delivery::Durable,
         resumed: subscribe.since.as_ref().map(
             |_| {
                 if gap.is_some() { Resumed::Gap } else { Resumed::Complete }

@@ -137,6 +137,14 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("limits.queued_bytes_per_connection", 65_536, 1 << 30),
         ("limits.max_connections", 1, 1_000_000),
         ("limits.body_bytes", 1024, 64 << 20),
+        ("sessions.resume_window_s", 0, 3600),
+        ("sessions.resumable_bytes", 65_536, 1 << 30),
+        ("sessions.cleanup_interval_s", 1, 3600),
+        ("sessions.recovery_interval_s", 1, 3600),
+        ("sessions.recovery_attempts", 1, 1000),
+        ("sessions.redelivery_after_s", 1, 300),
+        ("sessions.redelivery_max_s", 1, 3600),
+        ("sessions.redelivery_attempts", 1, 100),
         ("storage.log_retention_days", 1, 3650),
         ("storage.idempotency_hours", 1, 720),
         ("storage.max_group", 1, 65_536),
@@ -151,6 +159,8 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
                 ("HEALTHMATE_LIMITS__QUEUED_BYTES_PER_CONNECTION", "1073741824"),
                 ("HEALTHMATE_LIMITS__PING_AFTER_S", "1"),
                 ("HEALTHMATE_LIMITS__GONE_AFTER_S", "3600"),
+                ("HEALTHMATE_SESSIONS__REDELIVERY_AFTER_S", "1"),
+                ("HEALTHMATE_SESSIONS__REDELIVERY_MAX_S", "3600"),
                 (&known::variable(key), &value),
             ];
             load("", &variables, Overrides::default())
@@ -180,6 +190,8 @@ fn contradictions_stop_the_start() {
         @"server.allowed_origins (file FILE): origin `https://a.example/path` must be scheme://host or scheme://host:port, without path");
     insta::assert_snapshot!(refused(from_file("[limits]\nheartbeat_interval_s = 60\nidle_timeout_s = 60")),
         @"limits.idle_timeout_s (file FILE): is 60, must be more than limits.heartbeat_interval_s, which is 60");
+    insta::assert_snapshot!(refused(from_file("[sessions]\nredelivery_after_s = 61")),
+        @"sessions.redelivery_max_s (default): is 60, must be at least sessions.redelivery_after_s, which is 61");
     insta::assert_snapshot!(refused(from_file("[auth]\nissuer = \"\"")),
         @"auth.issuer (file FILE): must not be empty; leave it out to take any");
     insta::assert_snapshot!(refused(from_environment("HEALTHMATE_LOG__LEVEL", "loud")),

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use healthmate_care::Action as Act;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, Timestamp, Topic, UserId};
+use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, SessionId, Timestamp, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Identity, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
 use tokio::task::spawn_local;
 
 use super::Connection;
+use super::resume::take_over;
 use crate::app::App;
 use crate::auth::access::{self, Access};
 use crate::auth::authenticate;
+use crate::publish::Broadcast;
 use crate::refusal::{access_denied, storage_refusal};
 use crate::registry::Entry;
 use crate::shard::Shard;
@@ -26,17 +28,37 @@ impl Connection {
     pub(super) fn perform(self: &Rc<Self>, shard: &Rc<Shard>, action: Action) {
         match action {
             Action::Send(envelope) => self.send(shard, &envelope),
-            Action::Authenticate(request, token) => self.authenticate(shard, request, token),
+            Action::Authenticate { request, token, session_id } => {
+                self.authenticate(shard, request, token, session_id);
+            }
             Action::OpenTopic(request, topic) => self.open_topic(shard, request, topic),
-            Action::StartDelivery { topic, after, head } => {
-                shard.hub.borrow_mut().subscribe(self.key, &topic, after, head);
+            Action::StartDelivery { topic, interest, after, head } => {
+                shard.hub.borrow_mut().subscribe(self.key, &topic, interest, after, head);
             }
             Action::StopDelivery(topic) => shard.hub.borrow_mut().unsubscribe(self.key, &topic),
             Action::Record { request, patient, author, measurements } => {
                 let recording = Recording { patient, author, measurements, idempotency: None };
                 self.record(shard, request, recording);
             }
+            Action::LoadPresence(request, _) => {
+                let refused =
+                    Refused::new(ErrorCode::TopicNotServed, "this server does not know who is present");
+                self.drive(shard, Input::PresenceLoaded(request, Err(refused)));
+            }
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
+            Action::Broadcast { event, topic, kind } => {
+                shard.broadcast(Broadcast::new(topic, kind, &event.to_text()));
+            }
+            Action::ReviewDelivery(topic) => self.review_delivery(shard, topic),
+            Action::Redeliver { topic, after } => {
+                shard.app().metrics.redeliveries.inc();
+                shard.hub.borrow_mut().rewind(self.key, &topic, after);
+            }
+            Action::DeliveryFailed { after, to, .. } => {
+                shard.app().metrics.deliveries_failed.inc();
+                tracing::warn!(connection.id = %self.id, %after, %to, "events stayed unacknowledged");
+            }
+            Action::Keep(lost) => shard.app().node.lost.keep(*lost),
             Action::SendPing => shard.hub.borrow_mut().send(self.key, Frame::ping(b"")),
             Action::SendHeartbeat => self.send_heartbeat(shard),
             Action::Close(code, reason) => self.close(shard, code, reason),
@@ -73,6 +95,14 @@ impl Connection {
         self.send(shard, &Envelope::new(shard.app().clock.now(), ServerMessage::Heartbeat(heartbeat)));
     }
 
+    /// Tells the session how far the topic was delivered.
+    fn review_delivery(self: &Rc<Self>, shard: &Rc<Shard>, topic: Topic) {
+        let position = shard.hub.borrow().delivered(self.key, &topic).filter(|_| self.is_flushed());
+        let [a, b, c, d, ..] = shard.app().clock.random();
+        let chance = f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX);
+        self.drive(shard, Input::DeliveryReviewed { topic, position, chance });
+    }
+
     /// Waits for `work` beside the connection, and gives its answer to the session.
     fn later<T: 'static>(
         self: &Rc<Self>,
@@ -87,15 +117,25 @@ impl Connection {
         });
     }
 
-    fn authenticate(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, token: String) {
+    fn authenticate(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        request: RequestId,
+        token: String,
+        session_id: Option<SessionId>,
+    ) {
         let app = Arc::clone(shard.app());
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
             let found = on.undisturbed(async || authenticate(&app, &token).await).await;
             let found = found.map_err(|error| Refused::new(error.code(), error.to_string()))?;
+            if let Some(session_id) = &session_id {
+                take_over(&on, &found.user.id, session_id).await;
+            }
             connection.admit(&on, &found.user.id)?;
+            let lost = session_id.and_then(|id| connection.take_session(&on, &found.user.id, &id));
             let epoch = app.store.epoch();
-            Ok(Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch })
+            Ok(Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch, lost })
         };
         self.later(shard, work, move |result| Input::Identified(request, result));
     }
@@ -108,7 +148,9 @@ impl Connection {
         if self.admitted.borrow().is_some() {
             return Ok(());
         }
-        let entry = Entry { id: self.id.clone(), key: self.key, shard: Arc::clone(&shard.handle) };
+        let session_id = self.session.borrow().session_id().clone();
+        let entry =
+            Entry { id: self.id.clone(), session_id, key: self.key, shard: Arc::clone(&shard.handle) };
         let admitted = shard.ground.registry.admit(user, entry);
         admitted.map_err(|error| {
             shard.app().metrics.connections_refused.of(RefusalReason::UserFull).inc();

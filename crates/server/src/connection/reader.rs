@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use healthmate_protocol::CloseCode;
-use healthmate_session::Input;
+use healthmate_session::{Fault, Input};
 use healthmate_ws::{Event, Frame, Inbound, Limits};
 
 use super::{Connection, keep};
@@ -34,7 +34,8 @@ impl Connection {
             }
         }
         self.end();
-        self.drive(&shard, Input::Disconnected);
+        let closed = self.peer_closed.get() || self.closing.get().is_some();
+        self.drive(&shard, if closed { Input::Disconnected } else { Input::Lost(Fault::TransportFailed) });
         if let Some(user) = self.admitted.take() {
             shard.ground.registry.remove(&user, &self.id);
         }

@@ -4,7 +4,7 @@ use healthmate_protocol::{ConnectionId, Timestamp, UserId};
 use healthmate_session::State;
 
 use super::Connection;
-use crate::node::{ConnectionHealth, ConnectionSummary};
+use crate::node::{ConnectionHealth, ConnectionSummary, LastError};
 use crate::shard::Shard;
 
 impl Connection {
@@ -44,12 +44,23 @@ impl Connection {
         let mut subscriptions: Vec<_> = shard.hub.borrow().subscriptions(self.key).collect();
         subscriptions.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         let subscriptions = subscriptions.into_iter().map(Into::into).collect();
-        ConnectionHealth { summary: self.summary(shard), client_address: self.client, subscriptions }
+        let session = self.session.borrow();
+        let history = session.history().cloned().unwrap_or_default();
+        ConnectionHealth {
+            summary: self.summary(shard),
+            session_id: session.user().map(|_| session.session_id().clone()),
+            client_address: Some(self.client),
+            retry_count: history.retry_count,
+            recovery_attempts: history.recovery_attempts,
+            last_error: LastError::of(&history),
+            resumable_s: None,
+            subscriptions,
+        }
     }
 }
 
 /// When an id was made: the first 48 bits of a `UUIDv7` are its milliseconds.
-fn made_at(id: &ConnectionId) -> Timestamp {
+pub(crate) fn made_at(id: &ConnectionId) -> Timestamp {
     let digits = id.as_str().bytes().filter(u8::is_ascii_hexdigit).take(12);
     let millis =
         digits.fold(0, |millis, digit| millis * 16 + i64::from((digit as char).to_digit(16).unwrap_or(0)));

@@ -31,7 +31,8 @@ pub(super) struct Parameters {
     params(
         ("user" = Option<String>, Query, description = "Only this user's."),
         ("state" = Option<String>, Query,
-         description = "Only those in this state: `connected`, `authenticated` or `disconnected` (closing)."),
+         description = "Only those in this state: `connected`, `authenticated`, `error` (lost; the client may come back) \
+         or `disconnected` (closing)."),
         ("limit" = Option<u32>, Query, description = "How many at most.", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before, unchanged."),
     ),
@@ -78,7 +79,10 @@ fn query(caller: &Caller, parameters: &Parameters) -> Result<ConnectionQuery, Pr
             None => None,
             Some(Some((_, state))) => Some(*state),
             Some(None) => {
-                return Err(Problem::field("state", "must be connected, authenticated or disconnected"));
+                return Err(Problem::field(
+                    "state",
+                    "must be connected, authenticated, error or disconnected",
+                ));
             }
         },
         after: after.map_err(|_| Problem::field("cursor", "must be the next_cursor of a page"))?,

@@ -96,11 +96,12 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | E::UnknownUnit
         | E::ImplausibleValue
         | E::TimeInFuture
+        | E::UnknownWaveform
         | E::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         E::AccessDenied => StatusCode::FORBIDDEN,
         E::NotFound | E::TopicNotServed => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        E::AlreadyAuthenticated | E::NotSubscribed => StatusCode::CONFLICT,
+        E::AlreadyAuthenticated | E::NotSubscribed | E::NotAcknowledged => StatusCode::CONFLICT,
         E::TooManyTopics | E::TooManyRequests | E::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         E::StorageUnavailable | E::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -68,6 +68,8 @@ struct ByState {
     connected: u64,
     /// Somebody's.
     authenticated: u64,
+    /// Lost: the session is kept, and its client may come back.
+    error: u64,
 }
 
 /// Whether the server takes work; for administrators, also what it does.
@@ -101,6 +103,7 @@ async fn picture(app: &App) -> Result<Picture, Problem> {
             connecting: in_state(ConnectionState::Connecting),
             connected: in_state(ConnectionState::Connected),
             authenticated: in_state(ConnectionState::Authenticated),
+            error: in_state(ConnectionState::Error),
         },
         users_online: node.users_online() as u64,
         subscriptions: node.subscriptions().await?,
@@ -148,6 +151,6 @@ mod tests {
         assert_eq!(status["version"].take(), env!("CARGO_PKG_VERSION"));
         let limits = status["limits"].take();
         assert_eq!((&limits["max_connections"], &limits["connections_per_user"]), (&json!(1000), &json!(5)));
-        insta::assert_snapshot!(status, @r#"{"connections":{"authenticated":0,"connected":0,"connecting":0},"epoch":null,"limits":null,"queued_bytes":0,"rates":{"connections":0.0,"events":0.0,"measurements":0.25,"messages_in":0.0,"messages_out":0.0,"over_s":4.0},"status":"ok","subscriptions":{},"uptime_s":4,"users_online":0,"version":null}"#);
+        insta::assert_snapshot!(status, @r#"{"connections":{"authenticated":0,"connected":0,"connecting":0,"error":0},"epoch":null,"limits":null,"queued_bytes":0,"rates":{"connections":0.0,"events":0.0,"measurements":0.25,"messages_in":0.0,"messages_out":0.0,"over_s":4.0},"status":"ok","subscriptions":{},"uptime_s":4,"users_online":0,"version":null}"#);
     }
 }

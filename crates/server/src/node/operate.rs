@@ -34,6 +34,8 @@ pub(crate) struct Asked {
 pub(crate) enum AskedOutcome {
     /// It was told `reconnect`, and is closed with 4000.
     Asked,
+    /// It is in `error`: its session is kept for another window.
+    Kept,
     /// It was closing, or gone, already.
     Gone,
 }
@@ -41,6 +43,9 @@ pub(crate) enum AskedOutcome {
 impl Node {
     /// Closes a connection, if there is one of that id within `reach`. Says whether there was.
     pub(crate) async fn close(&self, id: ConnectionId, reach: Reach) -> Result<bool, Unanswered> {
+        if self.lost.close(&id, &reach) {
+            return Ok(true);
+        }
         let close = move |shard: &Rc<Shard>| match shard.connection_called(&id, &reach) {
             Some(connection) if !connection.is_closing() => {
                 connection.dismiss(shard, CloseCode::ClosedByOperator);
@@ -51,11 +56,15 @@ impl Node {
         Ok(self.ask(close).await?.contains(&true))
     }
 
-    /// Asks every connection of `user` to come back, one after the other.
+    /// Asks every connection of `user` to come back, one after the other, and keeps the sessions whose connections are
+    /// lost for another window.
     pub(crate) async fn reconnect(&self, user: &UserId) -> Result<Vec<Asked>, Unanswered> {
         let held = self.running.get().map(|running| running.registry.of(user)).unwrap_or_default();
+        let kept = self.lost.extend(user).into_iter();
+        let (outcome, after_ms) = (AskedOutcome::Kept, None);
+        let mut answers: Vec<_> =
+            kept.map(|connection_id| Asked { connection_id, outcome, after_ms }).collect();
         let asked: Vec<_> = held.iter().zip(0..).map(|(entry, turn)| ask(entry, turn)).collect();
-        let mut answers = Vec::with_capacity(held.len());
         for (asked, entry) in asked.into_iter().zip(held) {
             let answer = tokio::time::timeout(super::WITHIN, asked).await.map_err(|_| Unanswered)?;
             let after_ms = answer.map_err(|_| Unanswered)?;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use healthmate_protocol::{ConnectionId, Offset, Timestamp, Topic, UserId};
-use healthmate_session::State;
+use healthmate_protocol::{ConnectionId, Offset, SessionId, Timestamp, Topic, UserId};
+use healthmate_session::{History, Lost, LostTopic, State};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -21,15 +22,18 @@ pub(crate) enum StateWord {
     Connected,
     /// The user is known.
     Authenticated,
+    /// The transport failed: the session is kept for a while, and its client may come back to it.
+    Error,
     /// It is closing.
     Disconnected,
 }
 
 impl StateWord {
     /// Every state, by the word of the wire.
-    pub(crate) const ALL: [(&'static str, Self); 3] = [
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
         ("connected", Self::Connected),
         ("authenticated", Self::Authenticated),
+        ("error", Self::Error),
         ("disconnected", Self::Disconnected),
     ];
 }
@@ -39,6 +43,7 @@ impl From<State> for StateWord {
         match state {
             State::Connected => Self::Connected,
             State::Authenticated => Self::Authenticated,
+            State::Error => Self::Error,
             State::Disconnected => Self::Disconnected,
         }
     }
@@ -70,10 +75,63 @@ pub(crate) struct ConnectionSummary {
 pub(crate) struct ConnectionHealth {
     #[serde(flatten)]
     pub(crate) summary: ConnectionSummary,
-    /// Where the client is; behind trusted proxies, what they say of it.
-    pub(crate) client_address: IpAddr,
+    /// What outlives the connection; absent before a token was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session_id: Option<SessionId>,
+    /// Where the client is; behind trusted proxies, what they say of it. Absent once the connection is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_address: Option<IpAddr>,
+    /// How often unacknowledged events were sent again.
+    pub(crate) retry_count: u32,
+    /// How often the server tried to recover the session since its connection was lost.
+    pub(crate) recovery_attempts: u32,
+    /// What went wrong last, over all connections of the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<LastError>,
+    /// For how many seconds more the client may come back; only in `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resumable_s: Option<u64>,
     /// What it hears.
     pub(crate) subscriptions: Vec<SubscriptionHealth>,
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct LastError {
+    /// `transport_failed`, `unresponsive`, `asked_to_reconnect`, `taken_over`, `not_acknowledged`, or the code of the
+    /// last refused request.
+    code: &'static str,
+    /// When.
+    at: Timestamp,
+}
+
+impl LastError {
+    /// What went wrong last in this history.
+    pub(crate) fn of(history: &History) -> Option<Self> {
+        history.last_error.map(|(at, fault)| Self { code: fault.as_str(), at })
+    }
+}
+
+impl ConnectionHealth {
+    /// A session whose connection is lost, for `left` longer.
+    pub(super) fn of_lost(summary: ConnectionSummary, lost: &Lost, left: Duration) -> Self {
+        let subscription = |held: &LostTopic| SubscriptionHealth {
+            topic: held.topic.clone(),
+            position: held.since.offset,
+            head: held.since.offset,
+            delivery: Delivery::Waiting,
+        };
+        Self {
+            summary,
+            session_id: Some(lost.session_id.clone()),
+            client_address: None,
+            retry_count: lost.history.retry_count,
+            recovery_attempts: lost.history.recovery_attempts,
+            last_error: LastError::of(&lost.history),
+            resumable_s: Some(left.as_secs()),
+            subscriptions: lost.topics.iter().map(subscription).collect(),
+        }
+    }
 }
 
 /// Where one subscription stands.
@@ -97,6 +155,8 @@ pub(crate) enum Delivery {
     Live,
     /// From the log, at the reader's pace: it catches up.
     Reading,
+    /// Not now: the connection is lost. `position` is what the client surely has.
+    Waiting,
 }
 
 /// Which connections to list.
@@ -127,10 +187,16 @@ pub(crate) struct ConnectionPage {
 impl ConnectionQuery {
     fn selects(&self, connection: &Connection) -> bool {
         let user = connection.user();
-        self.after.as_ref().is_none_or(|after| connection.id() > after)
-            && self.reach.covers(user.as_ref())
-            && self.user.as_ref().is_none_or(|wanted| user.as_ref() == Some(wanted))
-            && self.state.is_none_or(|state| StateWord::from(connection.state()) == state)
+        let state = StateWord::from(connection.state());
+        // One that was lost a moment ago is listed with the other lost ones.
+        state != StateWord::Error && self.matches(connection.id(), user.as_ref(), state)
+    }
+
+    fn matches(&self, id: &ConnectionId, user: Option<&UserId>, state: StateWord) -> bool {
+        self.after.as_ref().is_none_or(|after| id > after)
+            && self.reach.covers(user)
+            && self.user.as_ref().is_none_or(|wanted| user == Some(wanted))
+            && self.state.is_none_or(|wanted| state == wanted)
     }
 
     /// The shard's part: one more than asked for tells whether a page follows.
@@ -157,7 +223,8 @@ impl Node {
     /// A page of connections.
     pub(crate) async fn connections(&self, query: ConnectionQuery) -> Result<ConnectionPage, Unanswered> {
         let asked = query.clone();
-        let parts = self.ask(move |shard| asked.on(shard)).await?;
+        let mut parts = self.ask(move |shard| asked.on(shard)).await?;
+        parts.push(self.lost.list(|id, user| query.matches(id, Some(user), StateWord::Error)));
         Ok(query.page(parts))
     }
 
@@ -167,6 +234,9 @@ impl Node {
         id: ConnectionId,
         reach: Reach,
     ) -> Result<Option<ConnectionHealth>, Unanswered> {
+        if let Some(lost) = self.lost.health(&id, &reach) {
+            return Ok(Some(lost));
+        }
         let look = move |shard: &Rc<Shard>| {
             shard.connection_called(&id, &reach).map(|connection| connection.health(shard))
         };

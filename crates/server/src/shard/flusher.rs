@@ -7,6 +7,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use healthmate_hub::{ConnectionKey, Flushed, Traffic};
+use healthmate_protocol::server::EventsMerged;
+use healthmate_protocol::{Envelope, ServerMessage};
+use healthmate_ws::Frame;
 use tokio::task::{spawn_local, yield_now};
 
 use super::Shard;
@@ -39,6 +42,8 @@ impl Shard {
         let traffic = self.hub.borrow().traffic();
         let metrics = &self.app().metrics;
         metrics.messages_sent.inc_by(traffic.frames - counted.frames);
+        metrics.events_merged.inc_by(traffic.merged - counted.merged);
+        metrics.events_dropped.inc_by(traffic.dropped - counted.dropped);
         metrics.queued_bytes.inc_by(traffic.queued_bytes as i64 - counted.queued_bytes as i64);
         *counted = traffic;
     }
@@ -65,8 +70,12 @@ impl Shard {
             return;
         };
         match flushed {
-            Flushed::Done | Flushed::Closed if !connection.is_flushed() => {
+            Flushed::Done | Flushed::Holding | Flushed::Closed if !connection.is_flushed() => {
                 self.drain(connection);
+            }
+            Flushed::Holding => {
+                self.release(key);
+                connection.drained();
             }
             Flushed::Done => connection.drained(),
             Flushed::Closed => connection.close_sent(),
@@ -76,6 +85,15 @@ impl Shard {
                 connection.end();
             }
         }
+    }
+
+    /// Sends on what was held back for a reader of newest values.
+    pub(super) fn release(&self, key: ConnectionKey) {
+        let now = self.app().clock.now();
+        self.hub.borrow_mut().release(key, |topic, merged| {
+            let told = ServerMessage::EventsMerged(EventsMerged { topic: topic.clone(), merged });
+            Frame::text(&Envelope::new(now, told).to_text())
+        });
     }
 
     /// Waits until a full socket takes more; lives only as long as it is full.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Shard;
-use crate::publish::Committed;
+use crate::publish::{Broadcast, Committed};
 
 /// An accepted socket.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct ShardHandle {
 pub(crate) struct Letters {
     /// Committed events, in the order of their commits.
     pub(crate) commits: Vec<Arc<Committed>>,
+    /// Ephemeral events from other shards.
+    pub(crate) broadcasts: Vec<Arc<Broadcast>>,
     /// New sockets.
     pub(crate) sockets: Vec<NewSocket>,
     /// Connections to close.
@@ -72,6 +74,12 @@ impl ShardHandle {
     /// Hands over committed events, in the order of their commits.
     pub(crate) fn publish(&self, committed: Arc<Committed>) {
         self.letters.lock().commits.push(committed);
+        self.wake();
+    }
+
+    /// Hands over an ephemeral event.
+    pub(crate) fn broadcast(&self, event: Arc<Broadcast>) {
+        self.letters.lock().broadcasts.push(event);
         self.wake();
     }
 

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use healthmate_care::Metric;
 use healthmate_hub::ReadRequest;
-use healthmate_protocol::server::{GapReason, Resumed, SubscriptionSuccess};
-use healthmate_protocol::{Envelope, Offset, ServerMessage};
-use healthmate_storage::{Error, Event};
+use healthmate_protocol::server::{GapReason, RecordedMeasurement, Resumed, SubscriptionSuccess};
+use healthmate_protocol::{Delivery, Envelope, Offset, ServerMessage};
+use healthmate_storage::{Error, Event, Series};
 use healthmate_ws::Frame;
 use tokio::task::spawn_local;
 
 use super::Shard;
-use crate::publish::event_frame;
+use crate::publish::{event_frame, series};
 
 /// How many events one read of the log brings.
 const PAGE: u32 = 256;
@@ -41,8 +42,12 @@ impl Shard {
     }
 
     async fn read(self: Rc<Self>, request: ReadRequest) {
-        match self.page(&request).await {
-            Ok(page) => self.supply(&request, &page),
+        let read = match request.delivery {
+            Delivery::Durable => self.page(&request).await.map(|page| self.supply(&request, &page)),
+            Delivery::Latest => self.newest(&request).await,
+        };
+        match read {
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(%error, "the log could not be read; trying again");
                 self.hub.borrow_mut().fail(&request);
@@ -51,6 +56,25 @@ impl Shard {
             }
         }
         self.wake();
+    }
+
+    /// Begins a subscription to newest values with those there are.
+    async fn newest(&self, request: &ReadRequest) -> Result<(), Error> {
+        let newest = self.app().store.newest(request.topic.id()).await?;
+        let value = |RecordedMeasurement { offset, data }: RecordedMeasurement| {
+            // A metric that this version does not know is of no series.
+            let metric: Metric = data.metric.parse().ok()?;
+            let series = series(Series { metric, taken_at: data.taken_at });
+            let event = Envelope {
+                topic: Some(request.topic.clone()),
+                offset: Some(offset),
+                ..Envelope::new(data.recorded_at, ServerMessage::HealthUpdate(data))
+            };
+            Some((series, Frame::text(&event.to_text())))
+        };
+        self.hub.borrow_mut().supply_newest(request, newest.into_iter().filter_map(value));
+        self.release(request.connection);
+        Ok(())
     }
 
     async fn page(&self, request: &ReadRequest) -> Result<Page, Error> {
@@ -83,6 +107,7 @@ impl Shard {
             topic: request.topic.clone(),
             epoch: self.app().store.epoch(),
             head: page.head,
+            delivery: Delivery::Durable,
             resumed: Some(Resumed::Gap),
             from: Some(request.after.next()),
             to: Some(page.start),

@@ -26,6 +26,8 @@ pub enum ConnectionState {
     Connected,
     /// Somebody's.
     Authenticated,
+    /// Lost: the session is kept, and its client may come back.
+    Error,
 }
 
 /// How a subscription with `since` went on.
@@ -84,10 +86,12 @@ macro_rules! label {
     };
 }
 
-label!(ConnectionState, "state", &[Self::Connecting, Self::Connected, Self::Authenticated], |state| format!(
-    "{state:?}"
-)
-.to_lowercase());
+label!(
+    ConnectionState,
+    "state",
+    &[Self::Connecting, Self::Connected, Self::Authenticated, Self::Error],
+    |state| format!("{state:?}").to_lowercase()
+);
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
@@ -184,6 +188,12 @@ metrics! {
     subscriptions: Gauge = "subscriptions";
     /// Subscriptions that went on from an offset, by result.
     resumes: By<ResumeResult, Counter> = "resumes";
+    /// Sessions that went on over another connection.
+    sessions_resumed: Counter = "sessions_resumed";
+    /// Sessions in `error` that ended before their clients came back.
+    sessions_ended: Counter = "sessions_ended";
+    /// Memory of the sessions in `error`.
+    resumable_bytes: Gauge = "resumable" Bytes;
     /// WebSocket messages received.
     messages_received: Counter = "messages_received";
     /// WebSocket messages sent.
@@ -198,6 +208,18 @@ metrics! {
     events_published: Counter = "events_published";
     /// Durable events put into a connection's queue, once for each receiver.
     deliveries: Counter = "deliveries";
+    /// Ephemeral events passed on.
+    broadcasts: Counter = "broadcasts";
+    /// Ephemeral events put into a connection's queue, once for each receiver.
+    ephemeral_deliveries: Counter = "ephemeral_deliveries";
+    /// Ephemeral events that slow readers missed, once for each.
+    events_dropped: Counter = "events_dropped";
+    /// Events that slow readers of newest values were spared, once for each.
+    events_merged: Counter = "events_merged";
+    /// Times that unacknowledged events were sent again.
+    redeliveries: Counter = "redeliveries";
+    /// Deliveries that ended because events stayed unacknowledged.
+    deliveries_failed: Counter = "deliveries_failed";
     /// Measurements stored.
     measurements_recorded: Counter = "measurements_recorded";
     /// Measurements sent again under a known `client_id`, and not stored again.
@@ -337,6 +359,9 @@ mod tests {
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.
+        sessions_resumed Sessions that went on over another connection.
+        sessions_ended Sessions in `error` that ended before their clients came back.
+        resumable_bytes Memory of the sessions in `error`.
         messages_received WebSocket messages received.
         messages_sent WebSocket messages sent.
         received_bytes Payload of WebSocket messages received.
@@ -344,6 +369,12 @@ mod tests {
         queued_bytes What waits to be written to connections.
         events_published Durable events handed to the hub after their commit.
         deliveries Durable events put into a connection's queue, once for each receiver.
+        broadcasts Ephemeral events passed on.
+        ephemeral_deliveries Ephemeral events put into a connection's queue, once for each receiver.
+        events_dropped Ephemeral events that slow readers missed, once for each.
+        events_merged Events that slow readers of newest values were spared, once for each.
+        redeliveries Times that unacknowledged events were sent again.
+        deliveries_failed Deliveries that ended because events stayed unacknowledged.
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.

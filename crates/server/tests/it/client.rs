@@ -122,9 +122,7 @@ impl Client {
         let mut offsets = Vec::new();
         while offsets.len() < count {
             let envelope = self.envelope().await;
-            if let (Some((_, offset)), ServerMessage::HealthUpdate(_)) =
-                (envelope.position, &envelope.message)
-            {
+            if let (Some(offset), ServerMessage::HealthUpdate(_)) = (envelope.offset, &envelope.message) {
                 offsets.push(offset.0);
             }
         }

@@ -23,7 +23,7 @@ async fn a_measurement_reaches_everyone_who_watches() {
         for watcher in &mut watchers {
             let event = watcher.envelope().await;
             assert_eq!(
-                event.position.map(|(topic, offset)| (topic.to_string(), offset.0)),
+                event.position().map(|(topic, offset)| (topic.to_string(), offset.0)),
                 Some(("health:ana".into(), 1))
             );
             let ServerMessage::HealthUpdate(data) = event.message else { panic!("no event") };

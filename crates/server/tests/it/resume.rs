@@ -32,7 +32,7 @@ async fn watch(server: &TestServer, cuts: Vec<Cut>, total: u64) -> Vec<u64> {
         let mut left = cut.after;
         while left > 0 && seen.last() != Some(&total) {
             let Came::Message(envelope) = client.come().await else { panic!("closed by the server") };
-            if let Some((_, offset)) = envelope.position {
+            if let Some(offset) = envelope.offset {
                 seen.push(offset.0);
                 left -= 1;
             }

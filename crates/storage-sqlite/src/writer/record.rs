@@ -3,7 +3,7 @@
 use healthmate_care::Measurement;
 use healthmate_protocol::server::MeasurementReceipt;
 use healthmate_protocol::{ClientId, Offset, Topic};
-use healthmate_storage::{Error, Event, EventKind, Idempotency, Recording, event_payload};
+use healthmate_storage::{Error, Event, EventKind, Idempotency, Recording, Series, event_payload};
 use rusqlite::{CachedStatement, OptionalExtension, params};
 
 use crate::codes::{kind_key, metric_key};
@@ -119,7 +119,8 @@ impl<'a, 'g> Rows<'a, 'g> {
         self.insert_event.execute(row)?;
         self.head.head = offset;
         let (topic, recorded_at) = (self.topic.clone(), self.group.recorded_at.at());
-        self.events.push(Event { topic, offset: Offset(offset), kind, recorded_at, payload });
+        let series = Some(Series { metric: measurement.metric, taken_at: measurement.taken_at });
+        self.events.push(Event { topic, offset: Offset(offset), kind, recorded_at, series, payload });
         let flags = measurement.flags();
         Ok(MeasurementReceipt {
             offset: Offset(offset),

@@ -144,3 +144,25 @@ pub async fn a_cursor_is_its_text(harness: Harness) -> Outcome {
     }
     Ok(())
 }
+
+/// The one taken last, and of those the one stored last; nothing for metrics that were never measured, for strangers
+/// and for those without any.
+pub async fn the_newest_of_each_metric_is_found(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    beats(&harness, "q", 2).await?;
+    let glucose = |second, value| Measurement { metric: Metric::Glucose, ..beat(&harness, second, value) };
+    let batch =
+        vec![beat(&harness, 5, 1.0), glucose(0, 90.0), beat(&harness, 9, 2.0), beat(&harness, 9, 3.0)];
+    harness.store()?.record(recording("p", "d", batch)?).await?;
+    let late = vec![beat(&harness, 7, 4.0), glucose(1, 95.0)];
+    harness.store()?.record(recording("p", "d", late)?).await?;
+    let newest = harness.store()?.newest(&id("p")?).await?;
+    let found: Vec<_> =
+        newest.iter().map(|held| (held.offset.0, held.data.metric.as_str(), held.data.value)).collect();
+    assert_eq!(found, [(4, "heart_rate", 3.0), (6, "glucose", 95.0)]);
+    let history = harness.store()?.measurements(everything_of("p")?).await?;
+    assert!(newest.iter().all(|held| history.measurements.contains(held)), "a field changed");
+    assert!(harness.store()?.newest(&id("nobody")?).await?.is_empty());
+    assert_eq!(harness.store()?.newest(&id("q")?).await?.len(), 1);
+    Ok(())
+}

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use healthmate_care::{CareRelation, Role, User};
+use healthmate_care::{CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
 use crate::{
     Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery, RecordedAt,
-    Recording, event_payload,
+    Recording, Series, event_payload,
 };
 
 pub(super) struct State {
@@ -64,7 +64,8 @@ impl State {
 
     pub(super) fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Vec<Event> {
         let events = self.logs.get(topic).into_iter().flat_map(|log| &log.events);
-        events.filter(|event| event.offset > after).take(limit as usize).cloned().collect()
+        let events = events.filter(|event| event.offset > after).take(limit as usize);
+        events.map(|event| Event { series: None, ..event.clone() }).collect()
     }
 
     pub(super) fn trim(&mut self, before: Timestamp, limit: u32) -> u64 {
@@ -144,7 +145,14 @@ impl State {
             let data = measurement.to_data(patient, author, now);
             history.insert((measurement.taken_at, offset), RecordedMeasurement { offset, data });
             let kind = EventKind::HealthUpdate;
-            log.events.push_back(Event { topic: topic.clone(), offset, kind, recorded_at: now, payload });
+            log.events.push_back(Event {
+                topic: topic.clone(),
+                offset,
+                kind,
+                recorded_at: now,
+                series: Some(Series { metric: measurement.metric, taken_at: measurement.taken_at }),
+                payload,
+            });
             events.extend(log.events.back().cloned());
             if let Some(name) = name {
                 self.named.insert(name, receipt.clone());
@@ -169,6 +177,13 @@ impl State {
             measurements.last().map(|last| Cursor { taken_at: last.data.taken_at, offset: last.offset });
         let next = found.next().and(last);
         MeasurementPage { measurements, next }
+    }
+
+    pub(super) fn newest(&self, patient: &UserId) -> Vec<RecordedMeasurement> {
+        let Some(history) = self.histories.get(patient) else { return Vec::new() };
+        let of =
+            |metric: Metric| history.values().rev().find(|held| held.data.metric == metric.as_str()).cloned();
+        Metric::ALL.into_iter().filter_map(of).collect()
     }
 
     pub(super) fn forget_idempotency_keys(&mut self, before: Timestamp, limit: u32) -> u64 {

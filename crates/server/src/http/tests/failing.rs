@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use healthmate_care::{CareRelation, User};
-use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
@@ -70,6 +70,10 @@ impl EventLog for FailingStore {
 impl Measurements for FailingStore {
     async fn record(&self, _: Recording) -> Result<Vec<MeasurementReceipt>, Error> {
         self.fail().await
+    }
+
+    async fn newest(&self, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Error> {
+        self.inner.newest(patient).await
     }
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
