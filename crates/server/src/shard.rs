@@ -220,15 +220,16 @@ impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
         let Letters { commits, broadcasts, sockets, closes, recheck, questions, stop } = self.handle.take();
-        if !commits.is_empty() {
-            let mut hub = self.hub.borrow_mut();
-            let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
-            self.app().metrics.deliveries.inc_by(delivered as u64);
-        }
+        // First, because a commit takes longer: so they come in the order they were sent in, mostly.
         if !broadcasts.is_empty() {
             let mut hub = self.hub.borrow_mut();
             let delivered: usize = broadcasts.iter().map(|event| event.publish(&mut hub)).sum();
             self.app().metrics.ephemeral_deliveries.inc_by(delivered as u64);
+        }
+        if !commits.is_empty() {
+            let mut hub = self.hub.borrow_mut();
+            let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
+            self.app().metrics.deliveries.inc_by(delivered as u64);
         }
         for socket in sockets {
             spawn_local(listener::serve_socket(Rc::clone(self), socket));

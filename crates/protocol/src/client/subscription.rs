@@ -47,7 +47,6 @@ pub enum Delivery {
 
 impl Delivery {
     /// Whether it is the default.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks this way")]
     pub fn is_durable(&self) -> bool {
         *self == Self::Durable
     }

@@ -3,11 +3,13 @@
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
 mod access;
+mod classes;
 mod client;
 mod handshake;
 mod limits;
 mod live;
 mod operators;
+mod recovery;
 mod resume;
 mod server;
 mod stop;

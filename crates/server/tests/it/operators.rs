@@ -10,7 +10,7 @@ use crate::client::{Came, Client};
 use crate::server::{StoreKind, TestServer};
 
 /// Sends a request and returns the status and the body.
-async fn ask(server: &TestServer, user: Option<&str>, method: &str, path: &str) -> (u16, Value) {
+pub(crate) async fn ask(server: &TestServer, user: Option<&str>, method: &str, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(server.address()).await.expect("listening");
     let token =
         user.map_or(String::new(), |user| format!("Authorization: Bearer {}\r\n", server.token(user)));
@@ -24,7 +24,7 @@ async fn ask(server: &TestServer, user: Option<&str>, method: &str, path: &str) 
 }
 
 /// A connection that is signed in, and its id.
-async fn connect(server: &TestServer, user: &str) -> (Client, String) {
+pub(crate) async fn connect(server: &TestServer, user: &str) -> (Client, String) {
     let mut client = Client::try_open(&server.url("/ws/combined"), &[]).await.expect("accepted");
     let ServerMessage::ConnectionEstablished(established) = client.next().await else {
         panic!("no greeting")
