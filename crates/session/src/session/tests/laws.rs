@@ -116,7 +116,7 @@ impl Trial {
                 }
                 Action::ReviewDelivery(topic) => {
                     // As far as the log of this trial reaches, and sometimes not out of the server yet.
-                    let position = (time % 3 != 0).then_some(Offset(5));
+                    let position = (!time.is_multiple_of(3)).then_some(Offset(5));
                     self.input(time, Input::DeliveryReviewed { topic, position, chance: 0.5 })?;
                 }
                 Action::Redeliver { topic, after } => {
