@@ -6,6 +6,7 @@ mod access;
 mod classes;
 mod client;
 mod handshake;
+mod leaks;
 mod limits;
 mod live;
 mod operators;
