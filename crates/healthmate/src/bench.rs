@@ -16,6 +16,7 @@ mod scenario;
 mod stage;
 mod statistics;
 mod target;
+mod visitor;
 
 pub(crate) use house::Site;
 pub(crate) use process::Cores;

@@ -15,9 +15,12 @@ use tempfile::TempDir;
 use super::people::{self, Census};
 use super::process::{Cores, Process};
 
+/// A setting: its section, its name and its value.
+pub(crate) type Told = (&'static str, &'static str, &'static str);
+
 /// What the server of a benchmark is told, where the environment says nothing else: limits far
 /// above the load.
-const SETTINGS: &[(&str, &str, &str)] = &[
+const SETTINGS: &[Told] = &[
     ("limits", "max_connections", "20000"),
     ("limits", "connections_per_user", "20000"),
     ("limits", "connections_per_second", "100000"),
@@ -52,6 +55,17 @@ impl House {
         census: &Census,
         cores: Cores,
     ) -> anyhow::Result<Self> {
+        Self::open_with(site, clock, census, cores, &[]).await
+    }
+
+    /// Opens one whose own server is told these settings too.
+    pub(crate) async fn open_with(
+        site: &Site,
+        clock: &Arc<dyn Clock>,
+        census: &Census,
+        cores: Cores,
+        told: &[Told],
+    ) -> anyhow::Result<Self> {
         let (settings, folder) = match site {
             Site::Own(settings, parent) => {
                 let folder = tempfile::Builder::new().prefix("healthmate-bench-").tempdir_in(parent);
@@ -65,7 +79,7 @@ impl House {
         people::settle(&settings.server.data, clock, census).await?;
         let secret = secret::load_or_create(&settings, clock.as_ref())?;
         let process = match site {
-            Site::Own(..) => Process::start(serve(&settings)?, cores)?,
+            Site::Own(..) => Process::start(serve(&settings, told)?, cores)?,
             Site::Running(_, address, pid) => Process::running(*address, *pid),
         };
         let signer = TokenVerifier::new(&settings.auth, &secret);
@@ -93,12 +107,12 @@ impl House {
     }
 }
 
-fn serve(settings: &Settings) -> anyhow::Result<Command> {
+fn serve(settings: &Settings, told: &[Told]) -> anyhow::Result<Command> {
     let binary = std::env::current_exe().context("cannot find this program's file")?;
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&settings.server.data);
     let known = settings.redacted();
-    for (section, field, value) in SETTINGS {
+    for (section, field, value) in SETTINGS.iter().chain(told) {
         let name = format!("HEALTHMATE_{section}__{field}").to_uppercase();
         if std::env::var_os(&name).is_none() && !known[section][field].is_null() {
             command.env(name, value);

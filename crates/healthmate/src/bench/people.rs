@@ -25,7 +25,12 @@ pub(crate) struct Census {
     pub(crate) devices: Vec<usize>,
     /// For each reader, the patients whose care team it is in.
     pub(crate) readers: Vec<Vec<usize>>,
+    /// Whether there is an administrator.
+    pub(crate) operator: bool,
 }
+
+/// The id of the administrator.
+pub(crate) const OPERATOR: &str = "bench-operator";
 
 /// The id of a patient.
 pub(crate) fn patient(number: usize) -> String {
@@ -54,6 +59,8 @@ pub(crate) async fn settle(folder: &Path, clock: &Arc<dyn Clock>, census: &Censu
     add_all(&store, devices).await?;
     let readers = (0..census.readers.len()).map(|n| person(&reader(n), Role::Nurse, None));
     add_all(&store, readers).await?;
+    let operators = census.operator.then(|| person(OPERATOR, Role::Admin, None));
+    add_all(&store, operators.into_iter()).await?;
     let cared = census.readers.iter().enumerate();
     let relations: Vec<_> =
         cared.flat_map(|(n, read)| read.iter().map(move |of| relation(*of, n, now))).collect();

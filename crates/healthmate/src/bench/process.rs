@@ -88,6 +88,12 @@ impl Process {
         self.address
     }
 
+    /// How many files and sockets it has open; 0 where its process is not known.
+    pub(crate) fn open_files(&self) -> anyhow::Result<usize> {
+        let Some(pid) = self.pid else { return Ok(0) };
+        Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    }
+
     /// What it has used until now; nothing where its process is not known.
     pub(crate) fn usage(&self) -> Usage {
         self.pid.and_then(|pid| usage(pid).ok()).unwrap_or_default()

@@ -4,6 +4,7 @@ mod crowd;
 mod echo;
 mod fan;
 mod ingest;
+mod leak;
 mod slow;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(crate) enum Scenario {
     Echo,
     /// 1000 readers that stop reading, and go on
     Slow,
+    /// 100000 connections that end in every way there is, and what is left of them
+    Leak,
 }
 
 /// What all scenarios are run with.
@@ -60,6 +63,8 @@ pub(crate) struct Bench {
     pub(crate) readers: usize,
     /// How many connections do nothing.
     pub(crate) idle: usize,
+    /// How many connections come and go.
+    pub(crate) connects: usize,
     /// Messages a second of the open loop.
     pub(crate) rates: Vec<u32>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -78,6 +83,7 @@ impl Bench {
                 Scenario::Connect => self.connect().await?,
                 Scenario::Echo => self.echo().await?,
                 Scenario::Slow => self.slow().await?,
+                Scenario::Leak => self.leak().await?,
                 Scenario::Fanout | Scenario::Burst | Scenario::Open | Scenario::Topics => {
                     self.fan(&self.shape(*scenario)).await?
                 }
@@ -90,6 +96,7 @@ impl Bench {
         match scenario {
             Scenario::Ingest => self.ingest_steps(),
             Scenario::Open => self.rates.len(),
+            Scenario::Leak => self.rounds,
             _ => 1,
         }
     }

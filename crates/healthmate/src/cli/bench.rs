@@ -20,7 +20,7 @@ pub(crate) struct Bench {
     /// How long one measurement takes, in seconds
     #[arg(long, value_name = "N", default_value = "1.5", value_parser = seconds)]
     seconds: f64,
-    /// How many measurements a figure is the median of
+    /// How many measurements a figure is the median of, or in how many parts `leak` comes
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
     /// How many readers or topics a fan-out has
@@ -29,6 +29,9 @@ pub(crate) struct Bench {
     /// How many connections `idle` opens
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u16).range(1..))]
     idle: u16,
+    /// How many connections come and go in `leak`
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..))]
+    connects: u32,
     /// Messages a second of `open`
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
     rates: Vec<u32>,
@@ -79,6 +82,7 @@ impl Bench {
             rounds: self.rounds.into(),
             readers: self.readers.into(),
             idle: self.idle.into(),
+            connects: self.connects as usize,
             rates: self.rates,
             peers: self.beside,
             clock: system_clock(),

@@ -33,6 +33,7 @@ impl Bench {
             patients: shape.topics,
             devices: (0..shape.topics).collect(),
             readers: readers.collect(),
+            operator: false,
         };
         let mut stages = Vec::new();
         for target in self.targets(&census).await? {

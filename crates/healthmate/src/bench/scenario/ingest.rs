@@ -72,7 +72,7 @@ impl Bench {
     }
 
     async fn ingest_round(&self, load: Load, waits: &mut Histogram) -> anyhow::Result<Round> {
-        let census = Census { patients: 1, devices: vec![0; load.connections], readers: Vec::new() };
+        let census = Census { patients: 1, devices: vec![0; load.connections], ..Census::default() };
         let house = House::open(&self.site, &self.clock, &census, self.cores).await?;
         self.cores.take_generators()?;
         let mut stream = Stream::open(&house, load, self.clock.now())?;

@@ -48,7 +48,7 @@ impl Bench {
     /// Measures the quick readers alone, then beside slow ones, then lets those catch up.
     pub(super) async fn slow(&self) -> anyhow::Result<Vec<Line>> {
         let readers = vec![vec![0]; QUICK + self.readers];
-        let census = Census { patients: 1, devices: vec![0], readers };
+        let census = Census { patients: 1, devices: vec![0], readers, operator: false };
         let Some(target) = self.targets(&census).await?.into_iter().next() else { bail!("no server") };
         let mut ward = Ward::open(target, self.readers)?;
         let load = format!("{QUICK} readers, {} slow", self.readers);
