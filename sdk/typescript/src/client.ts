@@ -10,19 +10,22 @@ import {
   type ErrorData,
   type HealthData,
   type HealthDataQuery,
-  type HeartbeatData,
   MAX_BATCH,
+  MAX_SAMPLES,
   type Measurement,
   type Position,
-  type RefusedSubscription,
+  type PresenceData,
+  type PresentUser,
   type ServerMessage,
+  type Waveform,
 } from "./protocol.js";
-import { Subscription, type TopicHandler } from "./subscription.js";
+import type { SubscribeOptions, TopicHandler } from "./subscription.js";
+import { Topics, type Unnumbered } from "./topics.js";
 
-/** How long events named by a heartbeat may still be on their way before the client asks for them. */
-const BEHIND_GRACE_MS = 1_000;
 /** Room for what surrounds the measurements in a message. */
 const ENVELOPE_BYTES = 512;
+/** How correlation ids begin that only a refusal repeats. */
+const TOLD = "told-";
 
 export interface HealthMateOptions extends Partial<Environment> {
   /** Of the server: `https://host`, `wss://host`, with a path when a proxy adds one. */
@@ -33,30 +36,23 @@ export interface HealthMateOptions extends Partial<Environment> {
   outboxCapacity?: number;
 }
 
-export interface SubscribeOptions {
-  /** Continue after this position; absent: from now on. */
-  since?: Position;
-}
-
 export interface SubscriptionHandle {
-  /** Where this topic stands; store it to continue in a later session. */
+  /** The newest event that was handled; store it to continue after a restart. Absent with `delivery: "latest"`. */
   readonly position: Position | undefined;
   unsubscribe(): void;
 }
 
 interface Request {
-  resolve: (data: HealthData) => void;
+  resolve: (data: any) => void;
   reject: (error: HealthMateError) => void;
 }
-
-type Unnumbered<Command> = Command extends unknown ? Omit<Command, "correlation_id"> : never;
 
 /** One user's live connection to HealthMate. */
 export class HealthMateClient {
   readonly #env: Environment;
   readonly #connection: Connection;
   readonly #outbox: Outbox;
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #topics: Topics;
   readonly #requests = new Map<string, Request>();
   /** Sets this client's measurement ids apart from those of any other. */
   readonly #name: string;
@@ -76,6 +72,15 @@ export class HealthMateClient {
     this.#connection = new Connection(endpoint(options.url), options.token, this.#env);
     this.#connection.messageObservers.add((message) => this.#received(message));
     this.#connection.statusObservers.add((status) => this.#moved(status));
+    const line = {
+      post: (command: Unnumbered<ClientCommand>) => this.#post(command),
+      tell: (command: Unnumbered<ClientCommand>) => this.#tell(command),
+      later: (action: () => void) => this.#later(action),
+      setTimer: this.#env.setTimer,
+      problem: (problem: unknown) => this.#connection.problemObservers.notify(problem),
+    };
+    this.#topics = new Topics(this.#connection, line);
+    this.#connection.offsets = () => this.#topics.offsets();
     const capacity = options.outboxCapacity ?? DEFAULT_OUTBOX_CAPACITY;
     this.#outbox = new Outbox(capacity, (command) => this.#post(command));
   }
@@ -120,25 +125,25 @@ export class HealthMateClient {
     return this.#outbox.observers.add(listener);
   }
 
-  /** Messages that break the wire contract, and tokens that could not be fetched. */
+  /**
+   * Messages that break the wire contract, tokens that could not be fetched, handlers that failed to handle an event
+   * to be acknowledged, and refused waveforms.
+   */
   onProblem(listener: (problem: unknown) => void): () => void {
     return this.#connection.problemObservers.add(listener);
   }
 
-  /** Listens to a topic, over every reconnect, until unsubscribed. */
+  /**
+   * Listens to a topic, over every reconnect, until unsubscribed. Several may listen to one topic, except where one of
+   * them acknowledges.
+   */
   subscribe(topic: string, handler: TopicHandler, options: SubscribeOptions = {}): SubscriptionHandle {
-    const subscription = new Subscription(topic, handler, options.since, (command) => this.#post(command));
-    this.#subscriptions.add(subscription);
-    if (this.#connection.authenticated) subscription.request();
+    const subscription = this.#topics.add(topic, handler, options);
     return {
       get position() {
         return subscription.position && { ...subscription.position };
       },
-      unsubscribe: () => {
-        this.#subscriptions.delete(subscription);
-        const shared = [...this.#subscriptions].some((other) => other.topic === subscription.topic);
-        if (this.#connection.authenticated && !shared) this.#post({ type: "unsubscribe", topic: subscription.topic });
-      },
+      unsubscribe: () => this.#topics.remove(subscription),
     };
   }
 
@@ -163,11 +168,36 @@ export class HealthMateClient {
     return this.#outbox.put(named, patient);
   }
 
+  /**
+   * Sends a strip of a signal to those who watch the patient now. It is never kept: neither here while there is no
+   * connection or the link is too slow for it, nor by the server.
+   *
+   * @param patient whose; the caller's own by default
+   * @returns whether it was handed to the connection; a refusal of the server goes to `onProblem`
+   */
+  sendWaveform(data: Waveform, patient?: string): boolean {
+    if (data.samples.length < 1 || data.samples.length > MAX_SAMPLES) {
+      throw new RangeError(`samples: ${data.samples.length} given, a strip holds 1 to ${MAX_SAMPLES}`);
+    }
+    if (!this.#connection.authenticated || this.#connection.buffered > this.#connection.maxMessageBytes) return false;
+    this.#tell({ type: "health_waveform", ...(patient !== undefined && { patient }), data });
+    return true;
+  }
+
   /** Recorded measurements, newest first. */
   getHealthData(query: HealthDataQuery = {}): Promise<HealthData> {
+    return this.#request({ type: "get_health_data", ...query });
+  }
+
+  /** Who is connected, of those who may see this topic, and who of them watches it. */
+  async presence(topic: string): Promise<PresentUser[]> {
+    return (await this.#request<PresenceData>({ type: "get_presence", topic })).present;
+  }
+
+  #request<Answer>(command: Unnumbered<ClientCommand>): Promise<Answer> {
     if (!this.#connection.authenticated) return Promise.reject(disconnectedError());
     return new Promise((resolve, reject) => {
-      this.#requests.set(this.#post({ type: "get_health_data", ...query }), { resolve, reject });
+      this.#requests.set(this.#post(command), { resolve, reject });
     });
   }
 
@@ -177,10 +207,18 @@ export class HealthMateClient {
     return correlationId;
   }
 
+  /** Sends what has no answer unless it is refused. */
+  #tell(command: Unnumbered<ClientCommand>): void {
+    this.#connection.send({ ...command, correlation_id: `${TOLD}${++this.#correlation}` });
+  }
+
   #moved(status: ConnectionStatus): void {
-    if (status.state === "authenticated") return this.#signedIn();
+    if (status.state === "authenticated") {
+      this.#topics.connected(this.user?.resumed === true);
+      return this.#outbox.connected();
+    }
     if (status.state === "connecting" || status.state === "connected") return;
-    for (const subscription of this.#subscriptions) subscription.disconnected();
+    this.#topics.disconnected();
     const error = status.state === "closed" ? closedError(status.ended?.message ?? "the client was closed") : disconnectedError();
     for (const request of this.#requests.values()) request.reject(error);
     this.#requests.clear();
@@ -192,77 +230,41 @@ export class HealthMateClient {
     switch (message.type) {
       case "subscription_success":
         this.#refusals = 0;
-        return this.#asking(message.correlation_id)?.subscribed(message.data);
+        return this.#topics.taken(message.correlation_id, message.data);
       case "subscription_denied":
-        return this.#denied(message.correlation_id, message.data);
+        return this.#topics.denied(message.correlation_id, message.data);
       case "health_update":
-        for (const one of this.#subscriptions) if (one.topic === message.topic) one.event(message);
-        return;
+        return this.#topics.event(message);
+      case "health_waveform":
+        return this.#topics.waveform(message);
+      case "presence_update":
+        return this.#topics.presence(message);
+      case "events_merged":
+        return this.#topics.merged(message.data.topic, message.data.merged);
       case "heartbeat":
-        return this.#heartbeat(message.data);
+        return this.#topics.heartbeat(message.data);
       case "acknowledgment":
         this.#refusals = 0;
         return this.#outbox.acknowledged(message.correlation_id, message.data);
       case "health_data_response":
+      case "presence_response":
         return this.#take(message.correlation_id)?.resolve(message.data);
       case "error":
         return this.#refused(message.correlation_id, message.data);
     }
   }
 
-  #signedIn(): void {
-    for (const subscription of this.#subscriptions) subscription.request();
-    this.#outbox.connected();
-  }
-
-  #heartbeat({ epoch, heads }: HeartbeatData): void {
-    for (const subscription of this.#subscriptions) {
-      const head = heads[subscription.topic] ?? 0;
-      if (!subscription.isBehind(epoch, head)) continue;
-      const before = subscription.position?.offset;
-      // A slow link may still be delivering: only a position that stands still means that something is missing.
-      this.#env.setTimer(() => {
-        const stuck = this.#subscriptions.has(subscription) && subscription.position?.offset === before;
-        if (stuck && subscription.isBehind(epoch, head)) subscription.request();
-      }, BEHIND_GRACE_MS);
-    }
-  }
-
-  #denied(correlationId: string | undefined, refusal: RefusedSubscription): void {
-    // Without a correlation id it answers no request: access to this topic has ended.
-    const ended = [...this.#subscriptions].filter(({ topic }) => correlationId === undefined && topic === refusal.topic);
-    for (const subscription of ended) this.#deny(subscription, refusal);
-    const asking = this.#asking(correlationId);
-    if (asking !== undefined) this.#deny(asking, refusal);
-  }
-
-  #deny(subscription: Subscription, refusal: RefusedSubscription): void {
-    if (refusal.retry) return this.#askAgain(subscription);
-    this.#subscriptions.delete(subscription);
-    subscription.denied(refusal);
-  }
-
-  #askAgain(subscription: Subscription): void {
-    subscription.disconnected();
-    this.#later(() => {
-      if (this.#subscriptions.has(subscription) && this.#connection.authenticated) subscription.request();
-    });
-  }
-
   #refused(correlationId: string | undefined, error: ErrorData): void {
+    if (correlationId?.startsWith(TOLD)) return this.#connection.problemObservers.notify(new HealthMateError(error));
     this.#take(correlationId)?.reject(new HealthMateError(error));
-    const topic = this.#asking(correlationId)?.topic;
-    if (topic !== undefined) return this.#denied(correlationId, { topic, ...error });
+    const topic = this.#topics.asking(correlationId)?.topic;
+    if (topic !== undefined) return this.#topics.denied(correlationId, { topic, ...error });
     if (this.#outbox.refused(correlationId, error) === "retry") this.#later(() => this.#outbox.flush());
   }
 
   /** Runs `action` after a pause that grows with every refusal since the last success. */
   #later(action: () => void): void {
     this.#env.setTimer(action, backoffDelay(this.#refusals++, this.#env.random));
-  }
-
-  #asking(correlationId: string | undefined): Subscription | undefined {
-    return [...this.#subscriptions].find((subscription) => subscription.awaits(correlationId));
   }
 
   #take(correlationId: string | undefined): Request | undefined {

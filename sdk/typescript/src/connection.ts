@@ -17,6 +17,8 @@ import { Watchdog } from "./watchdog.js";
 const AUTHENTICATED_WITHIN_MS = 15_000;
 /** How long silence may exceed two heartbeat intervals. */
 const SILENCE_GRACE_MS = 5_000;
+/** To a server that seems dead: not 1000, which would end the session. */
+const CLOSE_LOST = 4001;
 /** A connection that lasted this long counts as good: the next loss starts the backoff from its beginning. */
 const STABLE_AFTER_MS = 5_000;
 
@@ -55,6 +57,8 @@ export class Connection {
   maxMessageBytes = 65_536;
   /** The signed-in user, once authenticated. */
   user: AuthenticationData | undefined;
+  /** The last event held of each topic of the session, asked for when it is to be resumed. */
+  offsets: () => Record<string, number> = () => ({});
 
   readonly #url: string;
   readonly #token: Token;
@@ -64,6 +68,8 @@ export class Connection {
   readonly #renewal: Renewal | undefined;
   #status: ConnectionStatus = { state: "closed" };
   #socket: WebSocketLike | undefined;
+  /** To come back to after a loss; forgotten by whoever leaves for good. */
+  #sessionId: string | undefined;
   /** Tells an outdated attempt, still waiting for its token, that it is outdated. */
   #generation = 0;
   #failures = 0;
@@ -86,6 +92,11 @@ export class Connection {
 
   get status(): ConnectionStatus {
     return this.#status;
+  }
+
+  /** What was sent and has not left this machine, in bytes. */
+  get buffered(): number {
+    return this.#socket?.bufferedAmount ?? 0;
   }
 
   get authenticated(): boolean {
@@ -132,9 +143,13 @@ export class Connection {
   #openSocket(token: string): void {
     const socket = new this.#env.WebSocket(this.#url, [SUBPROTOCOL]);
     this.#socket = socket;
-    socket.onopen = () => this.send({ type: "authenticate", token });
+    socket.onopen = () => this.send({ type: "authenticate", token, ...this.#session() });
     socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
     socket.onclose = (event: CloseEventLike) => this.#closed(event);
+  }
+
+  #session(): { session_id?: string; offsets?: Record<string, number> } {
+    return this.#sessionId === undefined ? {} : { session_id: this.#sessionId, offsets: this.offsets() };
   }
 
   #received(payload: unknown): void {
@@ -158,6 +173,7 @@ export class Connection {
       if (this.#status.state === "connecting") this.#report({ state: "connected" });
     } else if (message.type === "authentication_success") {
       this.user = message.data;
+      this.#sessionId = message.data.session_id;
       this.#renewal?.start(Date.parse(message.data.expires_at) - Date.parse(message.timestamp));
       if (!this.authenticated) this.#authenticate();
     } else if (message.type === "heartbeat") {
@@ -185,7 +201,7 @@ export class Connection {
   }
 
   #lost(): void {
-    this.#drop();
+    this.#drop(CLOSE_LOST);
     const lasted = this.#authenticatedAt === undefined ? 0 : this.#env.now() - this.#authenticatedAt;
     this.#authenticatedAt = undefined;
     if (lasted >= STABLE_AFTER_MS) this.#failures = 0;
@@ -205,12 +221,13 @@ export class Connection {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     this.#authenticatedAt = undefined;
-    this.#drop();
+    this.#sessionId = undefined;
+    this.#drop(1000);
     this.#report(status);
   }
 
   /** Lets go of the socket at once: a dead one may take minutes to report its own close. */
-  #drop(): void {
+  #drop(code: number): void {
     this.#generation++;
     this.#watchdog.stop();
     this.#renewal?.stop();
@@ -220,7 +237,7 @@ export class Connection {
     socket.onopen = socket.onmessage = socket.onclose = null;
     // An error event without a listener is thrown by some implementations.
     socket.onerror = () => {};
-    socket.close(1000);
+    socket.close(code);
   }
 
   #report(status: ConnectionStatus): void {

@@ -43,6 +43,12 @@ const oneOf =
     if (!allowed.includes(value)) fail(path, `one of ${allowed.join(", ")}`);
   };
 
+const orNull =
+  (check: Check): Check =>
+  (value, path) => {
+    if (value !== null) check(value, path);
+  };
+
 const listOf =
   (check: Check): Check =>
   (value, path) => {
@@ -102,6 +108,7 @@ const DATA: Record<ServerMessage["type"], Check> = {
     session_id: text,
     epoch: text,
     expires_at: text,
+    resumed: optional(flag),
   }),
   authentication_failed: object(refusal),
   subscription_success: object({
@@ -112,6 +119,7 @@ const DATA: Record<ServerMessage["type"], Check> = {
     from: optional(offset),
     to: optional(offset),
     reason: optional(oneOf("retention", "new_epoch", "ahead_of_log")),
+    delivery: optional(oneOf("latest")),
   }),
   subscription_denied: object({ topic: text, ...refusal }),
   unsubscription_success: object({ topic: text }),
@@ -125,8 +133,28 @@ const DATA: Record<ServerMessage["type"], Check> = {
     measurements: listOf(object({ offset, ...recorded })),
     next_cursor: optional(text),
   }),
+  health_waveform: object({
+    patient: text,
+    author: text,
+    waveform: text,
+    unit: text,
+    started_at: text,
+    sample_rate_hz: number,
+    samples: listOf(orNull(number)),
+    sequence: optional(count),
+    device: optional(text),
+  }),
+  events_merged: object({ topic: text, merged: count }),
+  presence_update: object({ user_id: text, presence: oneOf("joined", "left") }),
+  presence_response: object({
+    topic: text,
+    present: listOf(object({ user_id: text, role: text, since: text, watching: flag })),
+  }),
   error: object({ field: optional(text), ...refusal }),
 };
+
+/** What happens in a topic names it; what is kept there has its place, too. */
+const EVENTS: ReadonlySet<string> = new Set(["health_update", "health_waveform", "presence_update"]);
 
 function isKnown(type: string): type is ServerMessage["type"] {
   return Object.hasOwn(DATA, type);
@@ -152,9 +180,7 @@ export function decode(message: string): ServerMessage | undefined {
   text(envelope["timestamp"], `${type}.timestamp`);
   optional(text)(envelope["correlation_id"], `${type}.correlation_id`);
   DATA[type](envelope["data"], `${type}.data`);
-  if (type === "health_update") {
-    text(envelope["topic"], `${type}.topic`);
-    offset(envelope["offset"], `${type}.offset`);
-  }
+  if (EVENTS.has(type)) text(envelope["topic"], `${type}.topic`);
+  if (type === "health_update") offset(envelope["offset"], `${type}.offset`);
   return envelope as unknown as ServerMessage;
 }

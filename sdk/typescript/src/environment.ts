@@ -6,6 +6,8 @@ export interface WebSocketLike {
   onerror: Listener | null;
   send(data: string): void;
   close(code?: number, reason?: string): void;
+  /** Bytes handed over that have not left yet. */
+  readonly bufferedAmount?: number;
 }
 
 // `any`, because implementations (browser, Node, `ws`) disagree on the class of their events.

@@ -20,6 +20,12 @@ export const METRICS = [
 
 export type Metric = (typeof METRICS)[number];
 
+/** The most samples that one `health_waveform` may carry. */
+export const MAX_SAMPLES = 1000;
+
+/** Ephemeral events of a topic: sent to those who ask for them, never stored, never repeated. */
+export type EphemeralKind = "waveform" | "presence";
+
 /** Where a reader of a topic stands: offsets mean something within one epoch only. */
 export interface Position {
   epoch: string;
@@ -53,6 +59,28 @@ export interface StoredMeasurement extends RecordedMeasurement {
   offset: number;
 }
 
+/** A strip of a signal, such as four fifths of a second of an ECG. */
+export interface Waveform {
+  /** `ecg_lead_i`, `ecg_lead_ii`, `pleth`, `respiration`, `arterial_pressure`, … */
+  waveform: string;
+  unit: string;
+  /** When the first sample was taken; RFC 3339. */
+  started_at: string;
+  /** Above 0, at most 1000. */
+  sample_rate_hz: number;
+  /** 1 to 1000 of them; `null` where nothing was measured. */
+  samples: (number | null)[];
+  /** Counts the strips of one signal, so that a watcher sees when one is missing. */
+  sequence?: number;
+  device?: string;
+}
+
+/** What the server makes of it: with patient and author. */
+export interface RelayedWaveform extends Waveform {
+  patient: string;
+  author: string;
+}
+
 // Client to server
 
 interface Command {
@@ -62,12 +90,21 @@ interface Command {
 export interface Authenticate extends Command {
   type: "authenticate";
   token: string;
+  /** Of an earlier `authentication_success`: comes back to that session. */
+  session_id?: string;
+  /** The last event held of each durable topic of that session. */
+  offsets?: Record<string, number>;
 }
 
 export interface Subscribe extends Command {
   type: "subscribe";
   topic: string;
   since?: Position;
+  /** `latest`: the newest value of each metric first, then live; what is superseded on the way is merged. */
+  delivery?: "durable" | "latest";
+  include?: EphemeralKind[];
+  /** Every event is to be acknowledged, and sent again until it is. */
+  acknowledge?: boolean;
 }
 
 export interface Unsubscribe extends Command {
@@ -89,6 +126,24 @@ export interface SendMeasurements extends Command {
   type: "health_update";
   patient?: string;
   batch: Measurement[];
+}
+
+export interface Acknowledge extends Command {
+  type: "acknowledge";
+  topic: string;
+  /** Everything up to here is handled. */
+  offset: number;
+}
+
+export interface SendWaveform extends Command {
+  type: "health_waveform";
+  patient?: string;
+  data: Waveform;
+}
+
+export interface GetPresence extends Command {
+  type: "get_presence";
+  topic: string;
 }
 
 export interface HealthDataQuery {
@@ -113,7 +168,10 @@ export type ClientCommand =
   | Ping
   | SendMeasurement
   | SendMeasurements
-  | GetHealthData;
+  | GetHealthData
+  | Acknowledge
+  | SendWaveform
+  | GetPresence;
 
 // Server to client
 
@@ -141,6 +199,8 @@ export interface AuthenticationData {
   session_id: string;
   epoch: string;
   expires_at: string;
+  /** Only where a session was asked for: whether this is it. Otherwise it is a new one. */
+  resumed?: boolean;
 }
 
 /** Why something was refused. */
@@ -173,6 +233,8 @@ export interface SubscriptionData {
   from?: number;
   to?: number;
   reason?: GapReason;
+  /** Absent: durable. */
+  delivery?: "latest";
 }
 
 /** The server is about to close the connection. */
@@ -213,6 +275,41 @@ export interface HealthUpdate extends Envelope<"health_update", RecordedMeasurem
   offset: number;
 }
 
+/** A strip of a signal as it comes; it has no offset and is not kept. */
+export interface HealthWaveform extends Envelope<"health_waveform", RelayedWaveform> {
+  topic: string;
+}
+
+/** Somebody begins or ceases to watch a topic. */
+export interface PresenceUpdate extends Envelope<"presence_update", PresenceChange> {
+  topic: string;
+}
+
+export interface PresenceChange {
+  user_id: string;
+  presence: "joined" | "left";
+}
+
+/** Of a `latest` subscription: so many events were superseded before they could be sent. */
+export interface EventsMergedData {
+  topic: string;
+  merged: number;
+}
+
+export interface PresentUser {
+  user_id: string;
+  role: string;
+  /** Connected since. */
+  since: string;
+  /** Whether this topic is watched; otherwise the user is merely connected. */
+  watching: boolean;
+}
+
+export interface PresenceData {
+  topic: string;
+  present: PresentUser[];
+}
+
 export type ServerMessage =
   | Envelope<"connection_established", ConnectionEstablishedData>
   | Envelope<"authentication_success", AuthenticationData>
@@ -226,7 +323,11 @@ export type ServerMessage =
   | Envelope<"acknowledgment", AcknowledgmentData>
   | Envelope<"health_data_response", HealthData>
   | Envelope<"error", ErrorData>
-  | HealthUpdate;
+  | Envelope<"events_merged", EventsMergedData>
+  | Envelope<"presence_response", PresenceData>
+  | HealthUpdate
+  | HealthWaveform
+  | PresenceUpdate;
 
 /** After these the client would send the same again, and be refused again. */
 const REFUSED_AGAIN = new Set([1002, 1003, 1007, 1009]);

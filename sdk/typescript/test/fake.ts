@@ -37,6 +37,8 @@ export class FakeSocket implements WebSocketLike {
   onerror: WebSocketLike["onerror"] = null;
   sent: any[] = [];
   closedByClient = false;
+  closeCode: number | undefined;
+  bufferedAmount = 0;
 
   constructor(
     readonly url: string,
@@ -49,8 +51,9 @@ export class FakeSocket implements WebSocketLike {
     this.sent.push(JSON.parse(data));
   }
 
-  close(): void {
+  close(code?: number): void {
     this.closedByClient = true;
+    this.closeCode = code;
   }
 
   /** The server says something. */
@@ -110,8 +113,8 @@ export class Stage {
     return FakeSocket.opened.length;
   }
 
-  /** The newest socket opens and the server signs the client in. */
-  signIn(): FakeSocket {
+  /** The newest socket opens and the server signs the client in; `session` is what it says of the session. */
+  signIn(session: { session_id?: string; resumed?: boolean } = {}): FakeSocket {
     const { socket } = this;
     socket.onopen?.({});
     socket.says("connection_established", {
@@ -127,15 +130,16 @@ export class Stage {
       session_id: "s1",
       epoch: "e1",
       expires_at: "2026-11-24T07:00:00Z",
+      ...session,
     });
     return socket;
   }
 
   /** Cuts the connection and lets the next attempt begin. */
-  reconnect(): FakeSocket {
+  reconnect(session?: { session_id?: string; resumed?: boolean }): FakeSocket {
     this.socket.closes(1006);
     this.time.advance(this.client.status.retryAt! - this.time.now());
-    return this.signIn();
+    return this.signIn(session);
   }
 }
 

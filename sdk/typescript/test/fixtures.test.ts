@@ -14,12 +14,15 @@ type Fields<Command> = Command extends unknown ? keyof Command : never;
 type FieldsOf<Type> = Fields<Extract<ClientCommand, { type: Type }>>[];
 
 const COMMANDS: { [Type in ClientCommand["type"]]: FieldsOf<Type> } = {
-  authenticate: ["type", "correlation_id", "token"],
-  subscribe: ["type", "correlation_id", "topic", "since"],
+  authenticate: ["type", "correlation_id", "token", "session_id", "offsets"],
+  subscribe: ["type", "correlation_id", "topic", "since", "delivery", "include", "acknowledge"],
   unsubscribe: ["type", "correlation_id", "topic"],
   ping: ["type", "correlation_id"],
   health_update: ["type", "correlation_id", "patient", "data", "batch"],
   get_health_data: ["type", "correlation_id", "patient", "metric", "from", "to", "limit", "cursor"],
+  acknowledge: ["type", "correlation_id", "topic", "offset"],
+  health_waveform: ["type", "correlation_id", "patient", "data"],
+  get_presence: ["type", "correlation_id", "topic"],
 };
 
 test("there are fixtures of every command and of every kind of message", () => {

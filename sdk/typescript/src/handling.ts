@@ -1,0 +1,68 @@
+import type { HealthUpdate } from "./protocol.js";
+
+/**
+ * Hands events to a handler one after the other, each once the handler is done with the one before: at once, or when
+ * the promise that it returned resolves.
+ */
+export class Handling {
+  readonly #handle: (event: HealthUpdate) => unknown;
+  readonly #done: (event: HealthUpdate) => void;
+  readonly #failed: (problem: unknown) => void;
+  #waiting: HealthUpdate[] = [];
+  #inHand: HealthUpdate | undefined;
+  /** What becomes of the event in hand does not matter any more. */
+  #disowned = false;
+
+  constructor(
+    handle: (event: HealthUpdate) => unknown,
+    done: (event: HealthUpdate) => void,
+    failed: (problem: unknown) => void,
+  ) {
+    this.#handle = handle;
+    this.#done = done;
+    this.#failed = failed;
+  }
+
+  /** Offset of the event that the handler works on. */
+  get inHand(): number | undefined {
+    return this.#disowned ? undefined : this.#inHand?.offset;
+  }
+
+  put(event: HealthUpdate): void {
+    this.#waiting.push(event);
+    if (this.#inHand === undefined) void this.#run();
+  }
+
+  /** Drops what the handler has not begun with. */
+  clear(): void {
+    this.#waiting = [];
+  }
+
+  /** Drops them, and ends without a word the one it has begun with. */
+  disown(): void {
+    this.clear();
+    this.#disowned = this.#inHand !== undefined;
+  }
+
+  async #run(): Promise<void> {
+    for (let event = this.#waiting.shift(); event !== undefined; event = this.#waiting.shift()) {
+      this.#inHand = event;
+      const problem = await this.#attempt(event);
+      const disowned = this.#disowned;
+      this.#inHand = undefined;
+      this.#disowned = false;
+      if (disowned) continue;
+      if (problem === undefined) this.#done(event);
+      else this.#failed(problem.cause);
+    }
+  }
+
+  async #attempt(event: HealthUpdate): Promise<{ cause: unknown } | undefined> {
+    try {
+      await this.#handle(event);
+      return undefined;
+    } catch (cause) {
+      return { cause };
+    }
+  }
+}
