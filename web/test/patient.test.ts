@@ -1,4 +1,4 @@
-import type { HealthMateClient, StoredMeasurement, TopicHandler } from "@healthmate/client";
+import type { HealthMateClient, StoredMeasurement, SubscribeOptions, TopicHandler } from "@healthmate/client";
 import { beforeEach, expect, test } from "vitest";
 import { Api } from "../src/lib/api.js";
 import { LivePatient } from "../src/lib/patient.svelte.js";
@@ -53,8 +53,8 @@ beforeEach(() => {
   frames = [];
   failure = undefined;
   const client = {
-    subscribe: (_: string, given: TopicHandler) => {
-      handler = given;
+    subscribe: (_: string, given: TopicHandler, options?: SubscribeOptions) => {
+      if (options?.include === undefined) handler = given;
       return { position: undefined, unsubscribe: () => {} };
     },
   } as unknown as HealthMateClient;

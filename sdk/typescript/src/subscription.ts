@@ -153,7 +153,7 @@ export class Subscription {
     this.topic = data.topic;
     if (this.options.delivery === "latest") this.#enter(data.epoch);
     else if (data.resumed === "gap") this.#resumeAfterGap(data);
-    else if (data.resumed === undefined && !(returning && this.position !== undefined)) {
+    else if (data.resumed === undefined && !returning) {
       this.#moveTo({ epoch: data.epoch, offset: data.head });
     }
     this.handler.subscribed?.(data);

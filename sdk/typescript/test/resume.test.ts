@@ -63,6 +63,13 @@ test.each([false, undefined])("where the session is gone (resumed: %s), it subsc
   expect(signIn().session_id).toBe("s2");
 });
 
+test("an answer of the session without a word on what was missed moves no position", () => {
+  stage.reconnect({ resumed: true });
+  returned({ resumed: undefined });
+  deliver(8);
+  expect(log).toEqual([6, 7, 8]);
+});
+
 test("a connection lost before the session's answers came is resumed all the same", () => {
   stage.reconnect({ resumed: true });
   stage.reconnect({ resumed: true });

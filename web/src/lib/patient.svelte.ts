@@ -4,6 +4,7 @@ import type { OffsetRange } from "./coverage.js";
 import { oncePerFrame, type RequestFrame } from "./frame.js";
 import { compareMetrics, type MetricStyle, metricStyle } from "./metrics.js";
 import { PatientRecord, type Series } from "./record.js";
+import { LiveSignals } from "./signals.svelte.js";
 import { type Trend, trendOf } from "./trend.js";
 
 /** Enough to know the latest values of a patient who is only listed. */
@@ -43,6 +44,8 @@ const NOTHING: PatientView = { readings: [], first: undefined, last: undefined, 
 export class LivePatient {
   readonly id: string;
   readonly name: string;
+  /** Silent until this patient is chosen. */
+  readonly live: LiveSignals;
   view: PatientView = $state.raw(NOTHING);
   /** The history is there; what is not shown does not exist. */
   loaded = $state(false);
@@ -58,6 +61,7 @@ export class LivePatient {
   #wanted = GLANCE;
   #asked = 0;
   #subscribed = false;
+  #chosen = false;
   /** Tells pages of an outdated load that they are outdated. */
   #generation = 0;
 
@@ -65,6 +69,7 @@ export class LivePatient {
     this.id = patient.id;
     this.name = patient.name;
     this.#api = api;
+    this.live = new LiveSignals(`health:${patient.id}`, client, requestFrame);
     this.#changed = oncePerFrame(() => this.#show(), requestFrame);
     this.#subscription = client.subscribe(`health:${patient.id}`, {
       event: (event) => {
@@ -73,7 +78,7 @@ export class LivePatient {
       },
       subscribed: () => {
         this.#subscribed = true;
-        void this.#load();
+        this.#follow();
       },
       gap: (gap) => {
         this.#gaps.push(gap);
@@ -90,15 +95,29 @@ export class LivePatient {
     });
   }
 
-  /** Loads the whole history, not only what the list shows. */
+  /** Loads the whole history and listens to signals, not only to what the list shows. */
   choose(): void {
     this.#wanted = PAGE * PAGES;
-    if (this.#subscribed) void this.#load();
+    this.#chosen = true;
+    if (this.#subscribed) this.#follow();
+  }
+
+  /** Another patient is chosen. */
+  lookAway(): void {
+    this.#chosen = false;
+    this.live.stop();
   }
 
   leave(): void {
+    this.lookAway();
     this.#generation++;
     this.#subscription.unsubscribe();
+  }
+
+  /** What the standing subscription allows. */
+  #follow(): void {
+    void this.#load();
+    if (this.#chosen) this.live.start(this.#subscription.position);
   }
 
   /** Lets go of everything held, also of what is still on its way. */

@@ -27,7 +27,9 @@ export class Session {
   }
 
   choose(id: string): void {
+    const before = this.chosen;
     this.#chosenId = id;
+    if (before !== this.chosen) before?.lookAway();
     this.chosen?.choose();
   }
 
