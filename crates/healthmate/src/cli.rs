@@ -17,6 +17,7 @@ mod status;
 mod token;
 mod user;
 mod watch;
+mod waveform;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ enum Command {
     Status(status::Status),
     Replay(replay::Replay),
     Watch(watch::Watch),
+    Waveform(waveform::Waveform),
     User(user::User),
     Care(care::Care),
     Token(token::Token),
@@ -62,7 +64,7 @@ enum Command {
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "status", "config", "migrate", "bench"]),
-    ("Clients", &["replay", "watch"]),
+    ("Clients", &["replay", "waveform", "watch"]),
     ("People", &["user", "care", "token"]),
     ("Documents", &["schema"]),
 ];
@@ -86,6 +88,7 @@ impl Command {
             Self::Status(command) => command.run(),
             Self::Replay(command) => command.run(),
             Self::Watch(command) => command.run(),
+            Self::Waveform(command) => command.run(),
             Self::User(command) => command.run(),
             Self::Care(command) => command.run(),
             Self::Token(command) => command.run(),

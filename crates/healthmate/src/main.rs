@@ -1,7 +1,7 @@
-//! The command line of HealthMate: serve, the clients `replay` and `watch`, and what an administrator needs.
+//! The command line of HealthMate: serve, the clients `replay`, `waveform` and `watch`, and what an administrator needs.
 //!
-//! Each command is a file under `cli/`; the clients are in `client/`, `replay/` and `watch/`, the demo's people and
-//! devices in `demo/`, the loads that measure a server in `bench/`. Data goes to stdout, everything else to stderr.
+//! Each command is a file under `cli/`; the clients are in `client/`, `replay/`, `waveform/` and `watch/`, the demo's
+//! people and devices in `demo/`, the loads that measure a server in `bench/`. Data goes to stdout, everything else to stderr.
 
 mod bench;
 mod cli;
@@ -9,6 +9,7 @@ mod client;
 mod demo;
 mod replay;
 mod watch;
+mod waveform;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,7 @@ use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{ClientMessage, Command, ErrorCode, ServerMessage, UserId};
 use tokio::time::Instant;
 
-use crate::client::{ClientError, Connection, Link, Reconnect};
+use crate::client::{ClientError, Connection, Link, Offsets, Reconnect};
 
 pub(crate) use feed::{Counts, Feed, FeedError};
 pub(crate) use progress::{Quiet, Terminal};
@@ -126,7 +126,8 @@ impl Replay {
     ) -> Result<(), ReplayError> {
         let mut feed = None;
         loop {
-            let connection = open.insert(self.reconnect.connect(self.observer.as_mut()).await?);
+            let connection =
+                open.insert(self.reconnect.connect(self.observer.as_mut(), &Offsets::new()).await?);
             let ended = self.on_connection(connection, &mut feed, counts).await;
             if let Some(feed) = &mut feed {
                 feed.cut();

@@ -1,23 +1,29 @@
 //! Tails a topic: one line an event, and after a cut it goes on without a hole or a repeat.
 
+mod curve;
 mod screen;
 mod tail;
 
 #[cfg(test)]
 mod tests;
 
-use healthmate_protocol::{ClientMessage, Command, ErrorCode, ServerMessage};
+use healthmate_protocol::client::GetPresence;
+use healthmate_protocol::server::{PresenceResponse, SubscriptionSuccess};
+use healthmate_protocol::{ClientMessage, Command, Ephemeral, ErrorCode, ServerMessage, TopicName};
 
 use crate::client::{ClientError, Connection, Link, Received, Reconnect};
 
 pub(crate) use screen::{Format, Screen};
-pub(crate) use tail::{Gap, Tail};
+pub(crate) use tail::{Gap, Tail, Wanted};
 
 use tail::Step;
 
+/// What `get_presence` is called.
+const PRESENCE_REQUEST: &str = "presence";
+
 /// Shows what comes.
 pub(crate) trait Viewer: Link {
-    /// An event, in order.
+    /// An event: durable ones in order, ephemeral ones as they come.
     ///
     /// # Errors
     /// If nobody reads any more.
@@ -28,6 +34,15 @@ pub(crate) trait Viewer: Link {
 
     /// Events are gone.
     fn gap(&mut self, gap: &Gap);
+
+    /// So many events were replaced by newer ones before they were sent.
+    fn merged(&mut self, merged: u64);
+
+    /// Who is there already.
+    fn present(&mut self, present: &PresenceResponse);
+
+    /// The server does not tell who is there.
+    fn absent(&mut self, code: ErrorCode);
 }
 
 /// Why watching ended early.
@@ -95,7 +110,8 @@ impl Watch {
     /// Connects and shows what comes; `open` is kept up to date.
     async fn until_enough(&mut self, open: &mut Option<Connection>) -> Result<(), WatchError> {
         while self.count != Some(0) {
-            let connection = open.insert(self.reconnect.connect(self.viewer.as_mut()).await?);
+            let offsets = self.tail.offsets();
+            let connection = open.insert(self.reconnect.connect(self.viewer.as_mut(), &offsets).await?);
             match self.on_connection(connection).await {
                 Ok(()) | Err(Interruption::NobodyReads) => return Ok(()),
                 Err(Interruption::Cut(error)) => {
@@ -103,6 +119,7 @@ impl Watch {
                     self.reconnect.pause_after(error, self.viewer.as_mut()).await?;
                 }
                 Err(Interruption::Busy) => {
+                    self.tail.refused();
                     if let Some(connection) = open.take() {
                         connection.close().await;
                     }
@@ -115,7 +132,9 @@ impl Watch {
     }
 
     async fn on_connection(&mut self, connection: &mut Connection) -> Result<(), Interruption> {
-        connection.send(&self.tail.subscribe()).await?;
+        if let Some(request) = self.tail.connected(connection.resumed) {
+            connection.send(&request).await?;
+        }
         while self.count != Some(0) {
             let received = connection.next().await?;
             self.take(connection, &received).await?;
@@ -124,26 +143,29 @@ impl Watch {
     }
 
     async fn take(&mut self, connection: &mut Connection, received: &Received) -> Result<(), Interruption> {
-        if let Some((topic, offset)) = received.envelope.position() {
-            return match self.tail.event(topic, offset) {
-                Step::Show => self.show(received),
-                Step::PassOver => Ok(()),
-                Step::Hole(hole) => Err(Interruption::Cut(ClientError::Broken(hole.to_string()))),
-            };
-        }
         match &received.envelope.message {
+            ServerMessage::HealthUpdate(data) => return self.event(received, &data.metric),
+            ServerMessage::HealthWaveform(_) | ServerMessage::PresenceUpdate(_) => {
+                return self.show(received);
+            }
+            ServerMessage::EventsMerged(replaced) => self.viewer.merged(replaced.merged),
+            ServerMessage::PresenceResponse(response) => self.viewer.present(response),
             ServerMessage::SubscriptionSuccess(success) => {
                 if let Some(gap) = self.tail.subscribed(success) {
                     self.viewer.gap(&gap);
                 }
                 self.viewer.subscribed(&self.tail);
                 self.reconnect.progressed();
+                if self.tail.includes(Ephemeral::Presence) {
+                    connection.send(&who_is_there(success)).await?;
+                }
             }
             ServerMessage::SubscriptionDenied(denied) if !denied.retry => {
                 let (topic, code, message) = (denied.topic.clone(), denied.code, denied.message.clone());
                 return Err(Interruption::Fatal(WatchError::Denied { topic, code, message }));
             }
             ServerMessage::SubscriptionDenied(_) => return Err(Interruption::Busy),
+            ServerMessage::Error(error) if asked_who_is_there(received) => self.viewer.absent(error.code),
             ServerMessage::Error(error) if error.retry => return Err(Interruption::Busy),
             ServerMessage::Error(error) => {
                 let (code, message) = (error.code, error.message.clone());
@@ -154,12 +176,24 @@ impl Watch {
                     let missing = "the server's newest event has not come".to_owned();
                     return Err(Interruption::Cut(ClientError::Broken(missing)));
                 }
-                // A watcher says nothing else, and the server closes connections that say nothing for long.
-                connection.send(&ClientMessage { correlation_id: None, command: Command::Ping }).await?;
+                // A watcher says nothing else, and the server closes connections that say nothing for long. A topic
+                // that the session should have brought back by now is asked for.
+                let ping = ClientMessage { correlation_id: None, command: Command::Ping };
+                let answered = self.tail.is_answered();
+                connection.send(&if answered { ping } else { self.tail.subscribe() }).await?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn event(&mut self, received: &Received, metric: &str) -> Result<(), Interruption> {
+        let Some((topic, offset)) = received.envelope.position() else { return Ok(()) };
+        match self.tail.event(topic, offset, metric) {
+            Step::Show => self.show(received),
+            Step::PassOver => Ok(()),
+            Step::Hole(hole) => Err(Interruption::Cut(ClientError::Broken(hole.to_string()))),
+        }
     }
 
     fn show(&mut self, received: &Received) -> Result<(), Interruption> {
@@ -176,4 +210,13 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+fn who_is_there(success: &SubscriptionSuccess) -> ClientMessage {
+    let command = Command::GetPresence(GetPresence { topic: TopicName::Full(success.topic.clone()) });
+    ClientMessage { correlation_id: PRESENCE_REQUEST.parse().ok(), command }
+}
+
+fn asked_who_is_there(received: &Received) -> bool {
+    received.envelope.correlation_id.as_ref().is_some_and(|id| id.as_str() == PRESENCE_REQUEST)
 }

@@ -92,7 +92,7 @@ impl Replay {
 }
 
 /// The patient's first device, or the patient where there is none.
-fn device_of(users: &[User], patient: &UserId) -> UserId {
+pub(super) fn device_of(users: &[User], patient: &UserId) -> UserId {
     let device = users.iter().find(|user| user.active && user.device_of.as_ref() == Some(patient));
     device.map_or(patient, |device| &device.id).clone()
 }

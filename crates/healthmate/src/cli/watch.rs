@@ -3,13 +3,13 @@
 use std::io;
 
 use clap::Args;
-use healthmate_protocol::{Epoch, Offset, SubscribeSince, TopicName};
+use healthmate_protocol::{Delivery, Ephemeral, Epoch, Offset, SubscribeSince, TopicName};
 
 use super::failure::Failure;
 use super::settings::system_clock;
 use super::sign_in::SignInArgs;
 use super::{asked_to_stop, block_on};
-use crate::watch::{Format, Screen, Tail};
+use crate::watch::{Format, Screen, Tail, Wanted};
 
 /// Show a topic's events as they come, without a hole or a repeat
 #[derive(Args)]
@@ -20,6 +20,15 @@ pub(crate) struct Watch {
     /// Begin after this event instead of now
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = since)]
     since: Option<SubscribeSince>,
+    /// Show the newest value of each metric, then new ones as fast as this terminal takes them
+    #[arg(long, conflicts_with = "since")]
+    latest: bool,
+    /// Show waveforms too, such as an ECG
+    #[arg(long)]
+    waveform: bool,
+    /// Show who watches the topic, and who comes and goes
+    #[arg(long)]
+    presence: bool,
     /// Stop after so many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -33,6 +42,7 @@ pub(crate) struct Watch {
 const EXAMPLES: &str = "\
 Examples:
   healthmate watch health:demo-ana --as demo-nora
+  healthmate watch health:demo-ana --as demo-nora --waveform --presence
   healthmate watch health:demo-ana --as demo-nora --json --count 5 | jq .data.value";
 
 impl Watch {
@@ -41,9 +51,15 @@ impl Watch {
         block_on(async move {
             let clock = system_clock();
             let reconnect = self.sign_in.reconnect("/ws/combined", &clock, |_| None).await?;
+            let flags = [(self.waveform, Ephemeral::Waveform), (self.presence, Ephemeral::Presence)];
+            let wanted = Wanted {
+                since: self.since,
+                delivery: if self.latest { Delivery::Latest } else { Delivery::Durable },
+                include: flags.iter().filter(|(asked, _)| *asked).map(|(_, kind)| *kind).collect(),
+            };
             let format = if self.json { Format::Json } else { Format::Columns };
             let watch = crate::watch::Watch {
-                tail: Tail::new(self.topic, self.since),
+                tail: Tail::new(self.topic, wanted),
                 count: self.count,
                 reconnect,
                 viewer: Box::new(Screen::new(format, io::stdout(), io::stderr())),

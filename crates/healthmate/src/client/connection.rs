@@ -1,12 +1,15 @@
 //! One signed-in connection.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use healthmate_protocol::client::Authenticate;
-use healthmate_protocol::server::{AuthenticationFailed, ConnectionEstablished, Reconnect};
+use healthmate_protocol::server::{
+    AuthenticationFailed, AuthenticationSuccess, ConnectionEstablished, Reconnect,
+};
 use healthmate_protocol::{
-    ClientMessage, CloseCode, Command, Envelope, ErrorCode, SUBPROTOCOL, ServerMessage,
+    ClientMessage, CloseCode, Command, Envelope, ErrorCode, Offset, SUBPROTOCOL, ServerMessage, SessionId,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -18,6 +21,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::error::ClientError;
 use super::token::Token;
+
+/// The last event that a client has, by topic.
+pub(crate) type Offsets = BTreeMap<String, Offset>;
 
 /// How long dialling, and then signing in, may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,24 +78,39 @@ pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// What the server said first.
     pub(crate) established: ConnectionEstablished,
+    /// What outlives this connection if it is lost.
+    pub(crate) session_id: SessionId,
+    /// Whether this is the session that was asked for, and the server answers for each of its topics by itself.
+    pub(crate) resumed: bool,
     /// How long the server asked to wait before the next connection.
     come_back_after: Option<Duration>,
 }
 
 impl Connection {
-    /// Connects and signs in, within 10 s each.
+    /// Connects and signs in, within 10 s each, back to `session` if there is one.
     ///
     /// # Errors
     /// If nobody answers, the answer is no WebSocket, or the token is refused.
-    pub(crate) async fn open(target: &Target, token: &Token) -> Result<Self, ClientError> {
+    pub(crate) async fn open(
+        target: &Target,
+        token: &Token,
+        session: Option<(&SessionId, &Offsets)>,
+    ) -> Result<Self, ClientError> {
         let late = || ClientError::Unreachable {
             url: target.url.clone(),
             problem: format!("no answer within {} s", SETUP_TIMEOUT.as_secs()),
         };
         // Boxed: the handshake's future is large and lives shortly.
         let mut socket = timeout(SETUP_TIMEOUT, Box::pin(dial(target))).await.map_err(|_| late())??;
-        let established = timeout(SETUP_TIMEOUT, sign_in(&mut socket, token)).await.map_err(|_| late())??;
-        Ok(Self { socket, established, come_back_after: None })
+        let mut authenticate = Authenticate::new(token.reveal());
+        if let Some((session_id, offsets)) = session {
+            authenticate.session_id = Some(session_id.clone());
+            authenticate.offsets = offsets.clone();
+        }
+        let signing_in = timeout(SETUP_TIMEOUT, sign_in(&mut socket, authenticate));
+        let (established, success) = signing_in.await.map_err(|_| late())??;
+        let (session_id, resumed) = (success.session_id, success.resumed == Some(true));
+        Ok(Self { socket, established, session_id, resumed, come_back_after: None })
     }
 
     /// Sends one message.
@@ -153,10 +174,9 @@ async fn dial(target: &Target) -> Result<WebSocketStream<MaybeTlsStream<TcpStrea
 
 async fn sign_in(
     socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
-    token: &Token,
-) -> Result<ConnectionEstablished, ClientError> {
-    let command = Command::Authenticate(Authenticate::new(token.reveal()));
-    let message = ClientMessage { correlation_id: None, command };
+    authenticate: Authenticate,
+) -> Result<(ConnectionEstablished, AuthenticationSuccess), ClientError> {
+    let message = ClientMessage { correlation_id: None, command: Command::Authenticate(authenticate) };
     socket.send(Message::text(message.to_text())).await?;
     let (mut established, mut come_back_after) = (None, None);
     loop {
@@ -164,10 +184,10 @@ async fn sign_in(
         match received.envelope.message {
             ServerMessage::ConnectionEstablished(hello) => established = Some(hello),
             ServerMessage::Reconnect(asked) => come_back_after = Some(wait(&asked)),
-            ServerMessage::AuthenticationSuccess(_) => {
-                return established.ok_or_else(|| {
-                    ClientError::Protocol("connection_established did not come first".to_owned())
-                });
+            ServerMessage::AuthenticationSuccess(success) => {
+                let missing =
+                    || ClientError::Protocol("connection_established did not come first".to_owned());
+                return Ok((established.ok_or_else(missing)?, success));
             }
             ServerMessage::AuthenticationFailed(refusal) => return Err(refused(refusal)),
             ServerMessage::Error(error) => {

@@ -1,7 +1,9 @@
 //! Comes back after every cut that allows it.
 
+use healthmate_protocol::SessionId;
+
 use super::backoff::Backoff;
-use super::connection::{Connection, Target};
+use super::connection::{Connection, Offsets, Target};
 use super::error::ClientError;
 use super::token::TokenSource;
 
@@ -20,23 +22,32 @@ pub(crate) struct Reconnect {
     token: TokenSource,
     backoff: Backoff,
     cut: bool,
+    /// Of the connection before, to come back to.
+    session: Option<SessionId>,
 }
 
 impl Reconnect {
     /// Connects to `target` with the tokens of `token`, pausing between attempts as `backoff` says.
     pub(crate) fn new(target: Target, token: TokenSource, backoff: Backoff) -> Self {
-        Self { target, token, backoff, cut: false }
+        Self { target, token, backoff, cut: false, session: None }
     }
 
-    /// Connects, as often as it takes.
+    /// Connects, as often as it takes, and back to the session of the connection before if the server still has it:
+    /// `offsets` are the last events held of its topics.
     ///
     /// # Errors
     /// If coming back cannot help: the token or the address is refused.
-    pub(crate) async fn connect(&mut self, link: &mut dyn Link) -> Result<Connection, ClientError> {
+    pub(crate) async fn connect(
+        &mut self,
+        link: &mut dyn Link,
+        offsets: &Offsets,
+    ) -> Result<Connection, ClientError> {
         loop {
             let token = (self.token)().map_err(ClientError::NoToken)?;
-            match Connection::open(&self.target, &token).await {
+            let session = self.session.as_ref().map(|session_id| (session_id, offsets));
+            match Connection::open(&self.target, &token, session).await {
                 Ok(connection) => {
+                    self.session = Some(connection.session_id.clone());
                     if std::mem::take(&mut self.cut) {
                         link.restored();
                     }

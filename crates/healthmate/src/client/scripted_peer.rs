@@ -1,6 +1,7 @@
 //! A server of a few lines that does what a test tells it, over a real socket.
 
 use futures_util::{SinkExt, StreamExt};
+use healthmate_protocol::client::Authenticate;
 use healthmate_protocol::server::{
     Acknowledgment, AuthenticationSuccess, ConnectionEstablished, Error, HealthDataResponse,
     MeasurementReceipt, RecordedMeasurement,
@@ -65,8 +66,14 @@ impl ScriptedPeer {
         peer
     }
 
-    /// Takes the next connection, greets it and accepts its token, which it returns.
-    pub(crate) async fn accept_signed_in(&self) -> (Peer, String) {
+    /// Takes the next connection, greets it and accepts its token in a new session.
+    pub(crate) async fn accept_signed_in(&self) -> (Peer, Authenticate) {
+        self.accept_in("0190-2", None).await
+    }
+
+    /// Takes the next connection, greets it and accepts its token in the session called `session_id`, saying of it
+    /// what `resumed` says. Returns how the client signed in.
+    pub(crate) async fn accept_in(&self, session_id: &str, resumed: Option<bool>) -> (Peer, Authenticate) {
         let mut peer = self.accept().await;
         let Some(ClientMessage { command: Command::Authenticate(sign_in), .. }) = peer.hear().await else {
             panic!("the client must sign in first");
@@ -75,13 +82,13 @@ impl ScriptedPeer {
             user_id: "device-1".parse().expect("valid"),
             role: "device".to_owned(),
             patient: Some("patient-1".parse().expect("valid")),
-            session_id: "0190-2".parse().expect("valid"),
-            resumed: None,
+            session_id: session_id.parse().expect("valid"),
+            resumed,
             epoch: EPOCH.parse().expect("valid"),
             expires_at: noon().plus_millis(3_600_000),
         }))
         .await;
-        (peer, sign_in.token)
+        (peer, sign_in)
     }
 }
 

@@ -50,8 +50,8 @@ async fn every_row_arrives_once_though_the_server_cuts_and_forgets_to_answer() {
     let peer = ScriptedPeer::bind().await;
     let server = async {
         let mut stored = Vec::new();
-        let (mut connection, token) = peer.accept_signed_in().await;
-        assert_eq!(token, "planted-token");
+        let (mut connection, sign_in) = peer.accept_signed_in().await;
+        assert_eq!(sign_in.token, "planted-token");
         connection.answer_history(None).await;
         let (request, batch) = connection.hear_batch().await;
         stored.extend(names(&batch));
@@ -202,8 +202,8 @@ async fn a_token_that_ends_is_followed_by_the_next_one() {
     let backoff = Backoff::within(Duration::from_millis(1), Duration::from_millis(2), 1);
     replay.reconnect = Reconnect::new(target, token, backoff);
     let server = async {
-        let (mut connection, token) = peer.accept_signed_in().await;
-        assert_eq!(token, "token-0");
+        let (mut connection, sign_in) = peer.accept_signed_in().await;
+        assert_eq!(sign_in.token, "token-0");
         connection.answer_history(None).await;
         let (_, cut) = connection.hear_batch().await;
         let ended = AuthenticationFailed {
@@ -213,8 +213,8 @@ async fn a_token_that_ends_is_followed_by_the_next_one() {
         };
         connection.say(ServerMessage::AuthenticationFailed(ended)).await;
         connection.close(4500).await;
-        let (mut connection, token) = peer.accept_signed_in().await;
-        assert_eq!(token, "token-1");
+        let (mut connection, sign_in) = peer.accept_signed_in().await;
+        assert_eq!(sign_in.token, "token-1");
         let (request, batch) = connection.hear_batch().await;
         assert_eq!(names(&batch), names(&cut));
         connection.refuse(&request, ErrorCode::AccessDenied, None).await;

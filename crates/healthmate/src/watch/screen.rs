@@ -3,10 +3,14 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use healthmate_protocol::{MeasurementData, Offset, ServerMessage};
+use healthmate_protocol::server::{Presence, PresenceResponse};
+use healthmate_protocol::{ErrorCode, MeasurementData, Offset, ServerMessage, WaveformData};
 
-use super::{Gap, Tail, Viewer};
+use super::{Gap, Tail, Viewer, curve};
 use crate::client::{ClientError, Link, Received};
+
+/// How wide a waveform is drawn, in columns.
+const CURVE_COLUMNS: usize = 50;
 
 /// How an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +26,14 @@ pub(crate) struct Screen<E, N> {
     format: Format,
     events: E,
     notes: N,
+    /// The smallest and largest sample so far, so that all curves have one scale.
+    range: Option<(f64, f64)>,
 }
 
 impl<E: Write + Send, N: Write + Send> Screen<E, N> {
     /// Writes events to `events` and what else is to be known to `notes`.
     pub(crate) fn new(format: Format, events: E, notes: N) -> Self {
-        Self { format, events, notes }
+        Self { format, events, notes, range: None }
     }
 
     fn note(&mut self, line: &str) {
@@ -48,29 +54,61 @@ impl<E: Write + Send, N: Write + Send> Link for Screen<E, N> {
 
 impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
     fn event(&mut self, received: &Received) -> io::Result<()> {
-        let Some(offset) = &received.envelope.offset else {
-            return Ok(());
-        };
-        match (&received.envelope.message, self.format) {
-            (_, Format::Json) => writeln!(self.events, "{}", received.text.as_str())?,
+        let timestamp = received.envelope.timestamp;
+        let line = match (&received.envelope.message, self.format) {
+            (_, Format::Json) => received.text.as_str().to_owned(),
             (ServerMessage::HealthUpdate(data), Format::Columns) => {
-                writeln!(self.events, "{}", columns(*offset, data))?;
+                columns(received.envelope.offset.unwrap_or(Offset::START), data)
             }
-            (other, Format::Columns) => {
-                writeln!(self.events, "{}  {offset:>6}  {}", received.envelope.timestamp, other.name())?;
+            (ServerMessage::HealthWaveform(data), Format::Columns) => self.strip(data),
+            (ServerMessage::PresenceUpdate(update), Format::Columns) => {
+                let what = match update.presence {
+                    Presence::Joined => "watches now",
+                    Presence::Left => "has left",
+                };
+                format!("{timestamp}          {}  {what}", update.user_id)
             }
-        }
+            (other, Format::Columns) => format!("{timestamp}          {}", other.name()),
+        };
+        writeln!(self.events, "{line}")?;
         self.events.flush()
     }
 
     fn subscribed(&mut self, tail: &Tail) {
-        if let Some(since) = tail.since() {
-            self.note(&format!("watching {} after {}:{}", tail.name(), since.epoch, since.offset));
-        }
+        self.note(&match tail.since() {
+            Some(since) => format!("watching {} after {}:{}", tail.name(), since.epoch, since.offset),
+            None => format!("watching the newest values of {}", tail.name()),
+        });
     }
 
     fn gap(&mut self, gap: &Gap) {
         self.note(&gap.to_string());
+    }
+
+    fn merged(&mut self, merged: u64) {
+        self.note(&format!("{merged} values were replaced by newer ones before they could be sent"));
+    }
+
+    fn present(&mut self, present: &PresenceResponse) {
+        for user in &present.present {
+            let what = if user.watching { "watches" } else { "is connected" };
+            self.note(&format!("{} ({}) {what}, since {}", user.user_id, user.role, user.since));
+        }
+    }
+
+    fn absent(&mut self, code: ErrorCode) {
+        self.note(&format!("the server does not tell who is there: {}", code.as_str()));
+    }
+}
+
+impl<E, N> Screen<E, N> {
+    /// `2026-11-23T07:00:00.000000Z          ecg_lead_ii  ▂▂▂▃▂▂█▁▂▂▃▃▂  mV #17`
+    fn strip(&mut self, data: &WaveformData) -> String {
+        self.range = curve::widened(self.range, &data.samples);
+        let drawn =
+            self.range.map(|range| curve::draw(&data.samples, CURVE_COLUMNS, range)).unwrap_or_default();
+        let number = data.sequence.map(|number| format!(" #{number}")).unwrap_or_default();
+        format!("{}          {}  {drawn}  {}{number}", data.started_at, data.waveform, data.unit)
     }
 }
 

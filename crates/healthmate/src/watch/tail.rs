@@ -1,10 +1,26 @@
 //! Where a watcher is in a topic, and what an event means for it. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use healthmate_protocol::client::Subscribe;
 use healthmate_protocol::server::{GapReason, Heartbeat, Resumed, SubscriptionSuccess};
-use healthmate_protocol::{ClientMessage, Command, Offset, SubscribeSince, Topic, TopicName};
+use healthmate_protocol::{
+    ClientMessage, Command, Delivery, Ephemeral, Epoch, Offset, SubscribeSince, Topic, TopicName,
+};
+
+use crate::client::Offsets;
+
+/// What is watched of a topic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Wanted {
+    /// The last event that was shown before; `None` to begin now. Not with the newest values.
+    pub(crate) since: Option<SubscribeSince>,
+    /// All events, or the newest value of each metric.
+    pub(crate) delivery: Delivery,
+    /// Ephemeral events too.
+    pub(crate) include: Vec<Ephemeral>,
+}
 
 /// A watcher's place in a topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +30,14 @@ pub(crate) struct Tail {
     topic: Option<Topic>,
     /// The last event that was shown; `None` before the first subscription without a start.
     since: Option<SubscribeSince>,
+    delivery: Delivery,
+    include: Vec<Ephemeral>,
+    /// Of newest values: the epoch, and the newest offset shown of each metric.
+    newest: Option<(Epoch, BTreeMap<String, Offset>)>,
+    /// Whether the session that outlives the connection has the subscription.
+    in_session: bool,
+    /// Whether the server has answered for the topic on this connection.
+    answered: bool,
     /// The place at the heartbeat before, if it was behind then.
     behind_at: Option<Offset>,
 }
@@ -66,9 +90,20 @@ impl fmt::Display for Gap {
 }
 
 impl Tail {
-    /// Watches `name` after `since`, or from now on.
-    pub(crate) fn new(name: TopicName, since: Option<SubscribeSince>) -> Self {
-        Self { name, topic: None, since, behind_at: None }
+    /// Watches what is wanted of `name`.
+    pub(crate) fn new(name: TopicName, wanted: Wanted) -> Self {
+        let Wanted { since, delivery, include } = wanted;
+        Self {
+            name,
+            topic: None,
+            since,
+            delivery,
+            include,
+            newest: None,
+            in_session: false,
+            answered: false,
+            behind_at: None,
+        }
     }
 
     /// The topic, in full once the server has told.
@@ -76,21 +111,60 @@ impl Tail {
         self.topic.as_ref().map_or_else(|| self.name.to_string(), Topic::to_string)
     }
 
-    /// The last event that was shown.
+    /// The last event that was shown; `None` of newest values.
     pub(crate) fn since(&self) -> Option<&SubscribeSince> {
         self.since.as_ref()
     }
 
+    /// Whether it shows events of this kind.
+    pub(crate) fn includes(&self, kind: Ephemeral) -> bool {
+        self.include.contains(&kind)
+    }
+
+    /// What a session needs to know to go on.
+    pub(crate) fn offsets(&self) -> Offsets {
+        let place = self.topic.as_ref().zip(self.since.as_ref());
+        place.map(|(topic, since)| (topic.to_string(), since.offset)).into_iter().collect()
+    }
+
     /// Asks for what follows.
     pub(crate) fn subscribe(&self) -> ClientMessage {
-        let subscribe = Subscribe { since: self.since.clone(), ..Subscribe::new(self.name.clone()) };
+        let subscribe = Subscribe {
+            since: self.since.clone(),
+            delivery: self.delivery,
+            include: self.include.clone(),
+            ..Subscribe::new(self.name.clone())
+        };
         ClientMessage { correlation_id: None, command: Command::Subscribe(subscribe) }
+    }
+
+    /// A connection stands, and goes on with the session before if it is `resumed`. Returns the request to send;
+    /// `None` where the session has the subscription, and the server answers without being asked.
+    pub(crate) fn connected(&mut self, resumed: bool) -> Option<ClientMessage> {
+        self.answered = false;
+        self.in_session &= resumed;
+        (!self.in_session).then(|| self.subscribe())
+    }
+
+    /// Whether the server has answered for the topic on this connection.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// The server refuses to go on for now.
+    pub(crate) fn refused(&mut self) {
+        self.in_session = false;
     }
 
     /// The server took the subscription; returns what is gone.
     pub(crate) fn subscribed(&mut self, success: &SubscriptionSuccess) -> Option<Gap> {
         self.topic = Some(success.topic.clone());
         self.behind_at = None;
+        (self.in_session, self.answered) = (true, true);
+        if !self.delivery.is_durable() {
+            self.begin_newest(&success.epoch);
+            return None;
+        }
         let gap = match (success.resumed, success.reason) {
             (Some(Resumed::Gap), Some(reason)) => Some(Gap { lost: success.from.zip(success.to), reason }),
             _ => None,
@@ -105,8 +179,21 @@ impl Tail {
         gap
     }
 
-    /// An event came.
-    pub(crate) fn event(&mut self, topic: &Topic, offset: Offset) -> Step {
+    /// Offsets of another epoch say nothing about those shown.
+    fn begin_newest(&mut self, epoch: &Epoch) {
+        if self.newest.as_ref().is_none_or(|(known, _)| known != epoch) {
+            self.newest = Some((epoch.clone(), BTreeMap::new()));
+        }
+    }
+
+    /// An event of `metric` came.
+    pub(crate) fn event(&mut self, topic: &Topic, offset: Offset, metric: &str) -> Step {
+        if let Some((_, newest)) = self.newest.as_mut().filter(|_| self.topic.as_ref() == Some(topic)) {
+            let shown = newest.entry(metric.to_owned()).or_insert(Offset::START);
+            let newer = offset > *shown;
+            *shown = offset.max(*shown);
+            return if newer { Step::Show } else { Step::PassOver };
+        }
         let Some(since) = self.since.as_mut().filter(|_| self.topic.as_ref() == Some(topic)) else {
             return Step::PassOver;
         };
@@ -134,94 +221,4 @@ impl Tail {
 }
 
 #[cfg(test)]
-mod tests {
-    use healthmate_protocol::Delivery;
-
-    use super::*;
-
-    fn topic() -> Topic {
-        "health:p".parse().expect("valid")
-    }
-
-    fn tail(since: Option<u64>) -> Tail {
-        let since = since
-            .map(|offset| SubscribeSince { epoch: "e1".parse().expect("valid"), offset: Offset(offset) });
-        Tail::new("health_updates".parse().expect("valid"), since)
-    }
-
-    fn success(head: u64, gap: Option<(GapReason, Option<(u64, u64)>)>) -> SubscriptionSuccess {
-        let lost = gap.and_then(|(_, lost)| lost);
-        SubscriptionSuccess {
-            topic: topic(),
-            epoch: "e1".parse().expect("valid"),
-            head: Offset(head),
-            delivery: Delivery::Durable,
-            resumed: gap.map(|_| Resumed::Gap),
-            from: lost.map(|(from, _)| Offset(from)),
-            to: lost.map(|(_, to)| Offset(to)),
-            reason: gap.map(|(reason, _)| reason),
-        }
-    }
-
-    fn at(tail: &Tail) -> u64 {
-        tail.since().expect("subscribed").offset.0
-    }
-
-    #[test]
-    fn without_a_start_it_begins_after_the_head() {
-        let mut tail = tail(None);
-        assert_eq!(tail.subscribe().to_text(), r#"{"type":"subscribe","topic":"health_updates"}"#);
-        assert_eq!(tail.event(&topic(), Offset(1)), Step::PassOver, "before the subscription");
-        assert_eq!(tail.subscribed(&success(41, None)), None);
-        assert_eq!(tail.name(), "health:p");
-        assert_eq!(tail.event(&topic(), Offset(42)), Step::Show);
-        assert_eq!(
-            tail.subscribe().to_text(),
-            r#"{"type":"subscribe","topic":"health_updates","since":{"epoch":"e1","offset":42}}"#
-        );
-    }
-
-    #[test]
-    fn repeats_are_passed_over_and_holes_are_found() {
-        let mut tail = tail(Some(5));
-        tail.subscribed(&success(9, None));
-        assert_eq!(tail.event(&topic(), Offset(5)), Step::PassOver);
-        assert_eq!(tail.event(&topic(), Offset(6)), Step::Show);
-        assert_eq!(tail.event(&topic(), Offset(6)), Step::PassOver);
-        let Step::Hole(hole) = tail.event(&topic(), Offset(8)) else { panic!("7 did not come") };
-        assert_eq!(hole.to_string(), "event 8 came where 7 was next");
-        assert_eq!(at(&tail), 6, "it asks again after the last one shown");
-        assert_eq!(tail.event(&"health:q".parse().expect("valid"), Offset(7)), Step::PassOver);
-    }
-
-    #[test]
-    fn after_a_gap_it_goes_on_where_the_server_does() {
-        let mut resumed = tail(Some(5));
-        let gap =
-            resumed.subscribed(&success(20, Some((GapReason::Retention, Some((6, 9)))))).expect("a gap");
-        assert_eq!(gap.to_string(), "gap: events 6 to 9 are gone: the log no longer keeps them");
-        assert_eq!(resumed.event(&topic(), Offset(10)), Step::Show);
-
-        let mut restored = tail(Some(50));
-        let gap = restored.subscribed(&success(3, Some((GapReason::NewEpoch, None)))).expect("a gap");
-        assert!(gap.to_string().contains("counts anew"));
-        assert_eq!(restored.event(&topic(), Offset(1)), Step::Show);
-    }
-
-    #[test]
-    fn a_head_that_stays_ahead_over_two_heartbeats_is_a_missing_event() {
-        let mut tail = tail(Some(5));
-        tail.subscribed(&success(5, None));
-        let heads = |head| Heartbeat {
-            epoch: "e1".parse().expect("valid"),
-            heads: [("health:p".to_owned(), Offset(head))].into(),
-        };
-        assert!(!tail.is_behind(&heads(5)));
-        assert!(!tail.is_behind(&heads(7)), "it may be on its way");
-        assert_eq!(tail.event(&topic(), Offset(6)), Step::Show);
-        assert!(!tail.is_behind(&heads(7)), "it moved");
-        assert!(tail.is_behind(&heads(7)));
-        tail.subscribed(&success(7, None));
-        assert!(!tail.is_behind(&heads(7)), "a new subscription starts afresh");
-    }
-}
+mod tests;

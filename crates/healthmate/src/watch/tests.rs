@@ -6,8 +6,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use healthmate_protocol::server::{EventsMerged, Presence, PresenceUpdate, Present};
 use healthmate_protocol::server::{GapReason, Heartbeat, Resumed, SubscriptionDenied, SubscriptionSuccess};
-use healthmate_protocol::{Delivery, Envelope, MeasurementData, Offset, SubscribeSince};
+use healthmate_protocol::{Delivery, Envelope, MeasurementData, Offset, SubscribeSince, WaveformData};
 
 use super::*;
 use crate::client::scripted_peer::{EPOCH, Peer, ScriptedPeer, noon};
@@ -40,8 +41,9 @@ fn watch(peer: &ScriptedPeer, since: Option<u64>, count: u64, format: Format) ->
     let backoff = Backoff::within(Duration::from_millis(1), Duration::from_millis(2), 1);
     let since =
         since.map(|offset| SubscribeSince { epoch: EPOCH.parse().expect("valid"), offset: Offset(offset) });
+    let wanted = Wanted { since, ..Wanted::default() };
     let watch = Watch {
-        tail: Tail::new("health:patient-1".parse().expect("valid"), since),
+        tail: Tail::new("health:patient-1".parse().expect("valid"), wanted),
         count: Some(count),
         reconnect: Reconnect::new(target, token, backoff),
         viewer: Box::new(Screen::new(format, events.clone(), notes.clone())),
@@ -63,9 +65,12 @@ fn event(offset: u64) -> Envelope {
         original: None,
         flags: Vec::new(),
     };
-    let topic = "health:patient-1".parse().expect("valid");
-    let event = Envelope::ephemeral(noon(), topic, ServerMessage::HealthUpdate(data));
-    Envelope { offset: Some(Offset(offset)), ..event }
+    let topic = "health:patient-1".parse().ok();
+    Envelope {
+        topic,
+        offset: Some(Offset(offset)),
+        ..Envelope::new(noon(), ServerMessage::HealthUpdate(data))
+    }
 }
 
 /// Hears `subscribe`, takes it, and returns the offset the client wants to go on after.
@@ -225,4 +230,138 @@ async fn a_server_that_does_not_answer_the_good_bye_is_not_waited_for_long() {
     ended.expect("watched");
     assert!(sent.elapsed() < Duration::from_secs(2), "half a second, and room for a busy machine");
     drop(silent);
+}
+
+/// What the server says of the topic by itself, when a session goes on.
+fn going_on(head: u64) -> ServerMessage {
+    ServerMessage::SubscriptionSuccess(SubscriptionSuccess {
+        topic: "health:patient-1".parse().expect("valid"),
+        epoch: EPOCH.parse().expect("valid"),
+        head: Offset(head),
+        delivery: Delivery::Durable,
+        resumed: Some(Resumed::Complete),
+        from: None,
+        to: None,
+        reason: None,
+    })
+}
+
+#[tokio::test]
+async fn after_a_cut_it_goes_on_in_its_session_or_subscribes_where_there_is_none() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, events, _) = watch(&peer, None, 4, Format::Columns);
+    let server = async {
+        let (mut connection, sign_in) = peer.accept_in("0190-7", None).await;
+        assert_eq!((sign_in.session_id, sign_in.offsets.len()), (None, 0));
+        take_subscription(&mut connection, 10, None).await;
+        connection.send(&event(11)).await;
+        drop(connection);
+        let (mut connection, sign_in) = peer.accept_in("0190-7", Some(true)).await;
+        assert_eq!(sign_in.session_id.expect("it comes back").as_str(), "0190-7");
+        assert_eq!(sign_in.offsets, [("health:patient-1".to_owned(), Offset(11))].into());
+        connection.say(going_on(12)).await;
+        connection.send(&event(11)).await;
+        connection.send(&event(12)).await;
+        drop(connection);
+        let (mut connection, sign_in) = peer.accept_in("0190-8", Some(false)).await;
+        assert_eq!(sign_in.offsets, [("health:patient-1".to_owned(), Offset(12))].into());
+        assert_eq!(take_subscription(&mut connection, 12, None).await, Some(12));
+        connection.send(&event(13)).await;
+        drop(connection);
+        let (mut connection, sign_in) = peer.accept_in("0190-8", Some(true)).await;
+        assert_eq!(sign_in.session_id.expect("it comes back").as_str(), "0190-8");
+        // Not a word of the topic: by the first heartbeat it is asked for.
+        let heartbeat = Heartbeat { epoch: EPOCH.parse().expect("valid"), heads: BTreeMap::default() };
+        connection.say(ServerMessage::Heartbeat(heartbeat)).await;
+        assert_eq!(take_subscription(&mut connection, 13, None).await, Some(13));
+        connection.send(&event(14)).await;
+        assert!(connection.hear().await.is_none(), "nothing else was asked for");
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    ended.expect("watched");
+    let shown = events.text();
+    let offsets: Vec<_> = shown.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(offsets, ["11", "12", "13", "14"]);
+}
+
+fn ephemeral(message: ServerMessage) -> Envelope {
+    Envelope::ephemeral(noon(), "health:patient-1".parse().expect("valid"), message)
+}
+
+#[tokio::test]
+async fn waveforms_and_presence_are_shown_to_whoever_asks_and_count_as_events() {
+    let peer = ScriptedPeer::bind().await;
+    let (mut watch, events, notes) = watch(&peer, None, 2, Format::Columns);
+    let include = vec![Ephemeral::Waveform, Ephemeral::Presence];
+    let wanted = Wanted { delivery: Delivery::Latest, include, ..Wanted::default() };
+    watch.tail = Tail::new("health:patient-1".parse().expect("valid"), wanted);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        assert_eq!(take_subscription(&mut connection, 3, None).await, None);
+        let request = connection.hear().await.expect("a message");
+        assert!(matches!(&request.command, Command::GetPresence(_)), "{request:?}");
+        let nora = Present {
+            user_id: "nora".parse().expect("valid"),
+            role: "nurse".to_owned(),
+            since: noon(),
+            watching: true,
+        };
+        let topic = "health:patient-1".parse().expect("valid");
+        let response = PresenceResponse { topic, present: vec![nora] };
+        connection.answer(&request, ServerMessage::PresenceResponse(response)).await;
+        let topic = "health:patient-1".parse().expect("valid");
+        connection.say(ServerMessage::EventsMerged(EventsMerged { topic, merged: 12 })).await;
+        let strip = WaveformData {
+            patient: "patient-1".parse().expect("valid"),
+            waveform: "ecg_lead_ii".to_owned(),
+            unit: "mV".to_owned(),
+            started_at: noon(),
+            sample_rate_hz: 250.0,
+            samples: vec![Some(0.0), None, Some(1.0)],
+            author: "device-1".parse().expect("valid"),
+            sequence: Some(7),
+            device: None,
+        };
+        connection.send(&ephemeral(ServerMessage::HealthWaveform(strip))).await;
+        let left = PresenceUpdate { user_id: "dan".parse().expect("valid"), presence: Presence::Left };
+        connection.send(&ephemeral(ServerMessage::PresenceUpdate(left))).await;
+        assert!(connection.hear().await.is_none(), "it has enough");
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    ended.expect("watched");
+    assert_eq!(
+        events.text(),
+        "2026-11-23T12:00:00.000000Z          ecg_lead_ii  ▁ █  mV #7\n\
+         2026-11-23T12:00:00.000000Z          dan  has left\n"
+    );
+    assert_eq!(
+        notes.text(),
+        "watching the newest values of health:patient-1\n\
+         nora (nurse) watches, since 2026-11-23T12:00:00.000000Z\n\
+         12 values were replaced by newer ones before they could be sent\n"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_tell_who_is_there_is_watched_all_the_same() {
+    let peer = ScriptedPeer::bind().await;
+    let (mut watch, events, notes) = watch(&peer, None, 1, Format::Json);
+    let wanted = Wanted { include: vec![Ephemeral::Presence], ..Wanted::default() };
+    watch.tail = Tail::new("health:patient-1".parse().expect("valid"), wanted);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        take_subscription(&mut connection, 3, None).await;
+        let request = connection.hear().await.expect("a message");
+        connection.refuse(&request, ErrorCode::UnknownType, None).await;
+        connection.send(&event(4)).await;
+        assert!(connection.hear().await.is_none());
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    ended.expect("watched");
+    assert_eq!(events.text(), format!("{}\n", event(4).to_text()));
+    assert!(
+        notes.text().ends_with("the server does not tell who is there: unknown_type\n"),
+        "{}",
+        notes.text()
+    );
 }

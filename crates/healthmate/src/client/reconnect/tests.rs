@@ -59,16 +59,16 @@ async fn the_pause_that_the_server_names_is_kept_once() {
     };
     let client = async {
         let (mut reconnect, mut pauses) = (reconnect(&peer), Pauses::default());
-        let connection = reconnect.connect(&mut pauses).await.expect("connected");
+        let connection = reconnect.connect(&mut pauses, &Offsets::new()).await.expect("connected");
         let cut = until_cut(connection).await;
         assert_eq!(cut.to_string(), "the server closed the connection with 4000: because");
         let before = Instant::now();
         reconnect.pause_after(cut, &mut pauses).await.expect("it may come back");
         assert!(before.elapsed() >= Duration::from_millis(60));
-        let connection = reconnect.connect(&mut pauses).await.expect("connected");
+        let connection = reconnect.connect(&mut pauses, &Offsets::new()).await.expect("connected");
         let cut = until_cut(connection).await;
         reconnect.pause_after(cut, &mut pauses).await.expect("it may come back");
-        reconnect.connect(&mut pauses).await.expect("connected");
+        reconnect.connect(&mut pauses, &Offsets::new()).await.expect("connected");
         pauses.0
     };
     let (pauses, _) = tokio::join!(client, server);
@@ -86,7 +86,7 @@ async fn a_pause_does_not_bring_back_who_is_refused() {
     };
     let client = async {
         let (mut reconnect, mut pauses) = (reconnect(&peer), Pauses::default());
-        let connection = reconnect.connect(&mut pauses).await.expect("connected");
+        let connection = reconnect.connect(&mut pauses, &Offsets::new()).await.expect("connected");
         let cut = until_cut(connection).await;
         reconnect.pause_after(cut, &mut pauses).await
     };
