@@ -19,17 +19,17 @@ use crate::node::Asked;
 pub(super) struct ReconnectResult {
     /// The user.
     user_id: UserId,
-    /// The connections, the oldest first.
+    /// The connections: lost ones, then the others, the oldest first.
     connections: Vec<Asked>,
 }
 
 /// Asks each of a user's connections to come back: it is told `reconnect` with a delay of its own, and closed with
-/// 4000. Anyone's for administrators, one's own for others.
+/// 4000. Sessions in `error` are kept for another window. Anyone's for administrators, one's own for others.
 #[utoipa::path(
     post, path = "/ws/user/{id}/reconnect", operation_id = "reconnectUser", tag = "operation",
     params(("id" = String, Path, description = "The user.")),
     responses(
-        (status = 200, description = "What happened to each of the user's connections on this node.",
+        (status = 200, description = "What happened to each of the user's connections on this node, lost ones first.",
          body = ref("#/components/schemas/ReconnectResult"), content_type = "application/json"),
         (status = 400, description = "`invalid_field`: the id is none."),
         (status = 401, description = "`token_…` or `user_…`: the token is missing or refused."),
