@@ -2,9 +2,10 @@
 
 use healthmate_protocol::client::SubscribeSince;
 use healthmate_protocol::server::{GapReason, Resumed};
-use healthmate_protocol::{Epoch, Offset};
+use healthmate_protocol::{Epoch, Offset, ServerMessage, SessionId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
 
 use crate::client::{Came, Client};
 use crate::server::{StoreKind, TestServer};
@@ -14,21 +15,19 @@ use crate::server::{StoreKind, TestServer};
 struct Cut {
     after: usize,
     politely: bool,
+    /// Whether the watcher names its session when it comes back.
+    to_session: bool,
 }
 
 /// Watches `health:ana` through all the cuts, until it has seen `total` events; returns the offsets it saw.
 async fn watch(server: &TestServer, cuts: Vec<Cut>, total: u64) -> Vec<u64> {
     let mut seen: Vec<u64> = Vec::new();
     let mut cuts = cuts.into_iter();
+    let mut session = None;
     while seen.last() != Some(&total) {
-        let mut client = server.connect("nora").await;
-        let since = SubscribeSince {
-            epoch: server.app.store.epoch(),
-            offset: Offset(seen.last().copied().unwrap_or(0)),
-        };
-        let started = client.subscribe("health:ana", Some(&since)).await;
-        assert_eq!(started.resumed, Some(Resumed::Complete));
-        let cut = cuts.next().unwrap_or(Cut { after: usize::MAX, politely: true });
+        let cut = cuts.next().unwrap_or(Cut { after: usize::MAX, politely: true, to_session: false });
+        let last = seen.last().copied().unwrap_or(0);
+        let mut client = open(server, &mut session, cut.to_session, last).await;
         let mut left = cut.after;
         while left > 0 && seen.last() != Some(&total) {
             let Came::Message(envelope) = client.come().await else { panic!("closed by the server") };
@@ -42,6 +41,30 @@ async fn watch(server: &TestServer, cuts: Vec<Cut>, total: u64) -> Vec<u64> {
     seen
 }
 
+/// Connects, to the session of the connection before if `to_session`, and hears the topic from `last` on.
+async fn open(server: &TestServer, session: &mut Option<SessionId>, to_session: bool, last: u64) -> Client {
+    let mut client = Client::open(&server.url("/ws/health")).await;
+    let mut message = json!({ "type": "authenticate", "token": server.token("nora") });
+    if let Some(session) = session.as_ref().filter(|_| to_session) {
+        message["session_id"] = json!(session);
+        message["offsets"] = json!({ "health:ana": last });
+    }
+    client.send(&message.to_string()).await;
+    let ServerMessage::AuthenticationSuccess(success) = client.next().await else { panic!("not let in") };
+    *session = Some(success.session_id);
+    let started = if success.resumed == Some(true) {
+        match client.next().await {
+            ServerMessage::SubscriptionSuccess(started) => started,
+            other => panic!("the session does not go on: {other:?}"),
+        }
+    } else {
+        let since = SubscribeSince { epoch: server.app.store.epoch(), offset: Offset(last) };
+        client.subscribe("health:ana", Some(&since)).await
+    };
+    assert_eq!(started.resumed, Some(Resumed::Complete));
+    client
+}
+
 async fn end(mut client: Client, politely: bool) {
     if politely {
         // The server may have events on the way; what matters is that it hears the close.
@@ -51,7 +74,11 @@ async fn end(mut client: Client, politely: bool) {
 }
 
 fn cut() -> impl Strategy<Value = Cut> {
-    (0usize..40, any::<bool>()).prop_map(|(after, politely)| Cut { after, politely })
+    (0usize..40, any::<bool>(), any::<bool>()).prop_map(|(after, politely, to_session)| Cut {
+        after,
+        politely,
+        to_session,
+    })
 }
 
 /// However often and wherever watchers are cut while two devices keep sending, each sees every event once, in order.

@@ -106,7 +106,8 @@ impl Bench {
     /// Connects and ends, round after round, and looks at what stays.
     pub(super) async fn leak(&self) -> anyhow::Result<Vec<Line>> {
         ensure!(matches!(self.site, Site::Own(..)), "leak needs a server of its own: leave out --server");
-        let census = Census { patients: 1, readers: vec![vec![0]; READERS], operator: true, ..Census::default() };
+        let census =
+            Census { patients: 1, readers: vec![vec![0]; READERS], operator: true, ..Census::default() };
         let house = House::open_with(&self.site, &self.clock, &census, self.cores, SETTINGS).await?;
         self.cores.take_generators()?;
         let readers = (0..READERS).map(|number| house.token(&people::reader(number)));
@@ -124,7 +125,12 @@ impl Bench {
             visits(&crowd, ends).await?;
             let after = settled(&house, &crowd).await?;
             let seconds = clock::seconds(began, clock::nanos());
-            lines.push(line(&format!("round {round}: {ends} of {} kinds", End::ALL.len()), seconds, &before, &after));
+            lines.push(line(
+                &format!("round {round}: {ends} of {} kinds", End::ALL.len()),
+                seconds,
+                &before,
+                &after,
+            ));
             before = after;
             self.progress.step();
         }
@@ -166,7 +172,9 @@ async fn visits(crowd: &Arc<Crowd>, count: usize) -> anyhow::Result<()> {
     }
     let mut passing = JoinSet::new();
     for (number, end) in quick {
-        if passing.len() >= TOGETHER && let Some(ended) = passing.join_next().await {
+        if passing.len() >= TOGETHER
+            && let Some(ended) = passing.join_next().await
+        {
             ended??;
         }
         passing.spawn(visit(Arc::clone(crowd), number, end));

@@ -90,11 +90,12 @@ fn summary(url: &str, status: &str, picture: &Picture) -> String {
         (
             "connections",
             format!(
-                "{} authenticated, {} connected (at most {}), {} connecting",
+                "{} authenticated, {} connected (at most {}), {} connecting, {} lost",
                 in_state("authenticated"),
                 in_state("connected"),
                 limits.max_connections,
-                in_state("connecting")
+                in_state("connecting"),
+                in_state("error")
             ),
         ),
         ("users online", picture.users_online.to_string()),
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn an_administrator_sees_the_node() {
         let status = json!({
-            "status": "ok", "connections": { "connecting": 1, "connected": 2, "authenticated": 930 },
+            "status": "ok", "connections": { "connecting": 1, "connected": 2, "authenticated": 930, "error": 4 },
             "users_online": 310, "subscriptions": { "health": 1800 }, "queued_bytes": 3_500_000,
             "rates": { "over_s": 58.2, "connections": 0.25, "messages_in": 931.4, "messages_out": 5200.0,
                        "events": 400.0, "measurements": 400.0 },
@@ -179,7 +180,7 @@ mod tests {
         insta::assert_snapshot!(shown(status, connections), @"
         ws://server: ok, HealthMate 0.1.0, up 1 d 2 h
 
-        connections    930 authenticated, 2 connected (at most 1000), 1 connecting
+        connections    930 authenticated, 2 connected (at most 1000), 1 connecting, 4 lost
         users online   310
         subscriptions  1800 health
         queued         3.3 MiB
