@@ -13,12 +13,16 @@
 //! A subscription to newest values (`latest`) starts with what the store holds; while its reader does not keep up, of
 //! each [`Series`] the newest value stays and the others are counted. Ephemeral events ([`Hub::broadcast`]) go to
 //! those who asked for them and keep up.
+//!
+//! [`Presence`] belongs to the whole node: who is connected, and who watches what.
 
 mod flush;
 mod hub;
 mod outbox;
+mod presence;
 mod topic;
 
 pub use flush::Flushed;
 pub use hub::{ConnectionKey, Hub, ReadRequest, Series, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};
+pub use presence::{Presence, PresenceChange, Present};
