@@ -29,8 +29,8 @@ use healthmate_care::{CareRelation, Clock, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::{
-    CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery,
-    Measurements, Probe, Recording, new_epoch,
+    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 use parking_lot::Mutex;
 
@@ -206,6 +206,11 @@ impl Directory for SqliteStore {
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
         let patient = patient.clone();
         self.readers.read(move |conn| queries::care_team(conn, &patient)).await
+    }
+
+    async fn circle(&self, patient: &UserId) -> Result<Vec<CircleMember>, Error> {
+        let patient = patient.clone();
+        self.readers.read(move |conn| queries::circle(conn, &patient)).await
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {

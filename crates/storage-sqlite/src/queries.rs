@@ -5,7 +5,7 @@ use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{
     ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, UserId,
 };
-use healthmate_storage::{Cursor, Event, LogRange, MeasurementPage, MeasurementQuery};
+use healthmate_storage::{CircleMember, Cursor, Event, LogRange, MeasurementPage, MeasurementQuery};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde_json::value::RawValue;
@@ -36,6 +36,15 @@ const RELATION: &str =
     "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 AND member = ?2";
 const TEAM: &str =
     "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 ORDER BY member";
+const CIRCLE: &str = "SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+    FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
+    WHERE u.id = ?1 AND u.role = 'patient'
+    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+    FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
+    WHERE u.device_of = ?1
+    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+    FROM care_relation AS r CROSS JOIN user AS u ON u.id = r.member
+    WHERE r.patient = ?1 AND u.id <> ?1 AND u.device_of IS NOT ?1";
 const PATIENTS: &str =
     "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE member = ?1 ORDER BY patient";
 const DIRECTORY_VERSION: &str = "SELECT version FROM directory_version WHERE only_row = 1";
@@ -52,6 +61,7 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (USER, 1),
     (RELATION, 2),
     (TEAM, 1),
+    (CIRCLE, 1),
     (PATIENTS, 1),
     (DIRECTORY_VERSION, 0),
 ];
@@ -176,6 +186,22 @@ pub(crate) fn care_relation(
 
 pub(crate) fn care_team(conn: &Connection, patient: &UserId) -> Result<Vec<CareRelation>, Failure> {
     rows(conn, TEAM, [patient.as_str()], relation_row)
+}
+
+pub(crate) fn circle(conn: &Connection, patient: &UserId) -> Result<Vec<CircleMember>, Failure> {
+    let mut members = rows(conn, CIRCLE, [patient.as_str()], |row| {
+        let user = user_row(row)?;
+        let ends_at: Option<i64> = row.get(6)?;
+        let relation = row.get::<_, Option<i64>>(5)?.map(|starts_at| CareRelation {
+            patient: patient.clone(),
+            member: user.id.clone(),
+            starts_at: Timestamp::from_micros(starts_at),
+            ends_at: ends_at.map(Timestamp::from_micros),
+        });
+        Ok(CircleMember { user, relation })
+    })?;
+    members.sort_unstable_by(|one, other| one.user.id.cmp(&other.user.id));
+    Ok(members)
 }
 
 pub(crate) fn patients_of(conn: &Connection, member: &UserId) -> Result<Vec<CareRelation>, Failure> {

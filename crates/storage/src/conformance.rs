@@ -93,6 +93,7 @@ macro_rules! conformance_checks {
             directory::a_care_relation_needs_a_patient_and_a_member,
             directory::a_care_relation_is_removed,
             directory::care_teams_and_patients_come_in_order,
+            directory::a_circle_holds_whoever_has_to_do_with_a_patient,
             directory::the_directory_outlives_a_reopening,
             directory::the_version_grows_with_every_change_of_the_directory,
             directory::the_version_stays_where_the_directory_does,

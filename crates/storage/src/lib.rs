@@ -161,6 +161,15 @@ impl FromStr for Cursor {
     }
 }
 
+/// Somebody of a patient's circle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircleMember {
+    /// The user.
+    pub user: User,
+    /// The place in the patient's care team, if there is one.
+    pub relation: Option<CareRelation>,
+}
+
 /// How far a topic's log reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRange {
@@ -330,6 +339,13 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error>;
+
+    /// The patient's circle, each once, by id: the patient, the patient's devices, and the members of the care team,
+    /// also those whose time there has not begun or is over. Empty for a user who is unknown or no patient.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn circle(&self, patient: &UserId) -> Result<Vec<CircleMember>, Error>;
 
     /// The relations in which this user is the member, by patient.
     ///

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 
 use crate::memory::state::State;
 use crate::{
-    CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery,
-    Measurements, Probe, Recording, new_epoch,
+    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 
 /// A store in memory, one mutex around everything.
@@ -130,6 +130,10 @@ impl Directory for MemoryStore {
 
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
         Ok(self.state.lock().care_relations(|relation| relation.patient == *patient))
+    }
+
+    async fn circle(&self, patient: &UserId) -> Result<Vec<CircleMember>, Error> {
+        Ok(self.state.lock().circle(patient))
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {

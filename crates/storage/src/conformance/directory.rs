@@ -4,7 +4,7 @@ use healthmate_care::{CareRelation, Clock, Role, User};
 
 use super::sample::{beat, device, id, people, recording, user};
 use super::{Failed, Harness, Outcome};
-use crate::Error;
+use crate::{CircleMember, Error};
 
 fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
     let starts_at = harness.clock.now();
@@ -146,6 +146,45 @@ pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome 
     assert!(store.care_team(&id("n")?).await?.is_empty());
     assert!(store.patients_of(&id("p")?).await?.is_empty());
     assert!(store.patients_of(&id("nobody")?).await?.is_empty());
+    Ok(())
+}
+
+/// `circle`: the patient, the patient's devices and the care team, each once, whatever their state.
+pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let alone = |user: User| CircleMember { user, relation: None };
+    let (p, d) = (user("p", Role::Patient)?, device("d", "p")?);
+    assert_eq!(store.circle(&p.id).await?, [alone(d.clone()), alone(p.clone())]);
+    store.add_user(user("c", Role::Caregiver)?).await?;
+    store.add_user(device("e", "q")?).await?;
+    store.set_active(&id("n")?, false).await?;
+    let now = harness.clock.now();
+    let mut over = relation(&harness, "p", "c")?;
+    over.ends_at = Some(now.plus_millis(-1));
+    store.add_care_relation(over.clone()).await?;
+    for (patient, member) in [("p", "n"), ("p", "e"), ("q", "n"), ("q", "p")] {
+        store.add_care_relation(relation(&harness, patient, member)?).await?;
+    }
+    let related = |user: User, relation| CircleMember { user, relation: Some(relation) };
+    let disabled = User { active: false, ..user("n", Role::Nurse)? };
+    let expected = [
+        related(user("c", Role::Caregiver)?, over),
+        alone(d.clone()),
+        related(device("e", "q")?, relation(&harness, "p", "e")?),
+        related(disabled, relation(&harness, "p", "n")?),
+        alone(p.clone()),
+    ];
+    assert_eq!(store.circle(&p.id).await?, expected);
+    // Own users may be in the care team besides, and still come once.
+    for member in ["p", "d"] {
+        store.add_care_relation(relation(&harness, "p", member)?).await?;
+    }
+    let [c, _, e, n, _] = expected;
+    let (d, p) = (related(d, relation(&harness, "p", "d")?), related(p, relation(&harness, "p", "p")?));
+    assert_eq!(store.circle(&id("p")?).await?, [c, d, e, n, p]);
+    assert!(store.circle(&id("n")?).await?.is_empty(), "a nurse is no patient");
+    assert!(store.circle(&id("nobody")?).await?.is_empty());
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
 use crate::{
-    Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery, RecordedAt,
-    Recording, Series, event_payload,
+    CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
+    RecordedAt, Recording, Series, event_payload,
 };
 
 pub(super) struct State {
@@ -241,6 +241,18 @@ impl State {
         removed.ok_or(Error::NotFound("care relation"))?;
         self.directory_version += 1;
         Ok(())
+    }
+
+    pub(super) fn circle(&self, patient: &UserId) -> Vec<CircleMember> {
+        if self.patient(patient).is_err() {
+            return Vec::new();
+        }
+        let members = self.users.values().filter_map(|user| {
+            let relation = self.care.get(&(patient.clone(), user.id.clone())).cloned();
+            let own = user.own_patient() == Some(patient);
+            (own || relation.is_some()).then(|| CircleMember { user: user.clone(), relation })
+        });
+        members.collect()
     }
 
     /// By patient, then by member.

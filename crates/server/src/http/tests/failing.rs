@@ -6,8 +6,8 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery,
-    Measurements, Probe, Recording,
+    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    MeasurementQuery, Measurements, Probe, Recording,
 };
 
 /// How it fails.
@@ -124,6 +124,13 @@ impl Directory for FailingStore {
 
     async fn care_team(&self, patient: &UserId) -> Result<Vec<CareRelation>, Error> {
         self.inner.care_team(patient).await
+    }
+
+    async fn circle(&self, patient: &UserId) -> Result<Vec<CircleMember>, Error> {
+        if matches!(self.failing, Failing::Reading) {
+            return self.fail().await;
+        }
+        self.inner.circle(patient).await
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
