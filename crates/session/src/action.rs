@@ -39,6 +39,8 @@ pub enum Action {
     },
     /// Deliver the topic no longer.
     StopDelivery(Topic),
+    /// Deliver the topic no longer: the user may not hear it any more.
+    RevokeDelivery(Topic),
     /// Store measurements, all or none.
     Record {
         /// Names the answer.
@@ -100,6 +102,7 @@ impl std::fmt::Debug for Action {
             Self::OpenTopic(request, topic) => write!(f, "OpenTopic({request:?}, {topic})"),
             Self::StartDelivery { topic, after, .. } => write!(f, "StartDelivery({topic}, {after})"),
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
+            Self::RevokeDelivery(topic) => write!(f, "RevokeDelivery({topic})"),
             Self::Record { request, .. } => write!(f, "Record({request:?})"),
             Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),
             Self::LoadPresence(request, topic) => write!(f, "LoadPresence({request:?}, {topic})"),

@@ -234,7 +234,7 @@ impl Active {
             Err(refused) => {
                 self.topics.remove(index);
                 let named = topic.to_string();
-                actions.push(Action::StopDelivery(topic));
+                actions.push(Action::RevokeDelivery(topic));
                 actions.push(on_command::denied(now, None, named, refused));
             }
         }

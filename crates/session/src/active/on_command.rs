@@ -112,18 +112,7 @@ impl Active {
 
     /// The topic in full, if this endpoint carries it and the connection has room for it.
     fn servable_topic(&self, context: &Context, name: &TopicName) -> Result<Topic, Refused> {
-        let kind = match name {
-            TopicName::Full(topic) => topic.kind(),
-            TopicName::Own(kind) => *kind,
-        };
-        if !context.endpoint.carries(kind) {
-            let message = format!("this endpoint does not carry {} topics", kind.as_str());
-            return Err(Refused::field(ErrorCode::TopicNotServed, "topic", message));
-        }
-        let topic = self.full_topic(name).ok_or_else(|| {
-            let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
-            Refused::field(ErrorCode::AccessDenied, "topic", message)
-        })?;
+        let topic = self.carried_topic(context, name)?;
         let opening =
             self.pending.iter().filter(|pending| matches!(pending.wanted, Wanted::Topic(_))).count();
         let limit = context.options.topics;
@@ -132,6 +121,22 @@ impl Active {
             return Err(Refused::new(ErrorCode::TooManyTopics, message));
         }
         Ok(topic)
+    }
+
+    /// The topic in full, if this endpoint carries it.
+    fn carried_topic(&self, context: &Context, name: &TopicName) -> Result<Topic, Refused> {
+        let kind = match name {
+            TopicName::Full(topic) => topic.kind(),
+            TopicName::Own(kind) => *kind,
+        };
+        if !context.endpoint.carries(kind) {
+            let message = format!("this endpoint does not carry {} topics", kind.as_str());
+            return Err(Refused::field(ErrorCode::TopicNotServed, "topic", message));
+        }
+        self.full_topic(name).ok_or_else(|| {
+            let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
+            Refused::field(ErrorCode::AccessDenied, "topic", message)
+        })
     }
 
     fn full_topic(&self, name: &TopicName) -> Option<Topic> {
@@ -230,13 +235,9 @@ impl Active {
         command: &GetPresence,
         actions: &mut Vec<Action>,
     ) {
-        let topic = match self.full_topic(&command.topic) {
-            Some(topic) if context.endpoint.carries(topic.kind()) => topic,
-            _ => {
-                let message = "this endpoint does not carry such topics, or you have none of your own";
-                let refused = Refused::field(ErrorCode::TopicNotServed, "topic", message);
-                return actions.push(error(now, correlation_id, refused));
-            }
+        let topic = match self.carried_topic(context, &command.topic) {
+            Ok(topic) => topic,
+            Err(refused) => return actions.push(error(now, correlation_id, refused)),
         };
         match self.wait_for(context, correlation_id, Wanted::Presence) {
             Ok(request) => actions.push(Action::LoadPresence(request, topic)),

@@ -52,7 +52,7 @@ impl Active {
         while let Some(index) = self.topics.iter().position(over) {
             let Held { topic, .. } = self.topics.remove(index);
             let named = topic.to_string();
-            actions.push(Action::StopDelivery(topic));
+            actions.push(Action::RevokeDelivery(topic));
             let refused =
                 Refused::new(ErrorCode::AccessDenied, "your place in this patient's care team has ended");
             actions.push(denied(now, None, named, refused));

@@ -11,6 +11,7 @@ use super::*;
 use crate::input::{Found, Identity, OpenedTopic, Refused};
 
 mod laws;
+mod presence;
 mod recovery;
 mod time;
 

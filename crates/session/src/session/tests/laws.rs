@@ -124,6 +124,7 @@ impl Trial {
                     prop_assert!(self.bench.session.topics().any(|held| *held == topic));
                 }
                 Action::StopDelivery(_)
+                | Action::RevokeDelivery(_)
                 | Action::DeliveryFailed { .. }
                 | Action::SendHeartbeat
                 | Action::SendPing => {}

@@ -78,7 +78,7 @@ fn access_ends_when_its_time_has_come_or_it_is_decided_so() {
     assert!(bench.input(at(9), Input::Tick).actions.is_empty());
     bench.input(at(10), Input::Tick);
     assert_eq!(bench.names(), ["subscription_denied"]);
-    assert!(matches!(&bench.actions[0], Action::StopDelivery(topic) if topic.to_string() == "health:ana"));
+    assert!(matches!(&bench.actions[0], Action::RevokeDelivery(topic) if topic.to_string() == "health:ana"));
 
     let ben = || "health:ben".parse().expect("valid");
     assert!(bench.input(at(11), Input::AccessDecided(ben(), Ok(Some(at(20).time)))).actions.is_empty());
