@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use healthmate_care::Clock;
 use healthmate_storage::Store;
@@ -10,6 +11,7 @@ use healthmate_storage::Store;
 use crate::auth::TokenVerifier;
 use crate::config::Settings;
 use crate::node::Node;
+use crate::presence::PresenceBook;
 use crate::telemetry::Metrics;
 
 /// One server: its settings, store, clock, token verifier and metrics.
@@ -28,6 +30,8 @@ pub struct App {
     pub ready: AtomicBool,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
+    /// Who is connected, and who watches what.
+    pub(crate) presence: PresenceBook,
 }
 
 impl App {
@@ -39,6 +43,7 @@ impl App {
         verifier: TokenVerifier,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
+        let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
             settings: Arc::new(settings),
@@ -47,6 +52,7 @@ impl App {
             verifier,
             metrics,
             ready: AtomicBool::new(false),
+            presence: PresenceBook::new(grace),
         }
     }
 

@@ -4,6 +4,7 @@
 //! TLS. Everything runs on the connection's shard, so that an answer of the store goes straight into the session.
 
 mod perform;
+mod presence;
 mod reader;
 mod recheck;
 mod resume;

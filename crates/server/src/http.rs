@@ -34,6 +34,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod patients;
+mod presence;
 mod problem;
 mod ready;
 mod reconnect;
@@ -51,6 +52,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(record::record))
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
+        .routes(routes!(presence::presence))
         .routes(routes!(me::me))
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use healthmate_hub::PresenceChange;
+use healthmate_protocol::server::{Presence, PresenceUpdate};
+use healthmate_protocol::{Envelope, Ephemeral, ServerMessage};
 use healthmate_storage::Error;
+use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 use crate::node::{SAMPLE_EVERY, Sample};
+use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
 
 /// How often the log is trimmed.
@@ -21,9 +26,38 @@ const HOUR_MS: i64 = 3_600_000;
 /// How often changes of users and care teams are looked for.
 const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Starts everything that is done beside the shards, until it is aborted.
+pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHandle> {
+    vec![
+        tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
+        tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
+        tokio::spawn(trim(Arc::clone(app))).abort_handle(),
+        tokio::spawn(sample(Arc::clone(app))).abort_handle(),
+        tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
+        tokio::spawn(recover(Arc::clone(app))).abort_handle(),
+    ]
+}
+
+/// Tells those who asked who began and who ceased to watch a topic.
+async fn announce_presence(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
+    loop {
+        for change in app.presence.changes().await {
+            let PresenceChange { topic, user: user_id, joined } = change;
+            let presence = if joined { Presence::Joined } else { Presence::Left };
+            app.metrics.presence_updates.of(presence).inc();
+            let update = ServerMessage::PresenceUpdate(PresenceUpdate { user_id, presence });
+            let event = Envelope::ephemeral(app.clock.now(), topic.clone(), update);
+            let event = Arc::new(Broadcast::new(topic, Ephemeral::Presence, &event.to_text()));
+            for shard in &shards {
+                shard.broadcast(Arc::clone(&event));
+            }
+        }
+    }
+}
+
 /// Has access decided again on every open connection within a second of a change of users or care teams, whoever
 /// made it: the command line changes them while the server runs.
-pub(crate) async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
+async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     let mut turns = tokio::time::interval(ACCESS_INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
@@ -46,7 +80,7 @@ pub(crate) async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
 }
 
 /// Forgets events and idempotency keys past their retention, now and every ten minutes.
-pub(crate) async fn trim(app: Arc<App>) {
+async fn trim(app: Arc<App>) {
     let mut turns = tokio::time::interval(TRIM_INTERVAL);
     loop {
         turns.tick().await;
@@ -59,7 +93,7 @@ pub(crate) async fn trim(app: Arc<App>) {
 }
 
 /// Keeps what is counted every few seconds, for the rates that operators see.
-pub(crate) async fn sample(app: Arc<App>) {
+async fn sample(app: Arc<App>) {
     let mut turns = tokio::time::interval(SAMPLE_EVERY);
     loop {
         turns.tick().await;
@@ -68,7 +102,7 @@ pub(crate) async fn sample(app: Arc<App>) {
 }
 
 /// Ends the sessions whose clients did not come back in time. They could not go on since; this frees their memory.
-pub(crate) async fn clean_up(app: Arc<App>) {
+async fn clean_up(app: Arc<App>) {
     let every = Duration::from_secs(app.settings.sessions.cleanup_interval_s.into());
     loop {
         tokio::time::sleep(every).await;
@@ -78,7 +112,7 @@ pub(crate) async fn clean_up(app: Arc<App>) {
 
 /// Tries to recover the sessions whose connections are lost: looks whether their users may still come back, and ends
 /// those of users who may not, and those that were tried as often as the setting says.
-pub(crate) async fn recover(app: Arc<App>) {
+async fn recover(app: Arc<App>) {
     let every = Duration::from_secs(app.settings.sessions.recovery_interval_s.into());
     loop {
         tokio::time::sleep(every).await;

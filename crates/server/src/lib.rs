@@ -15,6 +15,7 @@ mod jobs;
 mod lifecycle;
 mod listener;
 mod node;
+mod presence;
 mod publish;
 mod refusal;
 mod registry;

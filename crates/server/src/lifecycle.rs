@@ -89,20 +89,11 @@ impl Server {
             Ok((Arc::clone(handle), end))
         };
         let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
-        let watching = tokio::spawn(jobs::watch_access(Arc::clone(&app), handles.clone())).abort_handle();
         app.node.run(handles.clone(), Arc::clone(&ground.registry));
-        let accepting = tokio::spawn(listener::accept(socket, handles)).abort_handle();
-        let trimming = tokio::spawn(jobs::trim(Arc::clone(&app))).abort_handle();
-        let sampling = tokio::spawn(jobs::sample(Arc::clone(&app))).abort_handle();
-        let cleaning = tokio::spawn(jobs::clean_up(Arc::clone(&app))).abort_handle();
-        let recovering = tokio::spawn(jobs::recover(Arc::clone(&app))).abort_handle();
+        let mut tasks = jobs::start(&app, &handles);
+        tasks.push(tokio::spawn(listener::accept(socket, handles)).abort_handle());
         app.set_ready(true);
-        Ok(Self {
-            address,
-            app,
-            shards,
-            tasks: vec![accepting, watching, trimming, sampling, cleaning, recovering],
-        })
+        Ok(Self { address, app, shards, tasks })
     }
 
     /// Where it listens.

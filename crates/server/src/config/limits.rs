@@ -48,6 +48,9 @@ pub struct LimitSettings {
     pub connections_per_second: u32,
     /// How many commands one connection may send a second, twice as many at once: 1 to 1000000. Default 1000.
     pub commands_per_second: u32,
+    /// How long a user who has gone still counts as present, in seconds: 0 to 300. Who comes back within it was never
+    /// away for others. Default 10.
+    pub presence_grace_s: u32,
     /// The largest body of an HTTP request, in bytes: 1 KiB to 64 MiB. Default 1 MiB.
     pub body_bytes: u32,
 }
@@ -71,6 +74,7 @@ impl Default for LimitSettings {
             replace_oldest: false,
             connections_per_second: 500,
             commands_per_second: 1000,
+            presence_grace_s: 10,
             body_bytes: MIB,
         }
     }
@@ -95,6 +99,7 @@ impl LimitSettings {
         let queued = self.queued_bytes_per_connection;
         found.range("limits.queued_bytes_per_connection", queued, 16 * KIB..=1024 * MIB, "bytes");
         found.range("limits.max_connections", self.max_connections, 1..=1_000_000, "");
+        found.range("limits.presence_grace_s", self.presence_grace_s, 0..=300, "seconds");
         found.range("limits.body_bytes", self.body_bytes, KIB..=64 * MIB, "bytes");
         if self.heartbeat_interval_s >= self.idle_timeout_s {
             let message = format!(

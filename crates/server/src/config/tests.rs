@@ -136,6 +136,7 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("limits.pending_requests_per_connection", 1, 10_000),
         ("limits.queued_bytes_per_connection", 65_536, 1 << 30),
         ("limits.max_connections", 1, 1_000_000),
+        ("limits.presence_grace_s", 0, 300),
         ("limits.body_bytes", 1024, 64 << 20),
         ("sessions.resume_window_s", 0, 3600),
         ("sessions.resumable_bytes", 65_536, 1 << 30),

@@ -17,6 +17,7 @@ use super::resume::take_over;
 use crate::app::App;
 use crate::auth::access::{self, Access};
 use crate::auth::authenticate;
+use crate::presence::Ending;
 use crate::publish::Broadcast;
 use crate::refusal::{access_denied, storage_refusal};
 use crate::registry::Entry;
@@ -33,18 +34,17 @@ impl Connection {
             }
             Action::OpenTopic(request, topic) => self.open_topic(shard, request, topic),
             Action::StartDelivery { topic, interest, after, head } => {
-                shard.hub.borrow_mut().subscribe(self.key, &topic, interest, after, head);
+                self.start_delivery(shard, &topic, interest, after, head);
             }
-            Action::StopDelivery(topic) => shard.hub.borrow_mut().unsubscribe(self.key, &topic),
+            Action::StopDelivery(topic) => {
+                self.stop_delivery(shard, &topic, Ending::Left(shard.now().instant));
+            }
+            Action::RevokeDelivery(topic) => self.stop_delivery(shard, &topic, Ending::Revoked),
             Action::Record { request, patient, author, measurements } => {
                 let recording = Recording { patient, author, measurements, idempotency: None };
                 self.record(shard, request, recording);
             }
-            Action::LoadPresence(request, _) => {
-                let refused =
-                    Refused::new(ErrorCode::TopicNotServed, "this server does not know who is present");
-                self.drive(shard, Input::PresenceLoaded(request, Err(refused)));
-            }
+            Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
             Action::Broadcast { event, topic, kind } => {
                 shard.broadcast(Broadcast::new(topic, kind, &event.to_text()));
@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// Waits for `work` beside the connection, and gives its answer to the session.
-    fn later<T: 'static>(
+    pub(super) fn later<T: 'static>(
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         work: impl Future<Output = T> + 'static,
@@ -157,6 +157,7 @@ impl Connection {
             Refused::new(ErrorCode::TooManyConnections, error.to_string())
         })?;
         *self.admitted.borrow_mut() = Some(user.clone());
+        shard.app().presence.connected(user, shard.app().clock.now());
         Ok(())
     }
 

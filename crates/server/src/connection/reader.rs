@@ -36,9 +36,7 @@ impl Connection {
         self.end();
         let closed = self.peer_closed.get() || self.closing.get().is_some();
         self.drive(&shard, if closed { Input::Disconnected } else { Input::Lost(Fault::TransportFailed) });
-        if let Some(user) = self.admitted.take() {
-            shard.ground.registry.remove(&user, &self.id);
-        }
+        self.take_leave(&shard);
         shard.remove(self.key);
     }
 

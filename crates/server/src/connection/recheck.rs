@@ -30,6 +30,7 @@ impl Connection {
         let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
         spawn_local(async move {
             if let Some(refused) = connection.user_refused(&shard).await {
+                connection.revoke_all(&shard);
                 return connection.drive(&shard, Input::UserRefused(refused));
             }
             let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();

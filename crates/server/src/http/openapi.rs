@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use healthmate_protocol::server::{Acknowledgment, HealthDataResponse};
+use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, PresenceResponse};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -67,6 +67,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Acknowledgment>();
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
+    generator.subschema_for::<PresenceResponse>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
@@ -139,7 +140,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 15);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 16);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -9,7 +9,7 @@ mod markers;
 mod world;
 
 pub(crate) use failing::Failing;
-pub(crate) use world::{Reply, World};
+pub(crate) use world::{NOW, Reply, World, id};
 
 #[tokio::test]
 async fn an_unknown_route_or_method_of_the_api_is_a_problem() {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use healthmate_protocol::server::MeasurementReceipt;
+use healthmate_protocol::server::{MeasurementReceipt, Presence};
 use healthmate_protocol::{CloseCode, ErrorCode};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -111,6 +111,7 @@ label!(
         word.to_owned()
     }
 );
+label!(Presence, "presence", &[Self::Joined, Self::Left], |presence| format!("{presence:?}").to_lowercase());
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
 label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
 
@@ -212,6 +213,8 @@ metrics! {
     broadcasts: Counter = "broadcasts";
     /// Ephemeral events put into a connection's queue, once for each receiver.
     ephemeral_deliveries: Counter = "ephemeral_deliveries";
+    /// Announcements that a user watches a topic, or no longer does.
+    presence_updates: By<Presence, Counter> = "presence_updates";
     /// Ephemeral events that slow readers missed, once for each.
     events_dropped: Counter = "events_dropped";
     /// Events that slow readers of newest values were spared, once for each.
@@ -331,6 +334,7 @@ mod tests {
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
+        in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
         let metrics = Metrics::new();
@@ -371,6 +375,7 @@ mod tests {
         deliveries Durable events put into a connection's queue, once for each receiver.
         broadcasts Ephemeral events passed on.
         ephemeral_deliveries Ephemeral events put into a connection's queue, once for each receiver.
+        presence_updates Announcements that a user watches a topic, or no longer does.
         events_dropped Ephemeral events that slow readers missed, once for each.
         events_merged Events that slow readers of newest values were spared, once for each.
         redeliveries Times that unacknowledged events were sent again.

@@ -10,6 +10,7 @@ mod leaks;
 mod limits;
 mod live;
 mod operators;
+mod presence;
 mod recovery;
 mod resume;
 mod server;

@@ -1,0 +1,69 @@
+//! What a connection makes known of its user: that it is there, and what it watches.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use healthmate_protocol::server::PresenceResponse;
+use healthmate_protocol::{Interest, Offset, Topic};
+use healthmate_session::{Input, RequestId};
+
+use super::Connection;
+use crate::presence::{self, Ending};
+use crate::refusal::storage_refusal;
+use crate::shard::Shard;
+
+impl Connection {
+    /// Delivers the topic, and lets those who ask for it know.
+    pub(super) fn start_delivery(
+        &self,
+        shard: &Shard,
+        topic: &Topic,
+        interest: Interest,
+        after: Offset,
+        head: Offset,
+    ) {
+        let mut hub = shard.hub.borrow_mut();
+        let before = hub.interest(self.key, topic);
+        hub.subscribe(self.key, topic, interest, after, head);
+        if let Some(user) = self.admitted.borrow().as_ref() {
+            shard.app().presence.subscribed(user, topic, before, interest);
+        }
+    }
+
+    /// Delivers the topic no longer.
+    pub(super) fn stop_delivery(&self, shard: &Shard, topic: &Topic, ending: Ending) {
+        let mut hub = shard.hub.borrow_mut();
+        let before = hub.interest(self.key, topic);
+        hub.unsubscribe(self.key, topic);
+        if let (Some(user), Some(interest)) = (self.admitted.borrow().as_ref(), before) {
+            shard.app().presence.unsubscribed(user, topic, interest, ending);
+        }
+    }
+
+    /// Delivers nothing more: the user may hear nothing any more.
+    pub(super) fn revoke_all(&self, shard: &Shard) {
+        let heard: Vec<_> = shard.hub.borrow().interests(self.key).collect();
+        for (topic, _) in heard {
+            self.stop_delivery(shard, &topic, Ending::Revoked);
+        }
+    }
+
+    /// The connection counts no longer, neither as one of its user's nor as one that hears what it does.
+    pub(super) fn take_leave(&self, shard: &Shard) {
+        let Some(user) = self.admitted.take() else { return };
+        shard.ground.registry.remove(&user, &self.id);
+        let heard: Vec<_> = shard.hub.borrow().interests(self.key).collect();
+        shard.app().presence.disconnected(&user, &heard, shard.now().instant);
+    }
+
+    /// Looks up who is there, for a user who may hear the topic.
+    pub(super) fn load_presence(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
+        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let work = async move {
+            connection.check_reads(&app, topic.id(), "topic").await?;
+            let present = presence::look_up(&app, &topic).await.map_err(|error| storage_refusal(&error))?;
+            Ok(PresenceResponse { topic, present })
+        };
+        self.later(shard, work, move |result| Input::PresenceLoaded(request, result));
+    }
+}
