@@ -21,6 +21,14 @@ async function number(page: Page, selector: string, attribute: string): Promise<
   return Number(await page.locator(selector).first().getAttribute(attribute));
 }
 
+/** How many pixels of the first signal are drawn. */
+async function inked(page: Page): Promise<number> {
+  return page.locator("[data-signal] canvas").first().evaluate((canvas: HTMLCanvasElement) => {
+    const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+    return data.filter((alpha, index) => index % 4 === 3 && alpha > 0).length;
+  });
+}
+
 async function expectAccessible(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
@@ -51,6 +59,26 @@ test("after the server was killed and is back, the page is complete by itself", 
   await expect.poll(last, { timeout: 15_000 }).toBeGreaterThan(before);
   expect(await number(page, "[data-patient-page]", "data-first-offset")).toBe(first);
   expect(await number(page, "[data-patient-page]", "data-missing")).toBe(0);
+});
+
+test("the ECG of the demo runs, stops with the server, and runs again", async ({ page }) => {
+  const ecg = page.locator("[data-signal=ecg_lead_ii]");
+  const heardAt = () => number(page, "[data-signal=ecg_lead_ii]", "data-heard-at");
+  await signIn(page, /\(nurse\)/);
+  await expect(ecg).toHaveAttribute("data-live", "true", { timeout: 10_000 });
+  await expect(ecg.getByRole("img", { name: /^ECG, lead II, the newest 6 seconds, in mV$/ })).toBeVisible();
+  const before = await heardAt();
+  await expect.poll(heardAt).toBeGreaterThan(before);
+  expect(await inked(page)).toBeGreaterThan(0);
+  await server.kill();
+  await expect(ecg).toContainText("No signal for");
+  await expectAccessible(page);
+  await server.run(new URL(server.url).host);
+  await expect(ecg).toHaveAttribute("data-live", "true", { timeout: 35_000 });
+  // Nobody sends one of the others.
+  await page.getByRole("button", { name: /Ben Okafor/ }).click();
+  await expect(page.getByRole("heading", { name: "Ben Okafor" })).toBeVisible();
+  await expect(page.locator("[data-signal]")).toHaveCount(0);
 });
 
 test("a patient who has not let the nurse in is not listed", async ({ page }) => {

@@ -8,7 +8,7 @@ mod tail;
 mod tests;
 
 use healthmate_protocol::client::GetPresence;
-use healthmate_protocol::server::{PresenceResponse, SubscriptionSuccess};
+use healthmate_protocol::server::{Heartbeat, PresenceResponse, SubscriptionSuccess};
 use healthmate_protocol::{ClientMessage, Command, Ephemeral, ErrorCode, ServerMessage, TopicName};
 
 use crate::client::{ClientError, Connection, Link, Received, Reconnect};
@@ -144,22 +144,11 @@ impl Watch {
 
     async fn take(&mut self, connection: &mut Connection, received: &Received) -> Result<(), Interruption> {
         match &received.envelope.message {
-            ServerMessage::HealthUpdate(data) => return self.event(received, &data.metric),
-            ServerMessage::HealthWaveform(_) | ServerMessage::PresenceUpdate(_) => {
-                return self.show(received);
-            }
+            ServerMessage::HealthUpdate(data) => self.event(received, &data.metric)?,
+            ServerMessage::HealthWaveform(_) | ServerMessage::PresenceUpdate(_) => self.show(received)?,
             ServerMessage::EventsMerged(replaced) => self.viewer.merged(replaced.merged),
             ServerMessage::PresenceResponse(response) => self.viewer.present(response),
-            ServerMessage::SubscriptionSuccess(success) => {
-                if let Some(gap) = self.tail.subscribed(success) {
-                    self.viewer.gap(&gap);
-                }
-                self.viewer.subscribed(&self.tail);
-                self.reconnect.progressed();
-                if self.tail.includes(Ephemeral::Presence) {
-                    connection.send(&who_is_there(success)).await?;
-                }
-            }
+            ServerMessage::SubscriptionSuccess(success) => self.subscribed(connection, success).await?,
             ServerMessage::SubscriptionDenied(denied) if !denied.retry => {
                 let (topic, code, message) = (denied.topic.clone(), denied.code, denied.message.clone());
                 return Err(Interruption::Fatal(WatchError::Denied { topic, code, message }));
@@ -171,19 +160,42 @@ impl Watch {
                 let (code, message) = (error.code, error.message.clone());
                 return Err(Interruption::Fatal(WatchError::Refused { code, message }));
             }
-            ServerMessage::Heartbeat(heartbeat) => {
-                if self.tail.is_behind(heartbeat) {
-                    let missing = "the server's newest event has not come".to_owned();
-                    return Err(Interruption::Cut(ClientError::Broken(missing)));
-                }
-                // A watcher says nothing else, and the server closes connections that say nothing for long. A topic
-                // that the session should have brought back by now is asked for.
-                let ping = ClientMessage { correlation_id: None, command: Command::Ping };
-                let answered = self.tail.is_answered();
-                connection.send(&if answered { ping } else { self.tail.subscribe() }).await?;
-            }
+            ServerMessage::Heartbeat(heartbeat) => self.heartbeat(connection, heartbeat).await?,
             _ => {}
         }
+        Ok(())
+    }
+
+    async fn subscribed(
+        &mut self,
+        connection: &mut Connection,
+        success: &SubscriptionSuccess,
+    ) -> Result<(), Interruption> {
+        if let Some(gap) = self.tail.subscribed(success) {
+            self.viewer.gap(&gap);
+        }
+        self.viewer.subscribed(&self.tail);
+        self.reconnect.progressed();
+        if self.tail.includes(Ephemeral::Presence) {
+            connection.send(&who_is_there(success)).await?;
+        }
+        Ok(())
+    }
+
+    async fn heartbeat(
+        &mut self,
+        connection: &mut Connection,
+        heartbeat: &Heartbeat,
+    ) -> Result<(), Interruption> {
+        if self.tail.is_behind(heartbeat) {
+            let missing = "the server's newest event has not come".to_owned();
+            return Err(Interruption::Cut(ClientError::Broken(missing)));
+        }
+        // A watcher says nothing else, and the server closes connections that say nothing for long. A topic that the
+        // session should have brought back by now is asked for.
+        let ping = ClientMessage { correlation_id: None, command: Command::Ping };
+        let answered = self.tail.is_answered();
+        connection.send(&if answered { ping } else { self.tail.subscribe() }).await?;
         Ok(())
     }
 

@@ -51,9 +51,10 @@ fn help_reads_well() {
         text(&output.stdout)
     };
     insta::assert_snapshot!("help", help(&[]));
-    for command in
-        ["serve", "status", "replay", "watch", "user", "care", "token", "config", "migrate", "schema"]
-    {
+    for command in [
+        "serve", "status", "replay", "waveform", "watch", "user", "care", "token", "config", "migrate",
+        "schema",
+    ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
     for (command, action) in

@@ -14,6 +14,7 @@ use crate::watch::{Format, Screen, Tail, Wanted};
 /// Show a topic's events as they come, without a hole or a repeat
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Watch {
     #[arg(help = "Topic, such as health:patient-1, or a short name for one's own: health_updates")]
     topic: TopicName,

@@ -51,7 +51,7 @@ impl Waveform {
                 .sign_in
                 .reconnect("/ws/health", &clock, |users| Some(device_of(users, &self.patient)))
                 .await?;
-            Notes.say(&format!("sending an ECG of {}, {} samples per second", self.patient, self.rate));
+            say(&format!("sending an ECG of {}, {} samples per second", self.patient, self.rate));
             let monitor = Monitor {
                 ecg: Ecg::new(self.heart_rate.into()),
                 rate_hz: self.rate,
@@ -70,20 +70,13 @@ impl Waveform {
 /// Says on stderr what becomes of the connection.
 struct Notes;
 
-impl Notes {
-    fn say(&self, line: &str) {
-        // Nobody reads stderr any more: there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
-}
-
 impl Link for Notes {
     fn cut(&mut self, error: &ClientError, pause: Duration) {
-        self.say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+        say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
     }
 
     fn restored(&mut self) {
-        self.say("connected again");
+        say("connected again");
     }
 }
 
@@ -92,6 +85,11 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(rate) if (1.0..=MAX_SAMPLE_RATE_HZ).contains(&rate) => Ok(rate),
         _ => Err(format!("must be a number from 1 to {MAX_SAMPLE_RATE_HZ}")),
     }
+}
+
+fn say(line: &str) {
+    // Nobody reads stderr any more: there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

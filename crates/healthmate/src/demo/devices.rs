@@ -1,4 +1,5 @@
-//! The demo's devices: the same clients as `healthmate replay`, on a thread of their own, over the real socket.
+//! The demo's devices: the same clients as `healthmate replay` and `healthmate waveform`, on a thread of their own,
+//! over the real socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Backoff, Reconnect, Target, Token};
 use crate::replay::{Pace, Quiet, Recording, Replay, Selection};
+use crate::waveform::{Ecg, Monitor};
 
 /// How long a device's token is good, in seconds. A device that comes back signs in with a new one.
 const TTL_S: u32 = 3600;
@@ -60,6 +62,17 @@ const DEVICES: &[Device] = &[
     },
 ];
 
+/// A device that sends an ECG, at the mean rate of the patient's recording.
+struct Patch {
+    id: &'static str,
+    patient: &'static str,
+    rate_hz: f64,
+    beats_per_minute: f64,
+}
+
+const PATCH: Patch =
+    Patch { id: "demo-ana-patch", patient: "demo-ana", rate_hz: 250.0, beats_per_minute: 79.0 };
+
 /// The devices' thread.
 pub(crate) struct Devices {
     thread: JoinHandle<()>,
@@ -102,16 +115,28 @@ async fn run(
         match device.replay(address, signer, clock) {
             Ok(replay) => {
                 let stop = stopped(stopping.clone());
-                running.spawn(async move { (device.id, replay.run(stop).await) });
+                running
+                    .spawn(async move { (device.id, replay.run(stop).await.err().map(anyhow::Error::from)) });
             }
-            Err(error) => tracing::error!(device = device.id, %error, "a device of the demo cannot start"),
+            Err(error) => cannot_start(device.id, &error),
         }
     }
+    match PATCH.monitor(address, signer, clock) {
+        Ok(monitor) => {
+            let stop = stopped(stopping.clone());
+            running.spawn(async move { (PATCH.id, monitor.run(stop).await.err().map(anyhow::Error::from)) });
+        }
+        Err(error) => cannot_start(PATCH.id, &error),
+    }
     while let Some(ended) = running.join_next().await {
-        if let Ok((device, Err(error))) = ended {
+        if let Ok((device, Some(error))) = ended {
             tracing::warn!(device, %error, "a device of the demo gave up");
         }
     }
+}
+
+fn cannot_start(device: &str, error: &anyhow::Error) {
+    tracing::error!(device, %error, "a device of the demo cannot start");
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -128,19 +153,48 @@ impl Device {
     ) -> anyhow::Result<Replay> {
         let selection = Selection { subject: self.subject.map(str::to_owned), metric: None };
         let recording = Recording::read(self.recording, self.csv.as_bytes(), &selection)?;
-        let target = Target::new(&format!("ws://{address}"), "/ws/health")?;
-        let (signer, time, user) = (Arc::clone(signer), Arc::clone(clock), self.id.parse::<UserId>()?);
-        let token = Box::new(move || Ok(Token::new(&signer.issue(&user, TTL_S, time.now()))));
         let observer = Box::new(Quiet::new(recording.name()));
         Ok(Replay {
             patient: self.patient.parse()?,
             pace: Pace { speed: self.speed, looped: true, history_ms: HISTORY_MS },
             clock: Arc::clone(clock),
-            reconnect: Reconnect::new(target, token, Backoff::new(crate::client::seed(clock.as_ref()))),
+            reconnect: reconnect(self.id, address, signer, clock)?,
             observer,
             recording: Arc::new(recording),
         })
     }
+}
+
+impl Patch {
+    fn monitor(
+        &self,
+        address: SocketAddr,
+        signer: &Arc<TokenVerifier>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Monitor> {
+        Ok(Monitor {
+            ecg: Ecg::new(self.beats_per_minute),
+            rate_hz: self.rate_hz,
+            patient: self.patient.parse()?,
+            duration: None,
+            clock: Arc::clone(clock),
+            reconnect: reconnect(self.id, address, signer, clock)?,
+            link: Box::new(Quiet::new("ECG")),
+        })
+    }
+}
+
+/// Makes the connections of `device`, each with a token of its own.
+fn reconnect(
+    device: &str,
+    address: SocketAddr,
+    signer: &Arc<TokenVerifier>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Reconnect> {
+    let target = Target::new(&format!("ws://{address}"), "/ws/health")?;
+    let (signer, time, user) = (Arc::clone(signer), Arc::clone(clock), device.parse::<UserId>()?);
+    let token = Box::new(move || Ok(Token::new(&signer.issue(&user, TTL_S, time.now()))));
+    Ok(Reconnect::new(target, token, Backoff::new(crate::client::seed(clock.as_ref()))))
 }
 
 #[cfg(test)]

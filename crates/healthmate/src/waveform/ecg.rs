@@ -1,8 +1,8 @@
 //! An electrocardiogram that nobody's heart made: lead II at rest, for trying things out.
 //!
-//! Each wave of a beat is a bell curve with a place, a width and a height, as in McSharry et al., "A dynamical model
-//! for generating synthetic electrocardiogram signals" (IEEE Trans Biomed Eng 50(3), 2003). The rate rises and falls
-//! a little with the breath, and so does the baseline.
+//! Each wave of a beat is a bell curve with a place, a width and a height, as in "A dynamical model for generating
+//! synthetic electrocardiogram signals" (IEEE Trans Biomed Eng 50(3), 2003). The rate rises and falls a little with
+//! the breath, and so does the baseline.
 
 use std::f64::consts::TAU;
 
