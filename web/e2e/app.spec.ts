@@ -49,6 +49,7 @@ test("after the server was killed and is back, the page is complete by itself", 
   const last = () => number(page, "[data-patient-page]", "data-last-offset");
   await signIn(page, /\(nurse\)/);
   await expect.poll(last, { timeout: 10_000 }).toBeGreaterThan(0);
+  await expect(page.locator("[data-patient-page]")).toHaveAttribute("data-loaded", "true");
   await server.kill();
   await expect(page.locator("[data-state]")).toHaveAttribute("data-state", "reconnecting");
   await expectAccessible(page);
