@@ -32,6 +32,13 @@ async function signedIn(user: string, url = server.url, WebSocket?: WebSocketCla
   return client;
 }
 
+/** Resolves once the connection was lost and stands again. */
+async function comesBack(client: HealthMateClient): Promise<void> {
+  for (const state of ["reconnecting", "authenticated"]) {
+    await until((again) => client.onStatus(again), () => client.status.state === state);
+  }
+}
+
 /** Resolves once `met`, looking each time that something happened. */
 function until(observe: (again: () => void) => () => void, met: () => boolean): Promise<void> {
   return new Promise((resolve) => {
@@ -108,11 +115,11 @@ test("cut again and again, a watcher goes on in its session, complete and in ord
     const next = numbers(sent + 1, sent + 20);
     const sending = next.map((value) => sender.send(reading(value)));
     await heard.reach(cuts * 20 + 3);
+    const back = comesBack(watcher);
     network.cut();
-    await Promise.all(sending);
+    await Promise.all([...sending, back]);
     sent += 20;
     await heard.reach(sent - 30);
-    await until((again) => watcher.onStatus(again), () => watcher.status.state === "authenticated");
     expect(watcher.user).toMatchObject({ session_id: session, resumed: true });
   }
   expect(heard.items).toEqual(numbers(31, sent));
