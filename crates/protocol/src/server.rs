@@ -297,7 +297,7 @@ pub struct Pong {}
 pub struct Heartbeat {
     /// The incarnation of the store.
     pub epoch: Epoch,
-    /// The newest offset of each topic: a client whose own is lower has lost an event.
+    /// The newest offset of each topic with durable delivery: a client whose own is lower has lost an event.
     pub heads: BTreeMap<String, Offset>,
 }
 

@@ -106,7 +106,7 @@ impl Active {
     ) -> Self {
         let mut active = Self::fresh(identity.user, identity.expires_at, &context.options, now);
         if let Some(lost) = identity.lost {
-            active.go_on(*lost, offsets, context, actions);
+            active.go_on(*lost, offsets, context, now, actions);
         }
         active
     }
@@ -135,6 +135,10 @@ impl Active {
 
     pub(crate) fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.iter().map(|held| &held.topic)
+    }
+
+    pub(crate) fn hears_all(&self, topic: &Topic) -> bool {
+        self.topics.iter().any(|held| held.topic == *topic && held.interest.delivery.is_durable())
     }
 
     pub(crate) fn history(&self) -> &History {

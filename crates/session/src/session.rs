@@ -109,6 +109,11 @@ impl Session {
         active.into_iter().flatten()
     }
 
+    /// Whether every event of the topic is delivered, so that a missing one can be told by its offset.
+    pub fn hears_all(&self, topic: &Topic) -> bool {
+        matches!(&self.stage, Stage::Active(active) if active.hears_all(topic))
+    }
+
     /// When anything came from the client last, be it a pong; `None` where no user is known.
     pub fn last_activity(&self) -> Option<Instant> {
         match &self.stage {

@@ -89,8 +89,12 @@ impl Connection {
     }
 
     fn send_heartbeat(&self, shard: &Shard) {
-        let heads =
-            shard.hub.borrow().heads(self.key).map(|(topic, head)| (topic.to_string(), head)).collect();
+        let session = self.session.borrow();
+        // Who hears the newest values only has nothing to compare a head with.
+        let hub = shard.hub.borrow();
+        let heads = hub.heads(self.key).filter(|(topic, _)| session.hears_all(topic));
+        let heads = heads.map(|(topic, head)| (topic.to_string(), head)).collect();
+        drop(hub);
         let heartbeat = Heartbeat { epoch: shard.app().store.epoch(), heads };
         self.send(shard, &Envelope::new(shard.app().clock.now(), ServerMessage::Heartbeat(heartbeat)));
     }

@@ -130,8 +130,7 @@ impl Active {
             TopicName::Own(kind) => *kind,
         };
         if !context.endpoint.carries(kind) {
-            let message = format!("this endpoint does not carry {} topics", kind.as_str());
-            return Err(Refused::field(ErrorCode::TopicNotServed, "topic", message));
+            return Err(not_carried(kind));
         }
         self.full_topic(name).ok_or_else(|| {
             let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
@@ -290,6 +289,12 @@ pub(super) fn not_subscribed(now: Now, correlation_id: Option<CorrelationId>, to
 pub(super) fn unsubscribed(now: Now, correlation_id: Option<CorrelationId>, topic: Topic) -> Action {
     let done = server::UnsubscriptionSuccess { topic };
     reply(now, correlation_id, ServerMessage::UnsubscriptionSuccess(done))
+}
+
+/// Topics of this kind are heard elsewhere.
+pub(super) fn not_carried(kind: TopicKind) -> Refused {
+    let message = format!("this endpoint does not carry {} topics", kind.as_str());
+    Refused::field(ErrorCode::TopicNotServed, "topic", message)
 }
 
 /// Refuses a subscription.

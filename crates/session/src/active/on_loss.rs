@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use healthmate_protocol::Offset;
 
+use super::on_command::{denied, not_carried};
 use super::{Active, Held, Opening, Pending, Wanted};
 use crate::action::{Action, Since};
 use crate::history::Fault;
@@ -43,11 +44,14 @@ impl Active {
         lost: Lost,
         offsets: &BTreeMap<String, Offset>,
         context: &mut Context,
+        now: Now,
         actions: &mut Vec<Action>,
     ) {
         self.history = lost.history;
         for LostTopic { topic, interest, acknowledge, since } in lost.topics {
             if !context.endpoint.carries(topic.kind()) {
+                let refused = not_carried(topic.kind());
+                actions.push(denied(now, None, topic.to_string(), refused));
                 continue;
             }
             let offset = offsets.get(&topic.to_string()).copied().unwrap_or(since.offset);

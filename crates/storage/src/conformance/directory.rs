@@ -154,8 +154,8 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     people(&harness).await?;
     let store = harness.store()?;
     let alone = |user: User| CircleMember { user, relation: None };
-    let (p, d) = (user("p", Role::Patient)?, device("d", "p")?);
-    assert_eq!(store.circle(&p.id).await?, [alone(d.clone()), alone(p.clone())]);
+    let (patient, worn) = (user("p", Role::Patient)?, device("d", "p")?);
+    assert_eq!(store.circle(&patient.id).await?, [alone(worn.clone()), alone(patient.clone())]);
     store.add_user(user("c", Role::Caregiver)?).await?;
     store.add_user(device("e", "q")?).await?;
     store.set_active(&id("n")?, false).await?;
@@ -170,19 +170,20 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     let disabled = User { active: false, ..user("n", Role::Nurse)? };
     let expected = [
         related(user("c", Role::Caregiver)?, over),
-        alone(d.clone()),
+        alone(worn.clone()),
         related(device("e", "q")?, relation(&harness, "p", "e")?),
         related(disabled, relation(&harness, "p", "n")?),
-        alone(p.clone()),
+        alone(patient.clone()),
     ];
-    assert_eq!(store.circle(&p.id).await?, expected);
+    assert_eq!(store.circle(&patient.id).await?, expected);
     // Own users may be in the care team besides, and still come once.
     for member in ["p", "d"] {
         store.add_care_relation(relation(&harness, "p", member)?).await?;
     }
-    let [c, _, e, n, _] = expected;
-    let (d, p) = (related(d, relation(&harness, "p", "d")?), related(p, relation(&harness, "p", "p")?));
-    assert_eq!(store.circle(&id("p")?).await?, [c, d, e, n, p]);
+    let [giver, _, foreign, nurse, _] = expected;
+    let worn = related(worn, relation(&harness, "p", "d")?);
+    let patient = related(patient, relation(&harness, "p", "p")?);
+    assert_eq!(store.circle(&id("p")?).await?, [giver, worn, foreign, nurse, patient]);
     assert!(store.circle(&id("n")?).await?.is_empty(), "a nurse is no patient");
     assert!(store.circle(&id("nobody")?).await?.is_empty());
     Ok(())

@@ -95,6 +95,11 @@ fn a_session_goes_on_from_what_the_client_has() {
     bench.input(at(1), Input::TopicOpened(ben, Ok(log(1, 15))));
     let latest = Interest { delivery: Delivery::Latest, ..Interest::default() };
     assert!(matches!(&bench.actions[1], Action::StartDelivery { interest, .. } if *interest == latest));
+    let hears_all = |name: &str| bench.session.hears_all(&name.parse().expect("a topic"));
+    assert_eq!(
+        [hears_all("health:ana"), hears_all("health:ben"), hears_all("health:eva")],
+        [true, false, false]
+    );
     assert_eq!(
         bench.session.history().and_then(|history| history.last_error),
         Some((at(5).time, Fault::TransportFailed))
