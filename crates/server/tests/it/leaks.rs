@@ -168,6 +168,7 @@ async fn start() -> Arc<TestServer> {
         settings.limits.handshake_timeout_s = 5;
         settings.limits.ping_after_s = 2;
         settings.limits.gone_after_s = 5;
+        settings.limits.presence_grace_s = 0;
     });
     Arc::new(server.await)
 }
@@ -194,6 +195,8 @@ async fn nothing_stays_of_connections_of_any_kind() {
     let status = settled(&server).await;
     let found = (&status["users_online"], &status["subscriptions"], &status["queued_bytes"]);
     assert_eq!(found, (&json!(0), &json!({}), &json!(0)));
+    let (_, presence) = ask(&server, Some("ana"), "GET", "/v1/patients/ana/presence").await;
+    assert_eq!(presence["present"], json!([]));
     let metrics = metrics(&server);
     for gauge in ["subscriptions", "queued_bytes"] {
         assert_eq!(metrics[&format!("healthmate_{gauge}")], 0.0, "{gauge}");

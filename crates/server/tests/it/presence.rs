@@ -2,7 +2,7 @@
 //! other. Silence is shown by what comes next: announcements come in order.
 
 use healthmate_protocol::server::{Presence, Present};
-use healthmate_protocol::{ErrorCode, ServerMessage};
+use healthmate_protocol::{CorrelationId, ErrorCode, ServerMessage};
 
 use crate::client::Client;
 use crate::operators::ask;
@@ -142,7 +142,7 @@ async fn those_who_may_not_hear_a_topic_learn_nothing_of_who_does() {
         let envelope = client.envelope().await;
         let ServerMessage::Error(error) = &envelope.message else { panic!("{user} sees {topic}") };
         assert_eq!((error.code, error.field.as_deref()), (code, Some("topic")), "{user} {topic}");
-        assert_eq!(envelope.correlation_id.as_ref().map(|id| id.as_str()), Some("7"));
+        assert_eq!(envelope.correlation_id.as_ref().map(CorrelationId::as_str), Some("7"));
     }
     assert_eq!(ask(&server, Some("ben"), "GET", "/v1/patients/ana/presence").await.0, 403);
     server.stop().await;

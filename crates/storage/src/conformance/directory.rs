@@ -154,8 +154,8 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     people(&harness).await?;
     let store = harness.store()?;
     let alone = |user: User| CircleMember { user, relation: None };
-    let (patient, worn) = (user("p", Role::Patient)?, device("d", "p")?);
-    assert_eq!(store.circle(&patient.id).await?, [alone(worn.clone()), alone(patient.clone())]);
+    let (patient, own) = (user("p", Role::Patient)?, device("d", "p")?);
+    assert_eq!(store.circle(&patient.id).await?, [alone(own.clone()), alone(patient.clone())]);
     store.add_user(user("c", Role::Caregiver)?).await?;
     store.add_user(device("e", "q")?).await?;
     store.set_active(&id("n")?, false).await?;
@@ -170,7 +170,7 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     let disabled = User { active: false, ..user("n", Role::Nurse)? };
     let expected = [
         related(user("c", Role::Caregiver)?, over),
-        alone(worn.clone()),
+        alone(own.clone()),
         related(device("e", "q")?, relation(&harness, "p", "e")?),
         related(disabled, relation(&harness, "p", "n")?),
         alone(patient.clone()),
@@ -180,10 +180,10 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     for member in ["p", "d"] {
         store.add_care_relation(relation(&harness, "p", member)?).await?;
     }
-    let [giver, _, foreign, nurse, _] = expected;
-    let worn = related(worn, relation(&harness, "p", "d")?);
+    let [former, _, foreign, nurse, _] = expected;
+    let own = related(own, relation(&harness, "p", "d")?);
     let patient = related(patient, relation(&harness, "p", "p")?);
-    assert_eq!(store.circle(&id("p")?).await?, [giver, worn, foreign, nurse, patient]);
+    assert_eq!(store.circle(&id("p")?).await?, [former, own, foreign, nurse, patient]);
     assert!(store.circle(&id("n")?).await?.is_empty(), "a nurse is no patient");
     assert!(store.circle(&id("nobody")?).await?.is_empty());
     Ok(())
