@@ -24,6 +24,7 @@ mod server;
 mod sessions;
 mod sources;
 mod storage;
+mod telemetry;
 
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use limits::LimitSettings;
@@ -34,6 +35,7 @@ pub use secret::Secret;
 pub use server::ServerSettings;
 pub use sessions::SessionSettings;
 pub use storage::StorageSettings;
+pub use telemetry::TelemetrySettings;
 
 use problem::Findings;
 
@@ -62,6 +64,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where traces and logs go besides standard error.
+    pub telemetry: TelemetrySettings,
 }
 
 /// What the command line says over file and environment.
@@ -132,6 +136,7 @@ impl Settings {
         self.sessions.check(&mut found);
         self.storage.check(&mut found);
         self.log.check(&mut found);
+        self.telemetry.check(&mut found);
         if self.demo && !self.server.listen.ip().is_loopback() {
             let message = format!(
                 "is {}, must be a loopback address such as 127.0.0.1 with demo = true, which gives its tokens to \

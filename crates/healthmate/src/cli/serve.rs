@@ -41,8 +41,10 @@ impl Serve {
                 "the demo speaks plain, and only to this machine: leave out server.tls_certificate";
             return Err(Failure::usage(sentence));
         }
-        log::start(&settings.log).map_err(Failure::usage)?;
-        block_on(serve(settings))
+        let log = log::start(&settings).map_err(Failure::usage)?;
+        let served = block_on(serve(settings));
+        log.stop();
+        served
     }
 }
 

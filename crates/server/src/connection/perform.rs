@@ -11,6 +11,7 @@ use healthmate_session::{Action, Found, HistoryQuery, Identity, Input, OpenedTop
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
 use tokio::task::spawn_local;
+use tracing::{Instrument, Span, debug_span};
 
 use super::Connection;
 use super::resume::take_over;
@@ -107,16 +108,17 @@ impl Connection {
         self.drive(shard, Input::DeliveryReviewed { topic, position, chance });
     }
 
-    /// Waits for `work` beside the connection, and gives its answer to the session.
+    /// Waits for `work` beside the connection, in its `span`, and gives its answer to the session.
     pub(super) fn later<T: 'static>(
         self: &Rc<Self>,
         shard: &Rc<Shard>,
+        span: Span,
         work: impl Future<Output = T> + 'static,
         answer: impl FnOnce(T) -> Input<'static> + 'static,
     ) {
         let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
         spawn_local(async move {
-            let input = answer(work.await);
+            let input = answer(work.instrument(span).await);
             connection.drive(&shard, input);
         });
     }
@@ -141,7 +143,8 @@ impl Connection {
             let epoch = app.store.epoch();
             Ok(Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch, lost })
         };
-        self.later(shard, work, move |result| Input::Identified(request, result));
+        let span = debug_span!("authenticate", connection.id = %self.id);
+        self.later(shard, span, work, move |result| Input::Identified(request, result));
     }
 
     /// Counts the connection as one of the user's, if it counts as nobody's yet.
@@ -174,7 +177,8 @@ impl Connection {
                 on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;
             Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
         };
-        self.later(shard, work, move |result| Input::TopicOpened(request, result));
+        let span = debug_span!("subscribe", connection.id = %self.id);
+        self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
     }
 
     /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
@@ -196,13 +200,15 @@ impl Connection {
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
         let app = Arc::clone(shard.app());
+        let measurements = recording.measurements.len();
+        let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
                 app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
             app.metrics.count_receipts(&receipts);
             Ok(receipts)
         };
-        self.later(shard, work, move |result| Input::Recorded(request, result));
+        self.later(shard, span, work, move |result| Input::Recorded(request, result));
     }
 
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
@@ -219,6 +225,7 @@ impl Connection {
             let next_cursor = page.next.map(|cursor| cursor.to_string());
             Ok(Found { measurements: page.measurements, next_cursor })
         };
-        self.later(shard, work, move |result| Input::HistoryLoaded(request, result));
+        let span = debug_span!("get_health_data", connection.id = %self.id);
+        self.later(shard, span, work, move |result| Input::HistoryLoaded(request, result));
     }
 }

@@ -7,6 +7,8 @@ use healthmate_protocol::server::PresenceResponse;
 use healthmate_protocol::{Interest, Offset, Topic};
 use healthmate_session::{Input, RequestId};
 
+use tracing::debug_span;
+
 use super::Connection;
 use crate::presence::{self, Ending};
 use crate::refusal::storage_refusal;
@@ -64,6 +66,7 @@ impl Connection {
             let present = presence::look_up(&app, &topic).await.map_err(|error| storage_refusal(&error))?;
             Ok(PresenceResponse { topic, present })
         };
-        self.later(shard, work, move |result| Input::PresenceLoaded(request, result));
+        let span = debug_span!("get_presence", connection.id = %self.id);
+        self.later(shard, span, work, move |result| Input::PresenceLoaded(request, result));
     }
 }

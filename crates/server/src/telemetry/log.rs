@@ -1,10 +1,12 @@
-//! The log: lines on standard error, for people or for machines.
+//! The log: lines on standard error, for people or for machines; and to a collector, where one is set.
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFormat, LogSettings, Settings};
+#[cfg(feature = "otel")]
+use crate::telemetry::otel::{Export, ExportError};
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -15,15 +17,48 @@ pub enum LogError {
     /// The process has a log already.
     #[error("the log was started twice")]
     Twice,
+    /// What is to be exported cannot be.
+    #[cfg(feature = "otel")]
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
-/// Starts the log of this process on standard error.
+/// The log of this process, while it runs.
+#[derive(Debug)]
+#[must_use = "what waits to be exported is sent when it is stopped"]
+pub struct Log {
+    #[cfg(feature = "otel")]
+    export: Option<Export>,
+}
+
+impl Log {
+    /// Sends what waits to be exported. Lines go on to standard error.
+    pub fn stop(self) {
+        #[cfg(feature = "otel")]
+        if let Some(export) = self.export {
+            export.stop();
+        }
+    }
+}
+
+/// Starts the log of this process on standard error, and its export where that is set.
 ///
 /// # Errors
-/// If the level cannot be understood, or the process has a log already.
-pub fn start(settings: &LogSettings) -> Result<(), LogError> {
-    let subscriber = subscriber(settings, std::io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)
+/// If the level cannot be understood, the export cannot be made, or the process has a log already.
+pub fn start(settings: &Settings) -> Result<Log, LogError> {
+    #[cfg(feature = "otel")]
+    if let Some(endpoint) = &settings.telemetry.otlp_endpoint {
+        let export = Export::start(endpoint)?;
+        let subscriber = exporting(&settings.log, std::io::stderr, &export)?;
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+        return Ok(Log { export: Some(export) });
+    }
+    let subscriber = subscriber(&settings.log, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    Ok(Log {
+        #[cfg(feature = "otel")]
+        export: None,
+    })
 }
 
 /// What writes the log to `writer`.
@@ -40,6 +75,28 @@ where
         LogFormat::Text => Box::new(builder.finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
     })
+}
+
+/// What writes the log to `writer`, and exports it and the spans.
+#[cfg(feature = "otel")]
+pub(super) fn exporting<W>(
+    settings: &LogSettings,
+    writer: W,
+    export: &Export,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    use tracing_subscriber::{Layer, Registry, fmt, layer::SubscriberExt};
+
+    let filter = || EnvFilter::builder().parse(&settings.level);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
+        LogFormat::Text => fmt::layer().with_writer(writer).with_filter(filter()?).boxed(),
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_writer(writer).with_filter(filter()?).boxed()
+        }
+    };
+    Ok(Box::new(tracing_subscriber::registry().with(lines).with(export.layer(filter()?))))
 }
 
 #[cfg(test)]
