@@ -82,6 +82,20 @@ test("the ECG of the demo runs, stops with the server, and runs again", async ({
   await expect(page.locator("[data-signal]")).toHaveCount(0);
 });
 
+test("who else is watching is shown as they come and go", async ({ page, browser }) => {
+  const watchers = page.locator("[data-watchers]");
+  await signIn(page, /\(nurse\)/);
+  await expect(page.getByRole("heading", { name: "Ana Ruiz" })).toBeVisible();
+  await expect(watchers).toHaveCount(0);
+  const other = await browser.newContext();
+  await signIn(await other.newPage(), /\(doctor\)/);
+  await expect(watchers).toHaveText("Also watching: demo-dan (doctor)");
+  await expectAccessible(page);
+  await other.close();
+  // The server waits a while before it believes that somebody is gone.
+  await expect(watchers).toHaveCount(0, { timeout: 20_000 });
+});
+
 test("a patient who has not let the nurse in is not listed", async ({ page }) => {
   const listed = page.locator("[data-patient]");
   await page.goto(server.url);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Server } from "../../../web/e2e/server.mjs";
-import { HealthMateClient, type HealthUpdate, type HealthWaveform, type WebSocketClass } from "../src/index.js";
+import { HealthMateClient, type HealthUpdate, type HealthWaveform, type PresenceUpdate, type WebSocketClass } from "../src/index.js";
 import { Network } from "./cut.js";
 
 /** A patient of the demo to whom nothing happens by itself. */
@@ -211,4 +211,27 @@ test("a strip reaches those who asked for it, and nobody keeps it", async () => 
   await problems.reach(1);
   expect(problems.items).toMatchObject([{ code: "unknown_waveform" }]);
   expect(deaf.items).toEqual([]);
+});
+
+test("who watches is told at once, and who left after a grace", async () => {
+  const nora = await signedIn("demo-nora");
+  const changes = new Heard<string>();
+  const presence = ({ data }: PresenceUpdate) => {
+    // Whoever listens may hear of their own coming, too.
+    if (data.user_id !== "demo-nora") changes.add(`${data.user_id} ${data.presence}`);
+  };
+  const topic = "health:demo-ana";
+  await new Promise<void>((subscribed) =>
+    nora.subscribe(topic, { event: () => {}, presence, subscribed: () => subscribed() }, { include: ["presence"] }),
+  );
+  const watching = async () => (await nora.presence(topic)).filter((user) => user.watching).map((user) => user.user_id);
+  expect(await watching()).toEqual(["demo-nora"]);
+  const dan = await signedIn("demo-dan");
+  dan.subscribe(topic, { event: () => {} });
+  await changes.reach(1);
+  expect(await watching()).toEqual(["demo-dan", "demo-nora"]);
+  dan.close();
+  await changes.reach(2);
+  expect(changes.items).toEqual(["demo-dan joined", "demo-dan left"]);
+  await expect(nora.presence("health:demo-eli")).rejects.toMatchObject({ code: "access_denied" });
 });

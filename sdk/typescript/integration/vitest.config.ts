@@ -9,7 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     execArgv: flags,
-    // What stays unacknowledged comes again as soon as the server allows.
-    env: { HEALTHMATE_SESSIONS__REDELIVERY_AFTER_S: "1" },
+    // What stays unacknowledged comes again, and who is gone counts as gone, as soon as the server allows.
+    env: { HEALTHMATE_SESSIONS__REDELIVERY_AFTER_S: "1", HEALTHMATE_LIMITS__PRESENCE_GRACE_S: "1" },
   },
 });
