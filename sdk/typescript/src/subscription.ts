@@ -128,6 +128,11 @@ export class Subscription {
     return this.#state.name === "cut";
   }
 
+  /** Whether nothing is delivered and nothing was asked. */
+  get isIdle(): boolean {
+    return this.#state.name === "idle";
+  }
+
   get isAsked(): boolean {
     return this.#state.name === "asked";
   }

@@ -37,6 +37,8 @@ export class Topics {
   readonly #connection: { readonly authenticated: boolean };
   readonly #line: Line;
   readonly #subscriptions = new Set<Subscription>();
+  /** Topics of which the lost session sends more than anybody still wants. */
+  readonly #outdated = new Set<string>();
   /** Whose acknowledgment waits for its timer. */
   readonly #acknowledging = new Set<Subscription>();
 
@@ -63,19 +65,30 @@ export class Topics {
   remove(subscription: Subscription): void {
     if (!this.#subscriptions.delete(subscription)) return;
     subscription.ended();
-    if (!this.#connection.authenticated) return;
-    const [other, ...others] = this.#of(subscription.topic);
-    if (other === undefined) {
+    const others = this.#of(subscription.topic);
+    const [other] = others;
+    // Nobody else wants what this one had included.
+    const less = includedBy(others).length < includedBy([...others, subscription]).length;
+    if (!this.#connection.authenticated) {
+      // The session does not know.
+      if (less) this.#outdated.add(subscription.topic);
+    } else if (other === undefined) {
       this.#line.post({ type: "unsubscribe", topic: subscription.topic });
-    } else if (includedBy([other, ...others]).length < includedBy([other, ...others, subscription]).length) {
-      // Nobody else wants what this one had included.
+    } else if (less) {
       other.request();
     }
   }
 
-  /** Signed in. In the session that was lost, the server answers for each topic by itself. */
+  /**
+   * Signed in. In the session that was lost, the server answers for each topic by itself; who joined a topic meanwhile
+   * asks after that answer, or it would undo what was asked.
+   */
   connected(resumed: boolean): void {
-    for (const subscription of this.#subscriptions) if (!(resumed && subscription.isCut)) subscription.request();
+    if (!resumed) this.#outdated.clear();
+    for (const subscription of this.#subscriptions) {
+      const inSession = resumed && this.#of(subscription.topic).some(({ isCut }) => isCut);
+      if (!inSession) subscription.request();
+    }
   }
 
   disconnected(): void {
@@ -96,6 +109,8 @@ export class Topics {
     if (correlationId !== undefined) return this.asking(correlationId)?.subscribed(data);
     const returning = this.#of(data.topic).filter(({ isCut }) => isCut);
     for (const subscription of returning) subscription.subscribed(data);
+    const outdated = this.#outdated.delete(data.topic);
+    for (const subscription of this.#of(data.topic)) if (outdated || subscription.isIdle) subscription.request();
     // Given up while the connection was lost. A request on its way may yet be for this topic, by its short name.
     const wanted = this.#of(data.topic).length > 0 || [...this.#subscriptions].some(({ isAsked }) => isAsked);
     if (!wanted) this.#line.post({ type: "unsubscribe", topic: data.topic });
@@ -131,7 +146,7 @@ export class Topics {
   heartbeat({ epoch, heads }: HeartbeatData): void {
     for (const subscription of this.#subscriptions) {
       // The session should have answered for it long before the first heartbeat.
-      if (subscription.isCut) subscription.request();
+      if (subscription.isCut || subscription.isIdle) subscription.request();
       const head = heads[subscription.topic] ?? 0;
       if (!subscription.isBehind(epoch, head)) continue;
       const before = subscription.position?.offset;
@@ -150,7 +165,7 @@ export class Topics {
     }
     subscription.ended();
     this.#line.later(() => {
-      const waiting = this.#subscriptions.has(subscription) && !subscription.isAsked && !subscription.isLive;
+      const waiting = this.#subscriptions.has(subscription) && subscription.isIdle;
       if (waiting && this.#connection.authenticated) subscription.request();
     });
   }

@@ -118,6 +118,35 @@ test("what was subscribed while away, or never answered, is not in the session a
   expect(topicsAsked()).toEqual([OTHER, "health:patient-3"]);
 });
 
+test.each([
+  ["the session's answer", () => returned()],
+  ["the first heartbeat", () => stage.socket.says("heartbeat", { epoch: "e1", heads: {} })],
+])("who joins a topic of the session while away asks after %s", (_, answer) => {
+  stage.socket.closes(1006);
+  stage.client.subscribe(TOPIC, { event: () => {} }, { include: ["waveform"], since: { epoch: "e1", offset: 7 } });
+  stage.time.advance(125);
+  stage.signIn({ resumed: true });
+  expect(topicsAsked()).toEqual([]);
+  answer();
+  expect(stage.socket.of("subscribe").at(-1)).toMatchObject({ topic: TOPIC, include: ["waveform"] });
+});
+
+test("what nobody includes any more since the connection was lost is given up", () => {
+  const second = stage.client.subscribe(TOPIC, { event: () => {} }, { include: ["waveform"] });
+  answered({ head: 7 });
+  stage.socket.closes(1006);
+  second.unsubscribe();
+  stage.time.advance(125);
+  stage.signIn({ resumed: true });
+  returned();
+  expect(stage.socket.of("subscribe")).toMatchObject([{ topic: TOPIC, since: { epoch: "e1", offset: 7 } }]);
+  expect(stage.socket.of("subscribe")[0].include).toBeUndefined();
+  deliver(8);
+  answered({ head: 9, resumed: "complete" });
+  deliver(8, 9);
+  expect(log).toEqual([6, 7, 8, 9]);
+});
+
 test("what was unsubscribed while away is given up once the session brings it back", () => {
   stage.socket.closes(1006);
   handle.unsubscribe();
