@@ -1,5 +1,6 @@
 //! The connections and topics of one shard.
 
+mod assure;
 mod broadcast;
 mod newest;
 mod view;

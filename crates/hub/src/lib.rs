@@ -7,7 +7,8 @@
 //! A durable subscription has a *position*, the offset it was given last, and is either *live* or *reading*.
 //! Live, it takes the event after its position and ignores older ones. It starts reading when it joins, when a
 //! reader is slow (its outbox holds its whole byte budget), and when an event is missing before the next one; it
-//! reads the log, at the reader's pace, and goes live again at the end of it. That one rule is resume, back
+//! reads the log, at the reader's pace, and goes live again at the end of it. (Where it is sure that the log holds no
+//! more, that look is spared: [`Hub::assure`].) That one rule is resume, back
 //! pressure and repair at once: whatever happens, each event arrives once, in order, without a hole.
 //!
 //! A subscription to newest values (`latest`) starts with what the store holds; while its reader does not keep up, of

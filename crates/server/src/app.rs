@@ -10,7 +10,9 @@ use healthmate_storage::Store;
 
 use crate::auth::TokenVerifier;
 use crate::config::Settings;
+use crate::heads::Heads;
 use crate::node::Node;
+use crate::people::People;
 use crate::presence::PresenceBook;
 use crate::telemetry::Metrics;
 
@@ -28,6 +30,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
     pub ready: AtomicBool,
+    /// How far the logs of topics reach.
+    pub(crate) heads: Arc<Heads>,
+    /// Who was let in lately.
+    pub(crate) people: People,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -52,6 +58,8 @@ impl App {
             verifier,
             metrics,
             ready: AtomicBool::new(false),
+            heads: Arc::new(Heads::new()),
+            people: People::new(),
             presence: PresenceBook::new(grace),
         }
     }

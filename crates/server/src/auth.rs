@@ -4,8 +4,13 @@
 //! exists and is active; [`access::may`] asks the policy of `care`. Tokens are never logged and never part of an
 //! error.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::time::Instant;
+
 use healthmate_care::User;
-use healthmate_protocol::{ErrorCode, Timestamp};
+use healthmate_protocol::{ErrorCode, Timestamp, UserId};
+use healthmate_storage::Error;
 
 use crate::app::App;
 
@@ -34,16 +39,26 @@ pub struct Identity {
 /// if the user cannot be read.
 pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError> {
     let claims = app.verifier.verify(token, app.clock.now())?;
-    let user = match app.store.user(&claims.user).await {
-        Ok(Some(user)) => user,
-        Ok(None) => return Err(TokenError(ErrorCode::UserUnknown)),
+    let user = active(app.store.user(&claims.user).await)?;
+    Ok(Identity { user, expires_at: claims.expires_at })
+}
+
+/// The active user with this id, by what is known at `now`, or by the store.
+///
+/// # Errors
+/// `user_unknown` or `user_inactive` if there is none, `storage_unavailable` if the user cannot be read.
+pub(crate) async fn active_user(app: &App, id: &UserId, now: Instant) -> Result<Arc<User>, TokenError> {
+    active(app.people.find_user(&*app.store, id, now).await)
+}
+
+fn active<T: Borrow<User>>(found: Result<Option<T>, Error>) -> Result<T, TokenError> {
+    match found {
+        Ok(Some(user)) if user.borrow().active => Ok(user),
+        Ok(Some(_)) => Err(TokenError(ErrorCode::UserInactive)),
+        Ok(None) => Err(TokenError(ErrorCode::UserUnknown)),
         Err(error) => {
             tracing::error!(%error, "the user of a token could not be read");
-            return Err(TokenError(ErrorCode::StorageUnavailable));
+            Err(TokenError(ErrorCode::StorageUnavailable))
         }
-    };
-    if !user.active {
-        return Err(TokenError(ErrorCode::UserInactive));
     }
-    Ok(Identity { user, expires_at: claims.expires_at })
 }

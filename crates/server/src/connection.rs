@@ -3,6 +3,7 @@
 //! `reader.rs` takes bytes in, `perform.rs` does what the session says, `transport.rs` is the socket, plain or
 //! TLS. Everything runs on the connection's shard, so that an answer of the store goes straight into the session.
 
+mod at_once;
 mod perform;
 mod presence;
 mod reader;

@@ -63,13 +63,15 @@ async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     let mut known = None;
     loop {
         turns.tick().await;
+        let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
             Ok(version) if known.replace(version) != Some(version) => {
+                app.people.changed(now);
                 for shard in &shards {
                     shard.recheck();
                 }
             }
-            Ok(_) => {}
+            Ok(_) => app.people.unchanged(now),
             Err(error) => {
                 // Whatever was missed is made up for when the store can be read again.
                 known = None;
@@ -135,6 +137,9 @@ async fn trim_once(app: &App) -> Result<u64, Error> {
     let mut forgotten = 0;
     loop {
         let events = app.store.trim(oldest_event, TRIM_STEP).await?;
+        if events > 0 {
+            app.heads.forget();
+        }
         let keys = app.store.forget_idempotency_keys(oldest_key, TRIM_STEP).await?;
         forgotten += events + keys;
         if events.max(keys) < u64::from(TRIM_STEP) {

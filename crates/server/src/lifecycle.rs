@@ -79,10 +79,11 @@ impl Server {
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
 
-        let counted = Arc::clone(&app.metrics);
+        let (heads, metrics) = (Arc::clone(&app.heads), Arc::clone(&app.metrics));
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
-            counted.events_published.inc_by(events as u64);
-            counted.commit_events.observe(events as f64);
+            heads.committed(events);
+            metrics.events_published.inc_by(events.len() as u64);
+            metrics.commit_events.observe(events.len() as f64);
         }));
         let start = |(number, handle): (usize, &Arc<ShardHandle>)| {
             let end = shard::start(ground.clone(), Arc::clone(handle), number).map_err(ServeError::Shard)?;

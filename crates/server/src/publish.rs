@@ -65,13 +65,14 @@ pub(crate) fn event_frame(event: &Event) -> Frame {
     Frame::text(&event_text(kind.as_str(), *recorded_at, topic, *offset, payload))
 }
 
-/// What the store calls after each commit: hands the events to every shard, with one wake-up each.
+/// What the store calls after each commit: hands the events to every shard, with one wake-up each. `first` is told
+/// before any of them.
 pub(crate) fn listener(
     shards: Vec<Arc<ShardHandle>>,
-    counted: impl Fn(usize) + Send + Sync + 'static,
+    first: impl Fn(&[Event]) + Send + Sync + 'static,
 ) -> CommitListener {
     Arc::new(move |events| {
-        counted(events.len());
+        first(events);
         let committed = Arc::new(Committed::new(events));
         for shard in &shards {
             shard.publish(Arc::clone(&committed));

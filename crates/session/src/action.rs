@@ -24,8 +24,9 @@ pub enum Action {
         /// The session that the client comes back to.
         session_id: Option<SessionId>,
     },
-    /// Check that the user may hear the topic, and say how far its log reaches.
-    OpenTopic(RequestId, Topic),
+    /// Check that the user may hear the topic, and say how far its log reaches. The client says that it has the event at
+    /// the offset, 0 if it does not say: a log that seems to end before must be looked at again.
+    OpenTopic(RequestId, Topic, Offset),
     /// Deliver the topic's events.
     StartDelivery {
         /// What to deliver.
@@ -99,7 +100,7 @@ impl std::fmt::Debug for Action {
         match self {
             Self::Send(envelope) => write!(f, "Send({})", envelope.message.name()),
             Self::Authenticate { request, .. } => write!(f, "Authenticate({request:?})"),
-            Self::OpenTopic(request, topic) => write!(f, "OpenTopic({request:?}, {topic})"),
+            Self::OpenTopic(request, topic, _) => write!(f, "OpenTopic({request:?}, {topic})"),
             Self::StartDelivery { topic, after, .. } => write!(f, "StartDelivery({topic}, {after})"),
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
             Self::RevokeDelivery(topic) => write!(f, "RevokeDelivery({topic})"),

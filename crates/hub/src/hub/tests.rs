@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use healthmate_protocol::UserId;
@@ -66,6 +66,8 @@ struct World {
     started: BTreeMap<(ConnectionKey, usize), u64>,
     requests: Vec<ReadRequest>,
     blocked: Vec<ConnectionKey>,
+    /// What is committed and not published yet.
+    letters: VecDeque<(usize, u64)>,
 }
 
 const PAGE: u64 = 3;
@@ -79,6 +81,7 @@ impl World {
             started: BTreeMap::new(),
             requests: Vec::new(),
             blocked: Vec::new(),
+            letters: VecDeque::new(),
         }
     }
 
@@ -88,10 +91,26 @@ impl World {
         key
     }
 
+    /// Stores an event. Its publication is on its way, or lost.
     fn commit(&mut self, name: usize, lost: bool) {
         self.log[name] += 1;
         if !lost {
-            publish(&mut self.hub, &topic(name), self.log[name]);
+            self.letters.push_back((name, self.log[name]));
+        }
+    }
+
+    /// Publishes what is on its way.
+    fn publish(&mut self, count: usize) {
+        for (name, offset) in self.letters.drain(..count.min(self.letters.len())) {
+            publish(&mut self.hub, &topic(name), offset);
+        }
+    }
+
+    fn subscribe(&mut self, key: ConnectionKey, name: usize, start: u64, assured: bool) {
+        self.started.insert((key, name), start);
+        self.hub.subscribe(key, &topic(name), Interest::default(), Offset(start), Offset(start));
+        if assured {
+            self.hub.assure(key, &topic(name), Offset(self.log[name]));
         }
     }
 
@@ -135,6 +154,7 @@ impl World {
     }
 
     fn settle(&mut self) {
+        self.publish(usize::MAX);
         for _ in 0..200 {
             self.hub.retry_reads();
             self.ask();
@@ -149,10 +169,11 @@ impl World {
 #[derive(Clone, Debug)]
 enum Step {
     Connect,
-    Subscribe { which: usize, name: usize, back: u64 },
+    Subscribe { which: usize, name: usize, back: u64, assured: bool },
     Unsubscribe { which: usize, name: usize },
     Disconnect { which: usize },
     Commit { name: usize, lost: bool },
+    Publish { count: usize },
     Flush { room: usize },
     Ask,
     Answer { which: usize, well: bool },
@@ -161,10 +182,14 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         1 => Just(Step::Connect),
-        3 => (0usize..4, 0usize..3, 0u64..9).prop_map(|(which, name, back)| Step::Subscribe { which, name, back }),
+        3 => (0usize..4, 0usize..3, 0u64..9, any::<bool>()).prop_map(|(which, name, back, assured)| {
+            // Half of those who can be assured start at the head, where it makes a difference.
+            Step::Subscribe { which, name, back: if assured { back / 5 } else { back }, assured }
+        }),
         1 => (0usize..4, 0usize..3).prop_map(|(which, name)| Step::Unsubscribe { which, name }),
         1 => (0usize..4).prop_map(|which| Step::Disconnect { which }),
         12 => (0usize..3, prop::bool::weighted(0.1)).prop_map(|(name, lost)| Step::Commit { name, lost }),
+        8 => (1usize..4).prop_map(|count| Step::Publish { count }),
         5 => (0usize..200).prop_map(|room| Step::Flush { room }),
         4 => Just(Step::Ask),
         6 => (0usize..9, prop::bool::weighted(0.9)).prop_map(|(which, well)| Step::Answer { which, well }),
@@ -185,13 +210,12 @@ proptest! {
             match step {
                 Step::Connect if keys.len() < 4 => keys.push(world.connect()),
                 Step::Connect => {}
-                Step::Subscribe { which, name, back } => {
+                Step::Subscribe { which, name, back, assured } => {
                     let key = keys[which % keys.len()];
                     // One subscription a topic in a connection's life, so that what arrived can be told apart.
                     if world.sockets.contains_key(&key) && !world.started.contains_key(&(key, name)) {
                         let start = world.log[name].saturating_sub(back);
-                        world.started.insert((key, name), start);
-                        world.hub.subscribe(key, &topic(name), Interest::default(), Offset(start), Offset(start));
+                        world.subscribe(key, name, start, assured);
                     }
                 }
                 Step::Unsubscribe { which, name } => {
@@ -209,6 +233,7 @@ proptest! {
                     world.started.retain(|(connection, _), _| *connection != key);
                 }
                 Step::Commit { name, lost } => world.commit(name, lost),
+                Step::Publish { count } => world.publish(count),
                 Step::Flush { room } => world.flush(room),
                 Step::Ask => world.ask(),
                 Step::Answer { which, well } => world.answer(which, well),
@@ -241,6 +266,7 @@ fn a_reader_that_is_live_reads_nothing() {
     world.hub.subscribe(key, &topic(0), Interest::default(), Offset(0), Offset(0));
     world.settle();
     world.commit(0, false);
+    world.publish(1);
     assert_eq!(world.hub.next_read(), None);
     world.flush(usize::MAX);
     assert_eq!(world.sockets[&key].received()["health:p0"], [1]);
@@ -281,4 +307,33 @@ fn heads_tell_of_events_that_have_not_arrived() {
     assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(6)]);
     publish(&mut hub, &topic(0), 7);
     assert_eq!(hub.heads(key).map(|(_, head)| head).collect::<Vec<_>>(), [Offset(7)]);
+}
+
+#[test]
+fn a_subscription_that_is_assured_of_the_head_reads_nothing() {
+    let mut world = World::new(1000);
+    let (first, second) = (world.connect(), world.connect());
+    for _ in 0..3 {
+        world.commit(0, false);
+    }
+    // The three are stored and on their way when the first subscribes.
+    world.subscribe(first, 0, 3, true);
+    world.subscribe(second, 0, 1, true);
+    let request = world.hub.next_read().expect("the second is behind");
+    assert_eq!((request.connection, request.after), (second, Offset(1)));
+    assert_eq!(world.hub.next_read(), None);
+    world.commit(0, false);
+    world.publish(4);
+    world.flush(usize::MAX);
+    assert_eq!(world.sockets[&first].received()["health:p0"], [4]);
+}
+
+#[test]
+fn who_heard_of_a_newer_event_is_not_assured() {
+    let mut hub = Hub::new(1000);
+    let key = hub.connect();
+    hub.subscribe(key, &topic(0), Interest::default(), Offset(4), Offset(4));
+    publish(&mut hub, &topic(0), 6);
+    hub.assure(key, &topic(0), Offset(4));
+    assert_eq!(hub.next_read().map(|request| request.after), Some(Offset(4)));
 }

@@ -1,5 +1,7 @@
 //! Asks the policy, with what it needs to know from storage.
 
+use std::time::Instant;
+
 use healthmate_care::{Action, Decision, User, decide};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
@@ -27,9 +29,28 @@ pub async fn may(app: &App, user: &User, action: Action, patient: &UserId) -> Re
     if alone.is_allowed() || action == Action::WriteMeasurements {
         return Ok(Access { decision: alone, until: None });
     }
-    let relation = app.store.care_relation(patient, &user.id).await?;
+    let relation = app.people.find_relation(&*app.store, patient, &user.id).await?;
     let decision = decide(user, action, patient, relation.as_ref(), now);
     Ok(Access { decision, until: relation.and_then(|relation| relation.ends_at) })
+}
+
+/// Says that `user` may do `action` with the data of `patient`, if that is so by what is known at `instant`. What would
+/// be refused by it is for [`may`] to decide.
+pub(crate) fn known(
+    app: &App,
+    user: &User,
+    action: Action,
+    patient: &UserId,
+    instant: Instant,
+) -> Option<Access> {
+    let now = app.clock.now();
+    let alone = decide(user, action, patient, None, now);
+    if alone.is_allowed() {
+        return Some(Access { decision: alone, until: None });
+    }
+    let relation = app.people.relation(patient, &user.id, instant)?;
+    let decision = decide(user, action, patient, Some(&relation), now);
+    decision.is_allowed().then_some(Access { decision, until: relation.ends_at })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use healthmate_care::Action as Act;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, ServerMessage, SessionId, Timestamp, Topic, UserId};
-use healthmate_session::{Action, Found, HistoryQuery, Identity, Input, OpenedTopic, Refused, RequestId};
+use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
+use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
 use tokio::task::spawn_local;
@@ -17,7 +17,7 @@ use super::Connection;
 use super::resume::take_over;
 use crate::app::App;
 use crate::auth::access::{self, Access};
-use crate::auth::authenticate;
+use crate::auth::{TokenError, active_user};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
 use crate::refusal::{access_denied, storage_refusal};
@@ -31,9 +31,9 @@ impl Connection {
         match action {
             Action::Send(envelope) => self.send(shard, &envelope),
             Action::Authenticate { request, token, session_id } => {
-                self.authenticate(shard, request, token, session_id);
+                self.authenticate(shard, request, &token, session_id);
             }
-            Action::OpenTopic(request, topic) => self.open_topic(shard, request, topic),
+            Action::OpenTopic(request, topic, has) => self.open_topic(shard, request, topic, has),
             Action::StartDelivery { topic, interest, after, head } => {
                 self.start_delivery(shard, &topic, interest, after, head);
             }
@@ -127,28 +127,37 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         request: RequestId,
-        token: String,
+        token: &str,
         session_id: Option<SessionId>,
     ) {
-        let app = Arc::clone(shard.app());
+        let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
+        let (app, now) = (Arc::clone(shard.app()), shard.now());
+        let claims = match app.verifier.verify(token, now.time) {
+            Ok(claims) => claims,
+            Err(error) => return self.drive(shard, Input::Identified(request, Err(refused(error)))),
+        };
+        if session_id.is_none()
+            && let Some(user) = app.people.user(&claims.user, now.instant)
+        {
+            let identity = self.enter(shard, user, &claims, None);
+            return self.drive(shard, Input::Identified(request, identity));
+        }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            let found = on.undisturbed(async || authenticate(&app, &token).await).await;
-            let found = found.map_err(|error| Refused::new(error.code(), error.to_string()))?;
+            let found =
+                on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
+            let user = found.map_err(refused)?;
             if let Some(session_id) = &session_id {
-                take_over(&on, &found.user.id, session_id).await;
+                take_over(&on, &user.id, session_id).await;
             }
-            connection.admit(&on, &found.user.id)?;
-            let lost = session_id.and_then(|id| connection.take_session(&on, &found.user.id, &id));
-            let epoch = app.store.epoch();
-            Ok(Identity { user: Arc::new(found.user), expires_at: found.expires_at, epoch, lost })
+            connection.enter(&on, user, &claims, session_id)
         };
         let span = debug_span!("authenticate", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::Identified(request, result));
     }
 
     /// Counts the connection as one of the user's, if it counts as nobody's yet.
-    fn admit(&self, shard: &Shard, user: &UserId) -> Result<(), Refused> {
+    pub(super) fn admit(&self, shard: &Shard, user: &UserId) -> Result<(), Refused> {
         if self.ended.get() {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         }
@@ -168,10 +177,14 @@ impl Connection {
         Ok(())
     }
 
-    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
+    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic, has: Offset) {
+        if let Some(opened) = self.known_topic(shard, &topic, has) {
+            return self.drive(shard, Input::TopicOpened(request, Ok(opened)));
+        }
         let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
         let work = async move {
-            let range = app.store.range(&topic).await.map_err(|error| storage_refusal(&error))?;
+            let range = app.heads.read(&*app.store, &topic, has).await;
+            let range = range.map_err(|error| storage_refusal(&error))?;
             // Last, so that nothing is waited for between the decision and the subscription.
             let until =
                 on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;

@@ -15,7 +15,7 @@ use crate::refusal::storage_refusal;
 use crate::shard::Shard;
 
 impl Connection {
-    /// Delivers the topic, and lets those who ask for it know.
+    /// Delivers the topic, live at once if its log ends at `after`, and lets those who ask for it know.
     pub(super) fn start_delivery(
         &self,
         shard: &Shard,
@@ -24,9 +24,14 @@ impl Connection {
         after: Offset,
         head: Offset,
     ) {
+        // Read here and not before: whatever is committed from now on is published to this shard after this turn.
+        let end = shard.app().heads.get(topic, after).map(|range| range.head);
         let mut hub = shard.hub.borrow_mut();
         let before = hub.interest(self.key, topic);
         hub.subscribe(self.key, topic, interest, after, head);
+        if let Some(end) = end {
+            hub.assure(self.key, topic, end);
+        }
         if let Some(user) = self.admitted.borrow().as_ref() {
             shard.app().presence.subscribed(user, topic, before, interest);
         }

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_protocol::{ErrorCode, Topic};
+use healthmate_protocol::Topic;
 use healthmate_session::{Input, Refused};
 use tokio::task::spawn_local;
 
 use super::Connection;
+use crate::auth::{TokenError, active_user};
 use crate::shard::Shard;
 
 impl Shard {
@@ -50,14 +51,10 @@ impl Connection {
     /// Why the connection's user is no longer welcome.
     async fn user_refused(&self, shard: &Shard) -> Option<Refused> {
         let id = self.session.borrow().user()?.id.clone();
-        match shard.app().store.user(&id).await {
-            Ok(Some(user)) if user.active => None,
-            Ok(Some(_)) => Some(Refused::new(ErrorCode::UserInactive, ErrorCode::UserInactive.meaning())),
-            Ok(None) => Some(Refused::new(ErrorCode::UserUnknown, ErrorCode::UserUnknown.meaning())),
-            Err(error) => {
-                tracing::warn!(%error, "a user could not be looked up again");
-                None
-            }
+        match active_user(shard.app(), &id, shard.now().instant).await {
+            Err(TokenError(code)) if !code.retry() => Some(Refused::new(code, code.meaning())),
+            // Not decided, where the store could not be read: asked again with the next change.
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use healthmate_protocol::client::{
 };
 use healthmate_protocol::{
     ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, MAX_BATCH, MAX_PAGE,
-    MeasurementInput, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
+    MeasurementInput, Offset, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
 };
 
 use super::{Active, Cancelled, Opening, Wanted, refuse};
@@ -96,6 +96,7 @@ impl Active {
             Ok(topic) => topic,
             Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
         };
+        let has = command.since.as_ref().map_or(Offset::START, |since| since.offset);
         let opening = Opening {
             topic: topic.clone(),
             interest: command.interest(),
@@ -105,7 +106,7 @@ impl Active {
             returning: false,
         };
         match self.wait_for(context, correlation_id, Wanted::Topic(opening)) {
-            Ok(request) => actions.push(Action::OpenTopic(request, topic)),
+            Ok(request) => actions.push(Action::OpenTopic(request, topic, has)),
             Err(refusal) => refuse(now, refusal, actions),
         }
     }

@@ -108,7 +108,7 @@ impl Bench {
 
 fn request_of(action: &Action) -> Option<RequestId> {
     match action {
-        Action::OpenTopic(id, _) | Action::LoadHistory(id, _) | Action::LoadPresence(id, _) => Some(*id),
+        Action::OpenTopic(id, ..) | Action::LoadHistory(id, _) | Action::LoadPresence(id, _) => Some(*id),
         Action::Record { request, .. } | Action::Authenticate { request, .. } => Some(*request),
         _ => None,
     }
@@ -138,7 +138,9 @@ fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
         bench.messages()[0].correlation_id.as_ref().map(healthmate_protocol::CorrelationId::as_str),
         Some("a")
     );
-    assert!(matches!(&bench.actions[1], Action::OpenTopic(_, topic) if topic.to_string() == "health:ana"));
+    assert!(
+        matches!(&bench.actions[1], Action::OpenTopic(_, topic, Offset::START) if topic.to_string() == "health:ana")
+    );
     assert_eq!(bench.session.state(), State::Authenticated);
 }
 

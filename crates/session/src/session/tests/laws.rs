@@ -56,7 +56,7 @@ fn answer(action: &Action, well: bool) -> Input<'static> {
         Action::Authenticate { request, .. } => {
             Input::Identified(*request, if well { Ok(user("ana", Role::Patient)) } else { Err(refused()) })
         }
-        Action::OpenTopic(id, _) => {
+        Action::OpenTopic(id, ..) => {
             Input::TopicOpened(*id, if well { Ok(log(1, 5)) } else { Err(refused()) })
         }
         Action::Record { request, .. } => {

@@ -82,7 +82,7 @@ fn a_session_goes_on_from_what_the_client_has() {
         .actions
         .iter()
         .filter_map(|action| match action {
-            Action::OpenTopic(request, topic) => Some((*request, topic.to_string())),
+            Action::OpenTopic(request, topic, _) => Some((*request, topic.to_string())),
             _ => None,
         })
         .collect();
@@ -112,7 +112,7 @@ fn a_topic_the_client_does_not_name_goes_on_after_what_it_acknowledged_and_right
     let request = bench.send(r#"{"type":"authenticate","token":"t","session_id":"5e55"}"#).request();
     let identity = Identity { lost: Some(Box::new(lost_with_two_topics())), ..user("nora", Role::Nurse) };
     bench.input(at(1), Input::Identified(request, Ok(identity)));
-    let [_, Action::OpenTopic(ana, _), Action::OpenTopic(ben, _)] = &bench.actions[..] else {
+    let [_, Action::OpenTopic(ana, ..), Action::OpenTopic(ben, ..)] = &bench.actions[..] else {
         panic!("{:?}", bench.actions)
     };
     let (ana, ben) = (*ana, *ben);
