@@ -1,8 +1,8 @@
 //! The connections and topics of one shard.
 
-mod assure;
 mod broadcast;
 mod newest;
+mod opening;
 mod view;
 
 use std::cell::LazyCell;

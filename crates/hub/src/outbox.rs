@@ -47,6 +47,12 @@ impl Outbox {
         length
     }
 
+    /// Appends bytes that are no frame: what goes before the first one.
+    pub(crate) fn push_head(&mut self, head: Bytes) {
+        self.bytes += head.len();
+        self.frames.push_back(head);
+    }
+
     /// How many bytes wait.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -18,14 +18,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use healthmate_hub::ConnectionKey;
 use healthmate_protocol::server::Reconnect;
 use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, UserId};
 use healthmate_session::{Endpoint, Fault, Input, Session, State};
-use healthmate_ws::Frame;
+use healthmate_ws::{Frame, Inbound, Limits};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub(crate) use self::transport::{Stream, Transport};
+pub(crate) use self::reader::Reader;
+pub(crate) use self::transport::{Stream, Transport, poll_read};
 pub(crate) use self::view::made_at;
 use crate::shard::Shard;
 use crate::telemetry::ConnectionState;
@@ -41,6 +43,7 @@ pub(crate) struct Connection {
     client: IpAddr,
     transport: RefCell<Transport>,
     session: RefCell<Session>,
+    inbound: RefCell<Inbound>,
     /// When to stop waiting for the peer's close frame; set once ours is queued.
     closing: Cell<Option<Instant>>,
     peer_closed: Cell<bool>,
@@ -60,13 +63,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Adds a connection to the shard and greets the client.
+    /// Adds a connection to the shard and greets the client. `answer` goes before the greeting, in the same write; it may
+    /// be empty.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         stream: Stream,
         endpoint: Endpoint,
         client: IpAddr,
         place: OwnedSemaphorePermit,
+        answer: Bytes,
     ) -> Rc<Self> {
         let clock = &shard.app().clock;
         let id = clock.connection_id();
@@ -74,6 +79,8 @@ impl Connection {
         let (session, welcome) =
             Session::open(id.clone(), clock.session_id(), endpoint, options, shard.now());
         let deadline = session.deadline();
+        let max = shard.app().settings.limits.max_message_bytes;
+        let inbound = Inbound::new(Limits { max_frame_bytes: max, max_message_bytes: max });
         let connection = shard.add(|key| {
             Rc::new(Self {
                 id,
@@ -81,6 +88,7 @@ impl Connection {
                 client,
                 transport: RefCell::new(Transport::new(stream)),
                 session: RefCell::new(session),
+                inbound: RefCell::new(inbound),
                 closing: Cell::default(),
                 peer_closed: Cell::default(),
                 ended: Cell::default(),
@@ -97,6 +105,9 @@ impl Connection {
         metrics.connections_opened.inc();
         metrics.connections.of(ConnectionState::Connected).inc();
         connection.look_by(shard, deadline);
+        if !answer.is_empty() {
+            shard.hub.borrow_mut().send_head(connection.key, answer);
+        }
         connection.perform(shard, welcome);
         shard.wake();
         connection

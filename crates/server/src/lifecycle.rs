@@ -18,9 +18,10 @@ use crate::app::App;
 use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
 use crate::config::Settings;
+use crate::listener::Accepting;
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
-use crate::{http, jobs, listener, publish, tls};
+use crate::{http, jobs, publish, tls};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,7 @@ impl Server {
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
+        let listener = socket.into_std().map_err(failed)?;
 
         let (heads, metrics) = (Arc::clone(&app.heads), Arc::clone(&app.metrics));
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
@@ -91,9 +93,9 @@ impl Server {
         };
         let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
         app.node.run(handles.clone(), Arc::clone(&ground.registry));
-        let mut tasks = jobs::start(&app, &handles);
-        tasks.push(tokio::spawn(listener::accept(socket, handles)).abort_handle());
+        let tasks = jobs::start(&app, &handles);
         app.set_ready(true);
+        handles[0].listen(Accepting { listener, shards: handles.clone() });
         Ok(Self { address, app, shards, tasks })
     }
 

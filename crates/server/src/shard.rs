@@ -219,7 +219,7 @@ pub(crate) fn start(
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let Letters { commits, broadcasts, sockets, closes, recheck, questions, stop } = self.handle.take();
+        let Letters { commits, broadcasts, listen, sockets, closes, recheck, questions, stop } = self.handle.take();
         // First, because a commit takes longer: so they come in the order they were sent in, mostly.
         if !broadcasts.is_empty() {
             let mut hub = self.hub.borrow_mut();
@@ -231,8 +231,11 @@ impl Shard {
             let delivered: usize = commits.iter().map(|committed| committed.publish(&mut hub)).sum();
             self.app().metrics.deliveries.inc_by(delivered as u64);
         }
+        if let Some(accepting) = listen {
+            spawn_local(listener::accept(Rc::clone(self), accepting));
+        }
         for socket in sockets {
-            spawn_local(listener::serve_socket(Rc::clone(self), socket));
+            listener::take_over(self, socket);
         }
         for (key, code) in closes {
             if let Some(connection) = self.connection(key) {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use healthmate_care::Rate;
 use healthmate_protocol::{ErrorCode, SUBPROTOCOL};
 use healthmate_session::{Endpoint, Input};
 use healthmate_ws::Handshake;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -19,13 +20,14 @@ use tokio::task::spawn_local;
 
 use crate::auth::token_from_headers;
 use crate::config::Network;
-use crate::connection::{Connection, Stream};
+use crate::connection::{Connection, Reader, Stream};
 use crate::http::Problem;
+use crate::listener::{self, Replayed};
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 
 /// What the handshake settled.
-struct Opening {
+pub(crate) struct Opening {
     endpoint: Endpoint,
     client: IpAddr,
     token: Option<String>,
@@ -33,7 +35,7 @@ struct Opening {
 }
 
 /// Why a request does not become a WebSocket.
-struct Refusal {
+pub(crate) struct Refusal {
     reason: RefusalReason,
     problem: Problem,
     /// What the status asks for beside it.
@@ -61,7 +63,8 @@ pub(crate) fn answer(
     endpoint: Endpoint,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    match check(shard, peer, endpoint, &request) {
+    let parts = (request.method(), request.uri(), request.version(), request.headers());
+    match check(shard, peer, endpoint, parts) {
         Ok((handshake, opening)) => {
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
@@ -73,14 +76,14 @@ pub(crate) fn answer(
     }
 }
 
-fn check(
+/// Whether the request of these parts becomes a WebSocket.
+pub(crate) fn check(
     shard: &Shard,
     peer: SocketAddr,
     endpoint: Endpoint,
-    request: &Request<Incoming>,
+    (method, uri, version, headers): (&Method, &Uri, Version, &HeaderMap),
 ) -> Result<(Handshake, Opening), Box<Refusal>> {
-    let head = Handshake::check_head(request.method(), request.uri(), request.version(), request.headers());
-    let handshake = head.map_err(|refusal| {
+    let handshake = Handshake::check_head(method, uri, version, headers).map_err(|refusal| {
         let problem = Problem::new(ErrorCode::InvalidField, refusal.to_string());
         let problem = problem.with_status(refusal.status());
         Box::new(Refusal { reason: RefusalReason::Handshake, problem, headers: refusal.headers() })
@@ -91,9 +94,9 @@ fn check(
         return Err(Refusal::new(RefusalReason::Origin, problem));
     }
     let place = place(shard)?;
-    let token = token_from_headers(request.headers()).map(str::to_owned);
+    let token = token_from_headers(headers).map(str::to_owned);
     let trusted = &shard.app().settings.server.trusted_proxies;
-    let client = client_address(peer.ip(), request.headers(), trusted);
+    let client = client_address(peer.ip(), headers, trusted);
     Ok((handshake, Opening { endpoint, client, token, place }))
 }
 
@@ -132,15 +135,24 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
         Err(error) => return tracing::debug!(%error, "a client left in its handshake"),
     };
     // Out of hyper's hands, so that nothing of HTTP stays with the connection.
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Replayed>>() else {
         return tracing::error!("an upgraded connection is not the socket it came on");
     };
-    let connection =
-        Connection::open(&shard, io.into_inner(), opening.endpoint, opening.client, opening.place);
-    if let Some(token) = opening.token {
-        connection.drive(&shard, Input::Token(token));
+    let Replayed { first, stream } = io.into_inner();
+    let rest = [read_buf, first].concat();
+    listener::read(opening.open(&shard, stream, Bytes::new(), &rest));
+}
+
+impl Opening {
+    /// Opens the connection, with what its handshake brought, and returns what reads it. `answer` is the answer to the
+    /// handshake, if it is not sent yet, and `rest` what came after the request.
+    pub(crate) fn open(self, shard: &Rc<Shard>, stream: Stream, answer: Bytes, rest: &[u8]) -> Reader {
+        let connection = Connection::open(shard, stream, self.endpoint, self.client, self.place, answer);
+        if let Some(token) = self.token {
+            connection.drive(shard, Input::Token(token));
+        }
+        Reader::new(Rc::clone(shard), connection, rest)
     }
-    connection.run(shard, read_buf).await;
 }
 
 /// An address as proxies write it, some with a port.

@@ -128,6 +128,21 @@ impl Handshake {
         }
         response
     }
+
+    /// The same as [`Handshake::response`], as it goes over the wire.
+    pub fn response_head(&self, selected: Option<&str>) -> Vec<u8> {
+        let response = self.response(selected);
+        let mut head = Vec::with_capacity(192);
+        head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        for (name, value) in response.headers() {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
 }
 
 impl fmt::Debug for Handshake {

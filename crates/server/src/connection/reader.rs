@@ -1,52 +1,57 @@
 //! The one task of a connection: bytes in, events to the session.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use healthmate_protocol::CloseCode;
 use healthmate_session::{Fault, Input};
-use healthmate_ws::{Event, Frame, Inbound, Limits};
+use healthmate_ws::{Event, Frame};
 
 use super::{Connection, keep};
 use crate::shard::Shard;
 
-impl Connection {
-    /// Reads until the connection ends, then lets go of it. `leftover` came with the handshake.
-    pub(crate) async fn run(self: Rc<Self>, shard: Rc<Shard>, leftover: Bytes) {
-        let max = shard.app().settings.limits.max_message_bytes;
-        let mut inbound = Inbound::new(Limits { max_frame_bytes: max, max_message_bytes: max });
-        if !leftover.is_empty() {
-            self.take(&shard, &mut inbound, &mut leftover.to_vec());
+/// What reads a connection: polled by the one task that the connection has.
+pub(crate) struct Reader {
+    shard: Rc<Shard>,
+    connection: Rc<Connection>,
+}
+
+impl Reader {
+    /// Takes in `rest`, which came with the handshake.
+    pub(crate) fn new(shard: Rc<Shard>, connection: Rc<Connection>, rest: &[u8]) -> Self {
+        if !rest.is_empty() {
+            connection.take(&shard, &mut rest.to_vec());
         }
-        // Even empty, it is a part of the buffer in which the handshake was read: 8 KiB that an idle connection would keep.
-        drop(leftover);
+        Self { shard, connection }
+    }
+
+    /// Reads until the connection ends, then lets go of it.
+    pub(crate) fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shard, connection } = self;
         loop {
-            match poll_fn(|cx| self.poll_step(cx, &shard, &mut inbound)).await {
+            match ready!(connection.poll_step(cx, shard)) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::debug!(connection.id = %self.id, %error, "read failed");
+                    tracing::debug!(connection.id = %connection.id, %error, "read failed");
                     break;
                 }
             }
         }
-        self.end();
-        let closed = self.peer_closed.get() || self.closing.get().is_some();
-        self.drive(&shard, if closed { Input::Disconnected } else { Input::Lost(Fault::TransportFailed) });
-        self.take_leave(&shard);
-        shard.remove(self.key);
+        connection.end();
+        let closed = connection.peer_closed.get() || connection.closing.get().is_some();
+        let end = if closed { Input::Disconnected } else { Input::Lost(Fault::TransportFailed) };
+        connection.drive(shard, end);
+        connection.take_leave(shard);
+        shard.remove(connection.key);
+        Poll::Ready(())
     }
+}
 
+impl Connection {
     /// One read into the buffer that all connections of the shard share. False at the end.
-    fn poll_step(
-        self: &Rc<Self>,
-        cx: &mut Context<'_>,
-        shard: &Rc<Shard>,
-        inbound: &mut Inbound,
-    ) -> Poll<io::Result<bool>> {
+    fn poll_step(self: &Rc<Self>, cx: &mut Context<'_>, shard: &Rc<Shard>) -> Poll<io::Result<bool>> {
         if self.ended.get() {
             return Poll::Ready(Ok(false));
         }
@@ -60,12 +65,13 @@ impl Connection {
         let mut room = shard.received.borrow_mut();
         let count = ready!(self.transport.borrow_mut().poll_read(cx, &mut room))?;
         if count > 0 {
-            self.take(shard, inbound, &mut room[..count]);
+            self.take(shard, &mut room[..count]);
         }
         Poll::Ready(Ok(count > 0))
     }
 
-    fn take(self: &Rc<Self>, shard: &Rc<Shard>, inbound: &mut Inbound, bytes: &mut [u8]) {
+    fn take(self: &Rc<Self>, shard: &Rc<Shard>, bytes: &mut [u8]) {
+        let mut inbound = self.inbound.borrow_mut();
         let mut events = inbound.feed(bytes);
         loop {
             match events.next() {

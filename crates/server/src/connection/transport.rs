@@ -12,6 +12,17 @@ use tokio_util::either::Either;
 /// A socket as the listener accepts it.
 pub(crate) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
+/// Reads into `room`; 0 bytes is the end of the stream.
+pub(crate) fn poll_read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(room);
+    let result = Pin::new(stream).poll_read(cx, &mut buffer);
+    result.map_ok(|()| buffer.filled().len())
+}
+
 /// A socket that is read by one task and written by another of the same thread.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -27,9 +38,7 @@ impl Transport {
 
     /// Reads into `room`; 0 bytes is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(room);
-        let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        result.map_ok(|()| buffer.filled().len())
+        poll_read(&mut self.stream, cx, room)
     }
 
     /// Writes what the socket takes now.

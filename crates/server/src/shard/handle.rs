@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Shard;
+use crate::listener::Accepting;
 use crate::publish::{Broadcast, Committed};
 
 /// An accepted socket.
@@ -34,6 +35,8 @@ pub(crate) struct Letters {
     pub(crate) commits: Vec<Arc<Committed>>,
     /// Ephemeral events from other shards.
     pub(crate) broadcasts: Vec<Arc<Broadcast>>,
+    /// Where to accept sockets for all shards.
+    pub(crate) listen: Option<Accepting>,
     /// New sockets.
     pub(crate) sockets: Vec<NewSocket>,
     /// Connections to close.
@@ -65,6 +68,12 @@ impl fmt::Debug for Question {
 }
 
 impl ShardHandle {
+    /// Has the shard accept sockets, for all shards.
+    pub(crate) fn listen(&self, accepting: Accepting) {
+        self.letters.lock().listen = Some(accepting);
+        self.wake();
+    }
+
     /// Hands over a socket.
     pub(crate) fn accept(&self, socket: NewSocket) {
         self.letters.lock().sockets.push(socket);

@@ -1,11 +1,19 @@
-//! Going live without a look at the log.
+//! How connections and subscriptions begin, where that can be cheap.
 
+use bytes::Bytes;
 use healthmate_protocol::{Delivery, Offset, Topic};
 
 use crate::hub::{ConnectionKey, Hub};
 use crate::topic::Mode;
 
 impl Hub {
+    /// Queues what goes before the first frame, the answer to the handshake. It leaves with that frame, in one write.
+    pub fn send_head(&mut self, connection: ConnectionKey, head: Bytes) {
+        let Some(reader) = self.readers.get_mut(connection) else { return };
+        self.traffic.queued_bytes += head.len() as u64;
+        reader.outbox.push_head(head);
+    }
+
     /// Says that `head` is the topic's newest event, and that each later one has yet to be published here. A
     /// subscription that stands at `head` and is about to read has nothing to read, then, and goes live at once.
     pub fn assure(&mut self, connection: ConnectionKey, topic: &Topic, head: Offset) {
