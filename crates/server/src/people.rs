@@ -21,6 +21,9 @@ const HALF: usize = 4096;
 /// For how long a look at the directory's version is good.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
+/// From when, and until when, a relation holds.
+type Term = (Timestamp, Option<Timestamp>);
+
 /// The users and care relations used lately.
 #[derive(Debug)]
 pub(crate) struct People(Mutex<State>);
@@ -32,8 +35,8 @@ struct State {
     /// When it was last seen that nothing has changed; `None` before the first look.
     looked_at: Option<Instant>,
     users: Recent<UserId, Arc<User>>,
-    /// By patient and member: from when, and until when.
-    relations: Recent<(UserId, UserId), (Timestamp, Option<Timestamp>)>,
+    /// By patient and member.
+    relations: Recent<(UserId, UserId), Term>,
 }
 
 impl People {
@@ -103,8 +106,9 @@ impl People {
     ) -> Result<Option<CareRelation>, Error> {
         let change = self.change();
         let relation = store.care_relation(patient, member).await?;
-        if let Some(relation) = &relation {
-            self.keep_relation(change, relation);
+        if let Some(CareRelation { starts_at, ends_at, .. }) = &relation {
+            // Under the asker's ids, which the connection keeps anyway.
+            self.keep_relation(change, (patient.clone(), member.clone()), (*starts_at, *ends_at));
         }
         Ok(relation)
     }
@@ -121,11 +125,10 @@ impl People {
         }
     }
 
-    fn keep_relation(&self, change: u64, relation: &CareRelation) {
-        let CareRelation { patient, member, starts_at, ends_at } = relation;
+    fn keep_relation(&self, change: u64, between: (UserId, UserId), term: Term) {
         let mut state = self.0.lock();
         if state.change == change {
-            state.relations.insert((patient.clone(), member.clone()), (*starts_at, *ends_at));
+            state.relations.insert(between, term);
         }
     }
 }

@@ -45,7 +45,8 @@ impl Registry {
     pub(crate) fn admit(&self, user: &UserId, entry: Entry) -> Result<(), TooMany> {
         let replaced = {
             let mut users = self.users.lock();
-            let held = users.entry(user.clone()).or_default();
+            // Most users hold one.
+            let held = users.entry(user.clone()).or_insert_with(|| Vec::with_capacity(1));
             let full = held.len() >= self.per_user;
             if full && !self.replace_oldest {
                 return Err(TooMany(self.per_user));

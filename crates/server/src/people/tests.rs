@@ -89,12 +89,11 @@ async fn what_is_known_counts_for_a_second_after_the_last_look() {
 async fn what_was_read_before_a_change_is_not_kept() {
     let world = World::new().await;
     world.relate().await;
-    let relation = world.find_relation().await.expect("there");
     let user =
         world.people.find_user(&world.store, &id("nora"), world.start).await.expect("read").expect("there");
     let before = world.people.change();
     world.people.changed(world.start);
-    world.people.keep_relation(before, &relation);
+    world.people.keep_relation(before, (id("ana"), id("nora")), (Timestamp::from_micros(0), None));
     world.people.keep_user(before, &user);
     assert!(!world.knows_relation());
     assert_eq!(world.people.user(&id("nora"), world.start), None);

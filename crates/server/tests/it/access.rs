@@ -133,6 +133,46 @@ async fn a_disabled_user_is_out_within_a_moment() {
 }
 
 #[tokio::test]
+async fn who_was_let_in_before_is_refused_within_a_moment_and_let_in_again_at_once() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |_| {}).await;
+        let store = &server.app.store;
+        let relation = store.care_relation(&id("ana"), &id("nora")).await.expect("read").expect("there");
+        for _ in 0..2 {
+            // Known by the second time.
+            assert_eq!(enters(&server, "nora", "health:ana").await, "subscription_success");
+            assert_eq!(enters(&server, "nora", "health:ben").await, "subscription_denied");
+        }
+        store
+            .add_care_relation(CareRelation { patient: id("ben"), ..relation.clone() })
+            .await
+            .expect("known users");
+        assert_eq!(enters(&server, "nora", "health:ben").await, "subscription_success");
+        store.remove_care_relation(&id("ana"), &id("nora")).await.expect("there was one");
+        while enters(&server, "nora", "health:ana").await != "subscription_denied" {}
+        store.add_care_relation(relation).await.expect("known users");
+        assert_eq!(enters(&server, "nora", "health:ana").await, "subscription_success");
+        store.set_active(&id("nora"), false).await.expect("known");
+        while enters(&server, "nora", "health:ana").await != "authentication_failed" {}
+        store.set_active(&id("nora"), true).await.expect("known");
+        assert_eq!(enters(&server, "nora", "health:ana").await, "subscription_success");
+        server.stop().await;
+    }
+}
+
+/// Signs in on a new connection and subscribes; says how that ended.
+async fn enters(server: &TestServer, user: &str, topic: &str) -> &'static str {
+    let mut client = Client::open(&server.url("/ws/combined")).await;
+    client.send(&format!(r#"{{"type":"authenticate","token":"{}"}}"#, server.token(user))).await;
+    let signed_in = client.next().await.name();
+    if signed_in != "authentication_success" {
+        return signed_in;
+    }
+    client.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
+    client.next().await.name()
+}
+
+#[tokio::test]
 async fn no_token_in_time_closes() {
     let server = TestServer::start_with(StoreKind::Memory, |settings| {
         settings.limits.authenticate_within_s = 1;

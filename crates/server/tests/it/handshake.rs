@@ -51,6 +51,41 @@ async fn each_wrong_handshake_gets_its_status_and_reason() {
     server.stop().await;
 }
 
+/// A masked text frame with a `ping` command. The mask is zeros, which the RFC allows.
+fn ping_frame() -> Vec<u8> {
+    let text = br#"{"type":"ping"}"#;
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_slice()].concat()
+}
+
+/// However the request comes, and whoever parses it, the WebSocket is the same; what was sent behind the request is
+/// not lost.
+#[tokio::test]
+async fn a_handshake_may_come_in_pieces_or_with_much_else() {
+    let server = TestServer::start().await;
+    let plain = head("Sec-WebSocket-Version: 13");
+    let crowded = (0..50).fold(plain.clone(), |head, number| format!("{head}\nX-{number}: {number}"));
+    for (request, piece) in
+        [(&plain, usize::MAX), (&plain, 40), (&plain, 1), (&crowded, usize::MAX), (&crowded, 100)]
+    {
+        let mut stream = TcpStream::connect(server.address()).await.expect("listening");
+        stream.set_nodelay(true).expect("set");
+        let mut bytes = format!("{}\r\n\r\n", request.replace('\n', "\r\n")).into_bytes();
+        bytes.extend(ping_frame());
+        for piece in bytes.chunks(piece.min(bytes.len())) {
+            stream.write_all(piece).await.expect("written");
+        }
+        let mut answer = Vec::new();
+        while !String::from_utf8_lossy(&answer).contains("\"type\":\"pong\"") {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("open"), 0, "closed");
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
+        assert!(answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
+        assert!(answer.contains("connection_established"), "{answer}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn listed_origins_may_connect() {
     let server = TestServer::start_with(StoreKind::Memory, |settings| {

@@ -72,6 +72,10 @@ impl Active {
             return actions.push(unsubscribed(now, correlation_id, topic));
         }
         self.topics.retain(|held| held.topic != topic);
+        if self.topics.len() == self.topics.capacity() {
+            // Few hear many topics, and many hear few: no room is kept for more than one.
+            self.topics.reserve_exact(2);
+        }
         let unacknowledged =
             acknowledge.then(|| Box::new(Unacknowledged::new(after, &context.options.redelivery, now)));
         let since = Since { epoch: log.epoch, offset: after };

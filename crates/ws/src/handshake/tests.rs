@@ -44,6 +44,12 @@ fn the_example_of_the_rfc_gets_its_answer() {
     assert_eq!(handshake.host(), "server.example.com");
     assert_eq!(handshake.origin(), None);
     assert_eq!(handshake.subprotocols().count(), 0);
+    let head = handshake.response_head(None);
+    assert_eq!(
+        String::from_utf8(head).expect("ASCII"),
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    );
 }
 
 #[test]
