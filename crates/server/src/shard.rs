@@ -219,7 +219,8 @@ pub(crate) fn start(
 impl Shard {
     /// Takes what other threads have left for this shard.
     fn take_inputs(self: &Rc<Self>) {
-        let Letters { commits, broadcasts, listen, sockets, closes, recheck, questions, stop } = self.handle.take();
+        let Letters { commits, broadcasts, listen, sockets, closes, recheck, questions, stop } =
+            self.handle.take();
         // First, because a commit takes longer: so they come in the order they were sent in, mostly.
         if !broadcasts.is_empty() {
             let mut hub = self.hub.borrow_mut();

@@ -16,6 +16,7 @@ fn event(name: usize, offset: u64) -> Event {
         topic: topic(name),
         offset: Offset(offset),
         kind: EventKind::HealthUpdate,
+        series: None,
         recorded_at: Timestamp::from_micros(0),
         payload: Arc::from(RawValue::from_string("{}".to_owned()).expect("JSON")),
     }
