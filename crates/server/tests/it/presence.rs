@@ -3,9 +3,11 @@
 
 use healthmate_protocol::server::{Presence, Present};
 use healthmate_protocol::{CorrelationId, ErrorCode, ServerMessage};
+use serde_json::json;
 
 use crate::client::Client;
 use crate::operators::ask;
+use crate::recovery::{come_back, cut, watching};
 use crate::server::{StoreKind, TestServer, id};
 
 /// A server on which an absence of `grace_s` seconds is no event.
@@ -100,6 +102,23 @@ async fn a_reconnect_within_the_grace_time_is_no_event() {
     assert_eq!(present(&mut ana).await, before, "and was there all along");
     let _device = watcher(&server, "watch-ana").await;
     assert_eq!(news(&mut nora).await, ("watch-ana".to_owned(), Presence::Joined), "and nothing before it");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_is_no_event_and_listens_on() {
+    let server = server(300).await;
+    let mut ana = listener(&server, "ana").await;
+    let (nora, connection, session) = watching(&server, r#","include":["presence"]"#).await;
+    assert_eq!(news(&mut ana).await, ("nora".to_owned(), Presence::Joined));
+    cut(&server, nora, &connection).await;
+    let (mut nora, resumed) = come_back(&server, "nora", &session, &json!({})).await;
+    assert!(resumed);
+    assert_eq!(nora.next().await.name(), "subscription_success");
+    let _device = watcher(&server, "watch-ana").await;
+    for client in [&mut ana, &mut nora] {
+        assert_eq!(news(client).await, ("watch-ana".to_owned(), Presence::Joined), "and nothing before it");
+    }
     server.stop().await;
 }
 

@@ -9,7 +9,7 @@ use crate::operators::{ask, connect};
 use crate::server::{StoreKind, TestServer, id};
 
 /// A nurse's connection that watches ana, its id and its session's.
-async fn watching(server: &TestServer, extra: &str) -> (Client, String, String) {
+pub(crate) async fn watching(server: &TestServer, extra: &str) -> (Client, String, String) {
     let (mut client, connection) = connect(server, "nora").await;
     client.send(&format!(r#"{{"type":"subscribe","topic":"health:ana"{extra}}}"#)).await;
     assert!(matches!(client.next().await, ServerMessage::SubscriptionSuccess(_)));
@@ -26,7 +26,7 @@ async fn health(server: &TestServer, connection: &str) -> Value {
 }
 
 /// Cuts the connection without a close frame, and waits until the server has noticed.
-async fn cut(server: &TestServer, client: Client, connection: &str) {
+pub(crate) async fn cut(server: &TestServer, client: Client, connection: &str) {
     drop(client);
     for _ in 0..10_000 {
         if health(server, connection).await["state"] == "error" {
@@ -37,7 +37,12 @@ async fn cut(server: &TestServer, client: Client, connection: &str) {
 }
 
 /// Comes back, and says whether the session went on.
-async fn come_back(server: &TestServer, user: &str, session: &str, offsets: &Value) -> (Client, bool) {
+pub(crate) async fn come_back(
+    server: &TestServer,
+    user: &str,
+    session: &str,
+    offsets: &Value,
+) -> (Client, bool) {
     let mut client = Client::open(&server.url("/ws/combined")).await;
     let message = json!({ "type": "authenticate", "token": server.token(user), "session_id": session, "offsets": offsets });
     client.send(&message.to_string()).await;
