@@ -7,6 +7,7 @@ mod clock;
 mod door;
 mod frame;
 mod house;
+mod leftovers;
 mod measure;
 mod net;
 mod people;
@@ -19,6 +20,7 @@ mod target;
 mod visitor;
 
 pub(crate) use house::Site;
+pub(crate) use leftovers::clear_away;
 pub(crate) use process::Cores;
 pub(crate) use report::{Progress, tables};
 pub(crate) use scenario::{Bench, Scenario};

@@ -29,6 +29,9 @@ pub(crate) trait Viewer: Link {
     /// If nobody reads any more.
     fn event(&mut self, received: &Received) -> std::io::Result<()>;
 
+    /// An event came again, and is passed over.
+    fn repeated(&mut self) {}
+
     /// The subscription stands.
     fn subscribed(&mut self, tail: &Tail);
 
@@ -203,7 +206,10 @@ impl Watch {
         let Some((topic, offset)) = received.envelope.position() else { return Ok(()) };
         match self.tail.event(topic, offset, metric) {
             Step::Show => self.show(received),
-            Step::PassOver => Ok(()),
+            Step::PassOver => {
+                self.viewer.repeated();
+                Ok(())
+            }
             Step::Hole(hole) => Err(Interruption::Cut(ClientError::Broken(hole.to_string()))),
         }
     }

@@ -10,8 +10,8 @@ use anyhow::Context;
 use healthmate_care::Clock;
 use healthmate_server::auth::{TokenVerifier, secret};
 use healthmate_server::config::Settings;
-use tempfile::TempDir;
 
+use super::leftovers::Folder;
 use super::people::{self, Census};
 use super::process::{Cores, Process};
 
@@ -42,9 +42,12 @@ pub(crate) enum Site {
 pub(crate) struct House {
     // Dropped in this order: the folder goes when nobody writes to it any more.
     process: Process,
+    settings: Settings,
+    told: &'static [Told],
+    cores: Cores,
     signer: TokenVerifier,
     clock: Arc<dyn Clock>,
-    _folder: Option<TempDir>,
+    _folder: Option<Folder>,
 }
 
 impl House {
@@ -64,12 +67,11 @@ impl House {
         clock: &Arc<dyn Clock>,
         census: &Census,
         cores: Cores,
-        told: &[Told],
+        told: &'static [Told],
     ) -> anyhow::Result<Self> {
         let (settings, folder) = match site {
             Site::Own(settings, parent) => {
-                let folder = tempfile::Builder::new().prefix("healthmate-bench-").tempdir_in(parent);
-                let folder = folder.with_context(|| format!("no folder in {}", parent.display()))?;
+                let folder = Folder::below(parent)?;
                 let mut settings = (**settings).clone();
                 folder.path().clone_into(&mut settings.server.data);
                 (settings, Some(folder))
@@ -79,15 +81,33 @@ impl House {
         people::settle(&settings.server.data, clock, census).await?;
         let secret = secret::load_or_create(&settings, clock.as_ref())?;
         let process = match site {
-            Site::Own(..) => Process::start(serve(&settings, told)?, cores)?,
+            Site::Own(..) => Process::start(serve(&settings, told, ([127, 0, 0, 1], 0).into())?, cores)?,
             Site::Running(_, address, pid) => Process::running(*address, *pid),
         };
         let signer = TokenVerifier::new(&settings.auth, &secret);
-        Ok(Self { process, signer, clock: Arc::clone(clock), _folder: folder })
+        Ok(Self { process, settings, told, cores, signer, clock: Arc::clone(clock), _folder: folder })
     }
 
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Asks the server to stop.
+    pub(crate) fn ask_to_stop(&self) -> anyhow::Result<()> {
+        self.process.ask_to_stop()
+    }
+
+    /// Whether the server has ended.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.process.has_ended()
+    }
+
+    /// Starts a server in the place of one that has ended: the same port, the same folder.
+    pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
+        let (command, cores) = (serve(&self.settings, self.told, self.process.address())?, self.cores);
+        // Beside the clients, who go on meanwhile.
+        self.process = tokio::task::spawn_blocking(move || Process::start(command, cores)).await??;
+        Ok(())
     }
 
     /// The value of one of the server's own metrics; 0 if it has none of that name.
@@ -107,10 +127,10 @@ impl House {
     }
 }
 
-fn serve(settings: &Settings, told: &[Told]) -> anyhow::Result<Command> {
+fn serve(settings: &Settings, told: &[Told], listen: SocketAddr) -> anyhow::Result<Command> {
     let binary = std::env::current_exe().context("cannot find this program's file")?;
     let mut command = Command::new(binary);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&settings.server.data);
+    command.args(["serve", "--listen", &listen.to_string(), "--data"]).arg(&settings.server.data);
     let known = settings.redacted();
     for (section, field, value) in SETTINGS.iter().chain(told) {
         let name = format!("HEALTHMATE_{section}__{field}").to_uppercase();

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use super::leftovers::Kept;
 use anyhow::{Context, anyhow};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -52,7 +53,7 @@ impl Cores {
 
 /// A server process, killed when it is dropped.
 pub(crate) struct Process {
-    child: Option<Child>,
+    child: Option<Kept>,
     pid: Option<u32>,
     address: SocketAddr,
 }
@@ -69,7 +70,8 @@ impl Process {
         let mut child = started.with_context(|| format!("cannot start {name}"))?;
         let pid = child.id();
         let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-        let mut process = Self { child: Some(child), pid: Some(pid), address: ([127, 0, 0, 1], 0).into() };
+        let mut process =
+            Self { child: Some(Kept::new(child)), pid: Some(pid), address: ([127, 0, 0, 1], 0).into() };
         for line in lines.into_iter().flatten() {
             if let Some((_, address)) = line?.split_once("://") {
                 process.address = address.trim().trim_end_matches('/').parse()?;
@@ -82,6 +84,19 @@ impl Process {
     /// A server that runs already. What it uses is known if its process is.
     pub(crate) fn running(address: SocketAddr, pid: Option<u32>) -> Self {
         Self { child: None, pid, address }
+    }
+
+    /// Asks it to end, with SIGTERM.
+    ///
+    /// # Errors
+    /// If it is none of our own.
+    pub(crate) fn ask_to_stop(&self) -> anyhow::Result<()> {
+        self.child.as_ref().context("the server is not ours to stop")?.ask_to_stop()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.child.as_mut().map_or(Ok(false), Kept::has_ended)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -97,16 +112,6 @@ impl Process {
     /// What it has used until now; nothing where its process is not known.
     pub(crate) fn usage(&self) -> Usage {
         self.pid.and_then(|pid| usage(pid).ok()).unwrap_or_default()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 

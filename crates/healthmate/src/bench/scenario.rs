@@ -6,6 +6,7 @@ mod fan;
 mod ingest;
 mod leak;
 mod slow;
+mod stop;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) enum Scenario {
     Slow,
     /// 100000 connections that end in every way there is, and what is left of them
     Leak,
+    /// 5000 clients whose server is stopped and replaced
+    Stop,
 }
 
 /// What all scenarios are run with.
@@ -65,6 +68,8 @@ pub(crate) struct Bench {
     pub(crate) idle: usize,
     /// How many connections come and go.
     pub(crate) connects: usize,
+    /// How many clients there are when a server is replaced.
+    pub(crate) clients: usize,
     /// Messages a second of the open loop.
     pub(crate) rates: Vec<u32>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -84,6 +89,7 @@ impl Bench {
                 Scenario::Echo => self.echo().await?,
                 Scenario::Slow => self.slow().await?,
                 Scenario::Leak => self.leak().await?,
+                Scenario::Stop => self.stop().await?,
                 Scenario::Fanout | Scenario::Burst | Scenario::Open | Scenario::Topics => {
                     self.fan(&self.shape(*scenario)).await?
                 }

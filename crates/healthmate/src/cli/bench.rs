@@ -32,6 +32,9 @@ pub(crate) struct Bench {
     /// How many connections come and go in `leak`
     #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..))]
     connects: u32,
+    /// How many clients `stop` asks to come back
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u16).range(1..=9000))]
+    clients: u16,
     /// Messages a second of `open`
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
     rates: Vec<u32>,
@@ -83,6 +86,7 @@ impl Bench {
             readers: self.readers.into(),
             idle: self.idle.into(),
             connects: self.connects as usize,
+            clients: self.clients.into(),
             rates: self.rates,
             peers: self.beside,
             clock: system_clock(),

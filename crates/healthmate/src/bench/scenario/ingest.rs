@@ -11,6 +11,7 @@ use healthmate_storage_sqlite::baseline::raw_ingest;
 use super::Bench;
 use crate::bench::door::{Guest, admit};
 use crate::bench::house::House;
+use crate::bench::leftovers::Folder;
 use crate::bench::net::{Net, Received, Sockets};
 use crate::bench::people::{self, Census};
 use crate::bench::process::{busy_ns, own_usage};
@@ -105,7 +106,7 @@ impl Bench {
 
     /// How long plain SQLite takes for as many rows, on the server's core.
     fn raw_seconds(&self, rows: usize, group: usize) -> anyhow::Result<f64> {
-        let folder = tempfile::tempdir_in(&self.folder)?;
+        let folder = Folder::below(&self.folder)?;
         let base = self.clock.now();
         let rows = (0..rows).map(|number| measurement(base, number)).collect::<Result<_, _>>()?;
         let failed = |error| anyhow::anyhow!("plain SQLite: {error}");
