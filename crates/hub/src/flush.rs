@@ -47,7 +47,7 @@ impl Hub {
             let holding = reader.newest.as_ref().is_some_and(|newest| newest.is_releasable());
             let behind = reader.behind > 0;
             let reader = &self.readers[connection];
-            if behind && self.has_room(reader) {
+            if behind && reader.has_room(self.budget_bytes) {
                 self.queue_reads(connection);
             }
             let flushed = match result {

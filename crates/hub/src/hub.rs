@@ -8,11 +8,13 @@ mod view;
 use std::cell::LazyCell;
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use healthmate_protocol::{Delivery, Interest, Offset, Topic};
 use healthmate_ws::Frame;
 use slotmap::{SlotMap, new_key_type};
 
 use crate::outbox::Outbox;
+use crate::run::Run;
 use crate::topic::{Fit, Mode, Subscriber, TopicEntry};
 
 use self::newest::Newest;
@@ -45,6 +47,8 @@ pub struct ReadRequest {
     pub delivery: Delivery,
     /// The page starts with the event after this one.
     pub after: Offset,
+    /// The newest event there is, as far as is known.
+    pub head: Offset,
     /// Tells this request from others of the same subscription.
     pub number: u32,
 }
@@ -76,7 +80,7 @@ pub struct Hub {
     names: HashMap<Topic, TopicKey>,
     reads: VecDeque<(ConnectionKey, TopicKey)>,
     next_number: u32,
-    budget_bytes: usize,
+    pub(crate) budget_bytes: usize,
     pub(crate) traffic: Traffic,
 }
 
@@ -260,7 +264,7 @@ impl Hub {
                         continue;
                     }
                 }
-                Fit::Next if reader.outbox.bytes() < self.budget_bytes => subscriber.position = offset,
+                Fit::Next if reader.takes_live(self.budget_bytes) => subscriber.position = offset,
                 Fit::Next | Fit::Hole => {
                     lost.push(subscriber.connection);
                     continue;
@@ -304,7 +308,7 @@ impl Hub {
             let Some(reader) = self.readers.get_mut(connection) else {
                 continue;
             };
-            let full = reader.reading || reader.outbox.bytes() > low_water(self.budget_bytes);
+            let full = reader.reading || !reader.has_room(self.budget_bytes);
             if subscriber.mode != Mode::Behind || full {
                 // It is queued again when its outbox has drained, or the page has come.
                 continue;
@@ -318,6 +322,7 @@ impl Hub {
                 topic,
                 delivery: subscriber.interest.delivery,
                 after: subscriber.position,
+                head: entry.head,
                 number: self.next_number,
             });
         }
@@ -333,22 +338,41 @@ impl Hub {
         page: impl IntoIterator<Item = (Offset, Frame)>,
         at_end: bool,
     ) {
+        let frames: Vec<_> = page.into_iter().collect();
+        let last = frames.last().map_or(start, |(offset, _)| *offset);
+        self.arrive(request, last, at_end, |hub| {
+            for (_, frame) in frames {
+                hub.send(request.connection, frame);
+            }
+        });
+    }
+
+    /// Delivers what a run holds after the request's `after`, which must not lie before it; says how many events.
+    /// `at_end` is as in [`Hub::supply`].
+    pub fn supply_run(&mut self, request: &ReadRequest, run: &Run, at_end: bool) -> usize {
+        let Some((count, frames)) = run.from(request.after) else {
+            self.fail(request);
+            return 0;
+        };
+        self.arrive(request, run.last(), at_end, |hub| hub.send_run(request.connection, count, frames));
+        count
+    }
+
+    /// A page up to `last` came; `send` queues it.
+    fn arrive(&mut self, request: &ReadRequest, last: Offset, at_end: bool, send: impl FnOnce(&mut Self)) {
         self.page_came(request);
         let Some((key, entry)) = self.waiting(request) else {
             return;
         };
         let connection = request.connection;
-        let frames: Vec<_> = page.into_iter().collect();
-        let position = frames.last().map_or(start, |(offset, _)| *offset).max(request.after);
+        let position = last.max(request.after);
         let caught_up = at_end && position >= entry.head;
         entry.head = entry.head.max(position);
         if let Some(subscriber) = entry.subscriber(connection) {
             subscriber.position = position;
             subscriber.mode = Mode::Live;
         }
-        for (_, frame) in frames {
-            self.send(connection, frame);
-        }
+        send(self);
         if !caught_up {
             self.fall_behind(connection, key);
         }
@@ -425,13 +449,41 @@ impl Hub {
         }
     }
 
-    pub(crate) fn has_room(&self, reader: &Reader) -> bool {
-        reader.outbox.bytes() <= low_water(self.budget_bytes)
+    fn send_run(&mut self, connection: ConnectionKey, count: usize, frames: Bytes) {
+        let Some(reader) = self.readers.get_mut(connection) else {
+            return;
+        };
+        let bytes = reader.outbox.push_run(frames);
+        self.traffic.frames += if bytes > 0 { count as u64 } else { 0 };
+        self.traffic.queued_bytes += bytes as u64;
+        if !reader.dirty {
+            reader.dirty = true;
+            self.dirty.push_back(connection);
+        }
+    }
+
+    /// Whether a subscription waits for a page that could be asked for.
+    pub fn wants_read(&self) -> bool {
+        !self.reads.is_empty()
     }
 }
 
-/// A slow reader reads on when this much is left of its queue: late enough to save reads, soon enough that its
-/// socket does not run dry.
+impl Reader {
+    /// Whether a live event may be queued. While its socket takes nothing, a sixteenth of the budget is enough to go
+    /// on with: what follows can be read from the log as cheaply, and costs nothing until then.
+    fn takes_live(&self, budget_bytes: usize) -> bool {
+        let most = if self.blocked { budget_bytes / 16 } else { budget_bytes };
+        self.outbox.bytes() < most
+    }
+
+    /// Whether it reads on: late enough to save reads, soon enough that its socket does not run dry. What a socket
+    /// that takes nothing has not been sent yet lies in the log as well as here.
+    pub(crate) fn has_room(&self, budget_bytes: usize) -> bool {
+        !self.blocked && self.outbox.bytes() <= low_water(budget_bytes)
+    }
+}
+
+/// When this much is left of a queue, there is room for more.
 fn low_water(budget_bytes: usize) -> usize {
     budget_bytes / 4
 }

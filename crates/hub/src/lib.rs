@@ -9,7 +9,8 @@
 //! reader is slow (its outbox holds its whole byte budget), and when an event is missing before the next one; it
 //! reads the log, at the reader's pace, and goes live again at the end of it. (Where it is sure that the log holds no
 //! more, that look is spared: [`Hub::assure`].) That one rule is resume, back
-//! pressure and repair at once: whatever happens, each event arrives once, in order, without a hole.
+//! pressure and repair at once: whatever happens, each event arrives once, in order, without a hole. What many read at
+//! once is framed for them once, in a [`Run`].
 //!
 //! A subscription to newest values (`latest`) starts with what the store holds; while its reader does not keep up, of
 //! each [`Series`] the newest value stays and the others are counted. Ephemeral events ([`Hub::broadcast`]) go to
@@ -21,9 +22,11 @@ mod flush;
 mod hub;
 mod outbox;
 mod presence;
+mod run;
 mod topic;
 
 pub use flush::Flushed;
 pub use hub::{ConnectionKey, Hub, ReadRequest, Series, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};
 pub use presence::{Presence, PresenceChange, Present};
+pub use run::Run;

@@ -53,6 +53,17 @@ impl Outbox {
         self.frames.push_back(head);
     }
 
+    /// Appends frames that lie one behind the other, none of them a close frame, and says how long they are together.
+    pub(crate) fn push_run(&mut self, frames: Bytes) -> usize {
+        if self.closing || frames.is_empty() {
+            return 0;
+        }
+        let length = frames.len();
+        self.bytes += length;
+        self.frames.push_back(frames);
+        length
+    }
+
     /// How many bytes wait.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -7,6 +7,7 @@
 mod flusher;
 mod handle;
 mod reads;
+mod runs;
 mod timers;
 mod view;
 
@@ -28,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
+use self::runs::Runs;
 use self::timers::Timers;
 use crate::app::App;
 use crate::config::{LimitSettings, SessionSettings};
@@ -66,6 +68,8 @@ pub(crate) struct Shard {
     pub(crate) options: Arc<Options>,
     pub(crate) hub: RefCell<Hub>,
     pub(crate) timers: Timers,
+    /// Pages of the log, for those who are behind.
+    runs: Runs,
     /// What one read takes in, for whichever connection reads.
     pub(crate) received: RefCell<Box<[u8]>>,
     /// Cancelled when the shard begins to stop.
@@ -88,6 +92,7 @@ impl Shard {
             options: Arc::new(session_options(limits, &ground.app.settings.sessions, leeway)),
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
+            runs: Runs::default(),
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             stop: CancellationToken::new(),
             handle,

@@ -30,7 +30,8 @@ pub enum Input<'a> {
     Token(String),
     /// The client sent a WebSocket ping.
     Ping,
-    /// The client answered a WebSocket ping: it is alive, and has nothing to say.
+    /// The client answered a WebSocket ping, or takes more again after it took nothing: it is alive, and has nothing
+    /// to say.
     Pong,
     /// A deadline has passed.
     Tick,

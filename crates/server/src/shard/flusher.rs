@@ -9,6 +9,7 @@ use std::rc::Rc;
 use healthmate_hub::{ConnectionKey, Flushed, Traffic};
 use healthmate_protocol::server::EventsMerged;
 use healthmate_protocol::{Envelope, ServerMessage};
+use healthmate_session::Input;
 use healthmate_ws::Frame;
 use tokio::task::{spawn_local, yield_now};
 
@@ -29,12 +30,18 @@ impl Shard {
                 self.flush_chunk(&mut scratch);
                 self.start_reads();
                 self.count(&mut counted);
-                if !self.hub.borrow().is_dirty() {
+                if !self.has_more() {
                     break;
                 }
                 yield_now().await;
             }
         }
+    }
+
+    /// Whether there is something to write or to read at once.
+    fn has_more(&self) -> bool {
+        let hub = self.hub.borrow();
+        hub.is_dirty() || hub.wants_read()
     }
 
     /// Brings the metrics up to what has gone through the hub since they were `counted`.
@@ -109,6 +116,8 @@ impl Shard {
                 return connection.end();
             }
             shard.hub.borrow_mut().writable(connection.key());
+            // What was sent has been received: a reader that is slow is alive, however late it comes upon our ping.
+            connection.drive(&shard, Input::Pong);
             shard.wake();
         });
     }
