@@ -22,6 +22,6 @@ mod visitor;
 pub(crate) use house::Site;
 pub(crate) use leftovers::clear_away;
 pub(crate) use process::Cores;
-pub(crate) use report::{Progress, tables};
+pub(crate) use report::{Line, Progress, tables};
 pub(crate) use scenario::{Bench, Scenario};
 pub(crate) use target::Peer;

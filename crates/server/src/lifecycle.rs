@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
 use crate::config::Settings;
-use crate::listener::Accepting;
+use crate::listener::{self, Accepting};
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
 use crate::{http, jobs, publish, tls};
@@ -78,6 +78,7 @@ impl Server {
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
+        listener::hold_little(&socket);
         let address = socket.local_addr().map_err(failed)?;
         let listener = socket.into_std().map_err(failed)?;
 

@@ -49,6 +49,18 @@ const STOP_WAIT: Duration = Duration::from_millis(500);
 /// The room for a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
+/// How much a socket may hold that is not on its way yet, in bytes. What a slow reader has not taken beyond that waits
+/// in its outbox, where it is shared with others, and a reader that takes little by little is seen to be alive.
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// Lets each socket that `listener` accepts hold little of its own.
+pub(crate) fn hold_little(listener: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::warn!(%error, "slow readers will hold more memory of the system");
+    }
+}
+
 /// What a shard needs to take sockets for all of them.
 #[derive(Debug)]
 pub(crate) struct Accepting {

@@ -122,13 +122,16 @@ impl Net {
         Ok(sockopt::set_socket_recv_buffer_size(&socket.stream, buffer)?)
     }
 
-    /// Reads a socket again.
+    /// Reads a socket again; the system takes up to `buffer` bytes for it.
     pub(crate) fn read_on(
         &mut self,
         number: usize,
+        buffer: usize,
         mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.sockets.all[number].reads = true;
+        let socket = &mut self.sockets.all[number];
+        sockopt::set_socket_recv_buffer_size(&socket.stream, buffer)?;
+        socket.reads = true;
         // What came meanwhile was announced once, and nobody listened.
         self.sockets.read(number, &mut self.scratch, &mut take)
     }

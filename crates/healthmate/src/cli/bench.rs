@@ -1,15 +1,15 @@
 //! `healthmate bench`
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::settings::{SettingsArgs, system_clock};
-use super::{block_on, output};
-use crate::bench::{Cores, Peer, Progress, Scenario, Site, tables};
+use super::{asked_to_stop, block_on, output};
+use crate::bench::{Cores, Line, Peer, Progress, Scenario, Site, clear_away, tables};
 
 /// Measure how much a server can take, and what it costs
 #[derive(Args)]
@@ -47,9 +47,9 @@ pub(crate) struct Bench {
     /// Folder for temporary databases: says which disk is measured [default: that of temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Write the result as JSON to this file too; `-` prints it instead of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Server to measure, HOST:PORT, where people named bench-… are added; needs its --data [default: one of its own]
     #[arg(long, value_name = "ADDR", help_heading = "Server")]
     server: Option<String>,
@@ -63,7 +63,8 @@ pub(crate) struct Bench {
 const EXAMPLES: &str = "\
 Examples:
   healthmate bench ingest
-  healthmate bench ingest --rounds 1 --json | jq";
+  healthmate bench fanout burst --json result.json
+  healthmate bench ingest --rounds 1 --json - | jq";
 
 impl Bench {
     /// Measures, and prints what was found.
@@ -92,10 +93,38 @@ impl Bench {
             clock: system_clock(),
             progress: Progress::begin(),
         };
+        end_cleanly();
         let lines = block_on(async { bench.run(&self.scenarios).await.map_err(Failure::from) })?;
         drop(bench);
-        if self.json { output::json(&json!({ "lines": lines })) } else { output::line(&tables(&lines)) }
+        self.json.as_deref().map_or_else(|| output::line(&tables(&lines)), |file| write(file, &lines))
     }
+}
+
+/// Writes the result where `--json` says, and its table unless that is stdout.
+fn write(file: &Path, lines: &[Line]) -> Result<(), Failure> {
+    let result = json!({ "lines": lines });
+    if file == Path::new("-") {
+        return output::json(&result);
+    }
+    let written = std::fs::write(file, format!("{result}\n"));
+    // What was measured is shown all the same.
+    output::line(&tables(lines))?;
+    written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))
+}
+
+/// From now on a signal ends the servers too and removes their folders. The load keeps its own thread busy, so
+/// another one listens.
+fn end_cleanly() {
+    std::thread::spawn(|| {
+        let stopped = block_on(async {
+            asked_to_stop().await;
+            Ok(())
+        });
+        if stopped.is_ok() {
+            clear_away();
+            std::process::exit(130);
+        }
+    });
 }
 
 fn address(text: &str) -> Result<SocketAddr, Failure> {

@@ -168,6 +168,7 @@ async fn start() -> Arc<TestServer> {
         settings.limits.handshake_timeout_s = 5;
         settings.limits.ping_after_s = 2;
         settings.limits.gone_after_s = 5;
+        settings.sessions.resume_window_s = 1;
         settings.limits.presence_grace_s = 0;
         settings.sessions.resume_window_s = 2;
         settings.sessions.cleanup_interval_s = 1;

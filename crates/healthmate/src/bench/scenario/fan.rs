@@ -1,7 +1,7 @@
 //! Fan-out of many shapes: servers take turns under the same load, each beside the floor, and medians are reported.
 
 use super::Bench;
-use crate::bench::house::House;
+use crate::bench::house::{House, Told};
 use crate::bench::measure::Segment;
 use crate::bench::people::Census;
 use crate::bench::report::Line;
@@ -20,7 +20,16 @@ pub(super) struct Shape {
 impl Bench {
     /// Starts every server, with these people in HealthMate.
     pub(super) async fn targets(&self, census: &Census) -> anyhow::Result<Vec<Target>> {
-        let house = House::open(&self.site, &self.clock, census, self.cores).await?;
+        self.targets_told(census, &[]).await
+    }
+
+    /// Starts every server, and tells HealthMate some settings more.
+    pub(super) async fn targets_told(
+        &self,
+        census: &Census,
+        told: &'static [Told],
+    ) -> anyhow::Result<Vec<Target>> {
+        let house = House::open_with(&self.site, &self.clock, census, self.cores, told).await?;
         let targets = with_peers(house, &self.peers, self.cores)?;
         self.cores.take_generators()?;
         Ok(targets)

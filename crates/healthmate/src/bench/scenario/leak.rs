@@ -30,8 +30,8 @@ const SETTINGS: &[Told] = &[
     ("limits", "handshake_timeout_s", "3"),
     ("limits", "ping_after_s", "3"),
     ("limits", "gone_after_s", "5"),
-    ("limits", "resume_window_s", "1"),
-    ("limits", "cleanup_interval_s", "1"),
+    ("sessions", "resume_window_s", "1"),
+    ("sessions", "cleanup_interval_s", "1"),
 ];
 
 const MIB: f64 = 1_048_576.0;

@@ -7,6 +7,7 @@ use anyhow::{bail, ensure};
 use super::Bench;
 use crate::bench::door::admit;
 use crate::bench::frame::Numbered;
+use crate::bench::house::Told;
 use crate::bench::net::{Net, Received, Sockets};
 use crate::bench::people::Census;
 use crate::bench::report::Line;
@@ -23,8 +24,17 @@ const BATCH: usize = 50;
 /// Batches a second.
 const RATE: u64 = 20;
 
+/// Who does not read cannot answer a ping either: readers may stop here for longer than the dead are waited for.
+const SETTINGS: &[Told] = &[("limits", "ping_after_s", "600"), ("limits", "gone_after_s", "1200")];
+
 /// How many bytes the system takes in for a reader that does not read.
 const SMALL_BUFFER: usize = 8 * 1024;
+
+/// How many bytes it takes in for one that reads again.
+const LARGE_BUFFER: usize = 512 * 1024;
+
+/// How long the quick ones may take for the last message, in nanoseconds.
+const QUICK_PATIENCE_NS: u64 = 30_000_000_000;
 
 /// How long the slow ones may take to catch up, in seconds.
 const PATIENCE_S: f64 = 120.0;
@@ -45,11 +55,13 @@ struct Ward {
 }
 
 impl Bench {
-    /// Measures the quick readers alone, then beside slow ones, then lets those catch up.
+    /// Measures the quick readers while all read, while the slow ones do not, and while those catch up.
     pub(super) async fn slow(&self) -> anyhow::Result<Vec<Line>> {
         let readers = vec![vec![0]; QUICK + self.readers];
         let census = Census { patients: 1, devices: vec![0], readers, operator: false };
-        let Some(target) = self.targets(&census).await?.into_iter().next() else { bail!("no server") };
+        let Some(target) = self.targets_told(&census, SETTINGS).await?.into_iter().next() else {
+            bail!("no server")
+        };
         let mut ward = Ward::open(target, self.readers)?;
         let load = format!("{QUICK} readers, {} slow", self.readers);
         let mut lines = Vec::new();
@@ -80,8 +92,11 @@ impl Bench {
         ward.publish(seconds * 2.0)?;
         line("they stopped", &mut ward, seconds * 2.0, rss);
         self.progress.now("slow: they catch up");
+        ward.read_on()?;
+        ward.publish(seconds)?;
+        line("they catch up", &mut ward, seconds, rss);
         let took = ward.catch_up()?;
-        line("they caught up", &mut ward, took, rss);
+        line("all have everything", &mut ward, took, rss);
         self.progress.step();
         Ok(lines)
     }
@@ -126,7 +141,7 @@ impl Ward {
             self.due.push(due);
             self.send()?;
         }
-        let until = clock::nanos() + 5_000_000_000;
+        let until = clock::nanos() + QUICK_PATIENCE_NS;
         while self.last[..QUICK].iter().any(|last| *last < self.published) {
             ensure!(clock::nanos() < until, "the quick readers did not get everything");
             self.turn(first)?;
@@ -157,15 +172,20 @@ impl Ward {
         })
     }
 
-    /// Lets everybody read, and says how many seconds it takes until all have everything.
-    fn catch_up(&mut self) -> anyhow::Result<f64> {
-        let began = clock::nanos();
+    /// Lets everybody read.
+    fn read_on(&mut self) -> anyhow::Result<()> {
         for number in QUICK..self.last.len() {
             let Self { net, last, wrong, numbered, .. } = self;
-            net.read_on(number, |sockets, number, received| {
+            net.read_on(number, LARGE_BUFFER, |sockets, number, received| {
                 hear(sockets, number, &received, numbered, last, wrong, |_, _, _| {})
             })?;
         }
+        Ok(())
+    }
+
+    /// Says how many seconds more it takes until all have everything.
+    fn catch_up(&mut self) -> anyhow::Result<f64> {
+        let began = clock::nanos();
         while self.last.iter().any(|last| *last < self.published) {
             let waited = clock::seconds(began, clock::nanos());
             ensure!(waited < PATIENCE_S, "the slow readers did not get everything in {waited:.0} s");

@@ -64,7 +64,7 @@ impl Link for Witness {
 
 impl Viewer for Witness {
     fn event(&mut self, received: &Received) -> std::io::Result<()> {
-        if let Some((_, offset)) = &received.envelope.position {
+        if let Some((_, offset)) = &received.envelope.position() {
             self.tell(Word::Event(offset.0));
         }
         Ok(())
