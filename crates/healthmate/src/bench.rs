@@ -24,4 +24,4 @@ pub(crate) use leftovers::clear_away;
 pub(crate) use process::Cores;
 pub(crate) use report::{Line, Progress, tables};
 pub(crate) use scenario::{Bench, Scenario};
-pub(crate) use target::Peer;
+pub(crate) use target::{Class, Peer};

@@ -21,10 +21,15 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A user of HealthMate who subscribes to topics.
-    pub(crate) fn of_health(token: &str, topics: &[String]) -> Self {
+    /// A user of HealthMate who subscribes to topics, and to the waveforms in them if told so.
+    pub(crate) fn of_health(token: &str, topics: &[String], waveforms: bool) -> Self {
+        let include: &[&str] = if waveforms { &["waveform"] } else { &[] };
         let mut words = vec![json!({ "type": "authenticate", "token": token }).to_string()];
-        words.extend(topics.iter().map(|topic| json!({ "type": "subscribe", "topic": topic }).to_string()));
+        words.extend(
+            topics
+                .iter()
+                .map(|topic| json!({ "type": "subscribe", "topic": topic, "include": include }).to_string()),
+        );
         Self { path: "/ws/combined".to_owned(), words }
     }
 

@@ -18,8 +18,11 @@ use super::house::Site;
 use super::process::Cores;
 use super::report::{Line, Progress};
 use super::stage::Pace;
-use super::target::Peer;
+use super::target::{Class, Peer};
 use fan::Shape;
+
+/// Messages a second of `durable`.
+const DURABLE_RATE: u32 = 500;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +43,8 @@ pub(crate) enum Scenario {
     Connect,
     /// 64 connections that ask and are answered
     Echo,
+    /// 1000 readers of one patient: what is stored first beside what is not, at the same rate
+    Durable,
     /// 1000 readers that stop reading, and go on
     Slow,
     /// 100000 connections that end in every way there is, and what is left of them
@@ -72,6 +77,8 @@ pub(crate) struct Bench {
     pub(crate) clients: usize,
     /// Messages a second of the open loop.
     pub(crate) rates: Vec<u32>,
+    /// Of which classes the events of a fan-out are.
+    pub(crate) classes: Vec<Class>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Progress,
 }
@@ -90,10 +97,31 @@ impl Bench {
                 Scenario::Slow => self.slow().await?,
                 Scenario::Leak => self.leak().await?,
                 Scenario::Stop => self.stop().await?,
+                Scenario::Durable => self.durable().await?,
                 Scenario::Fanout | Scenario::Burst | Scenario::Open | Scenario::Topics => {
                     self.fan(&self.shape(*scenario)).await?
                 }
             });
+        }
+        Ok(lines)
+    }
+
+    /// Measures what is stored first beside what is not: how much longer it takes to reach its readers.
+    async fn durable(&self) -> anyhow::Result<Vec<Line>> {
+        let shape = Shape {
+            scenario: "durable",
+            topics: 1,
+            readers: self.readers,
+            paces: vec![(format!("{DURABLE_RATE} a second"), Pace::Rate(DURABLE_RATE.into()))],
+            classes: vec![Class::Ephemeral, Class::Durable],
+        };
+        let mut lines = self.fan(&shape).await?;
+        let p99 = |line: &Line| {
+            line.figures.iter().find(|(name, _)| *name == "p99_ms").map_or(0.0, |(_, value)| *value)
+        };
+        let ephemeral = lines.first().map_or(0.0, p99);
+        for line in &mut lines {
+            line.figures.push(("p99_x_ephemeral", p99(line) / ephemeral));
         }
         Ok(lines)
     }
@@ -109,7 +137,14 @@ impl Bench {
 
     fn shape(&self, scenario: Scenario) -> Shape {
         let lone = |name: &str, pace| vec![(name.to_owned(), pace)];
-        let one = |scenario, paces| Shape { scenario, topics: 1, readers: self.readers, paces };
+        let classes = self.classes.clone();
+        let one = |scenario, paces| Shape {
+            scenario,
+            topics: 1,
+            readers: self.readers,
+            paces,
+            classes: classes.clone(),
+        };
         match scenario {
             Scenario::Burst => one("burst", lone("16 at a time", Pace::Bursts(16))),
             Scenario::Open => {
@@ -121,6 +156,7 @@ impl Bench {
                 topics: self.readers,
                 readers: 1,
                 paces: lone("64 on their way", Pace::Topics(64)),
+                classes: classes.clone(),
             },
             _ => one("fanout", lone("one at a time", Pace::Bursts(1))),
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::settings::{SettingsArgs, system_clock};
 use super::{asked_to_stop, block_on, output};
-use crate::bench::{Cores, Line, Peer, Progress, Scenario, Site, clear_away, tables};
+use crate::bench::{Class, Cores, Line, Peer, Progress, Scenario, Site, clear_away, tables};
 
 /// Measure how much a server can take, and what it costs
 #[derive(Args)]
@@ -38,6 +38,9 @@ pub(crate) struct Bench {
     /// Messages a second of `open`
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
     rates: Vec<u32>,
+    /// Events of a fan-out: `ephemeral` ones are passed on, `durable` ones are stored first; both, side by side
+    #[arg(long, value_name = "CLASS,…", value_delimiter = ',', default_value = "ephemeral")]
+    class: Vec<Class>,
     /// Server to measure beside HealthMate; `bench/README.md` says what it must do. May be given several times
     #[arg(long, value_name = "NAME=COMMAND")]
     beside: Vec<Peer>,
@@ -89,6 +92,7 @@ impl Bench {
             connects: self.connects as usize,
             clients: self.clients.into(),
             rates: self.rates,
+            classes: self.class,
             peers: self.beside,
             clock: system_clock(),
             progress: Progress::begin(),

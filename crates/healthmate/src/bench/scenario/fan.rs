@@ -1,13 +1,15 @@
 //! Fan-out of many shapes: servers take turns under the same load, each beside the floor, and medians are reported.
 
+use anyhow::ensure;
+
 use super::Bench;
-use crate::bench::house::{House, Told};
+use crate::bench::house::{House, Site, Told};
 use crate::bench::measure::Segment;
 use crate::bench::people::Census;
 use crate::bench::report::Line;
 use crate::bench::stage::{Pace, Stage};
 use crate::bench::statistics::{Histogram, median};
-use crate::bench::target::{FLOOR, Target, with_peers};
+use crate::bench::target::{Class, FLOOR, Target, with_peers};
 
 /// One shape of fan-out.
 pub(super) struct Shape {
@@ -15,22 +17,29 @@ pub(super) struct Shape {
     pub(super) topics: usize,
     pub(super) readers: usize,
     pub(super) paces: Vec<(String, Pace)>,
+    /// Of which classes the events are.
+    pub(super) classes: Vec<Class>,
 }
 
 impl Bench {
     /// Starts every server, with these people in HealthMate.
     pub(super) async fn targets(&self, census: &Census) -> anyhow::Result<Vec<Target>> {
-        self.targets_told(census, &[]).await
+        self.targets_told(census, &[], &[Class::Durable]).await
     }
 
-    /// Starts every server, and tells HealthMate some settings more.
+    /// Starts every server, and a HealthMate for each class of events, which is told some settings more.
     pub(super) async fn targets_told(
         &self,
         census: &Census,
         told: &'static [Told],
+        classes: &[Class],
     ) -> anyhow::Result<Vec<Target>> {
-        let house = House::open_with(&self.site, &self.clock, census, self.cores, told).await?;
-        let targets = with_peers(house, &self.peers, self.cores)?;
+        let mut houses = Vec::new();
+        for class in classes {
+            let house = House::open_with(&self.site, &self.clock, census, self.cores, told).await?;
+            houses.push(Target::house(house, *class));
+        }
+        let targets = with_peers(houses, &self.peers, self.cores)?;
         self.cores.take_generators()?;
         Ok(targets)
     }
@@ -45,7 +54,11 @@ impl Bench {
             operator: false,
         };
         let mut stages = Vec::new();
-        for target in self.targets(&census).await? {
+        ensure!(
+            shape.classes.len() == 1 || matches!(self.site, Site::Own(..)),
+            "two classes need a server each: leave out --server, or --class one of them"
+        );
+        for target in self.targets_told(&census, &[], &shape.classes).await? {
             self.progress.now(&format!("{}: {} connects", shape.scenario, target.name));
             stages.push(Stage::set(target, &self.clock, shape.topics, shape.readers)?);
         }

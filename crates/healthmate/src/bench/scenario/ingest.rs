@@ -178,7 +178,7 @@ struct Stream {
 impl Stream {
     fn open(house: &House, load: Load, base: Timestamp) -> anyhow::Result<Self> {
         let guests = (0..load.connections)
-            .map(|number| Ok(Guest::of_health(&house.token(&people::device(number))?, &[])))
+            .map(|number| Ok(Guest::of_health(&house.token(&people::device(number))?, &[], false)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut net = Net::new()?;
         admit(&mut net, house.process().address(), &guests, 16, |_, _| {})?;
