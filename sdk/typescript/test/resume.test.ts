@@ -119,15 +119,16 @@ test("what was subscribed while away, or never answered, is not in the session a
 });
 
 test.each([
-  ["the session's answer", () => returned()],
-  ["the first heartbeat", () => stage.socket.says("heartbeat", { epoch: "e1", heads: {} })],
-])("who joins a topic of the session while away asks after %s", (_, answer) => {
+  ["the session's answer", () => returned(), 1],
+  ["the first heartbeat", () => stage.socket.says("heartbeat", { epoch: "e1", heads: {} }), 2],
+])("who joins a topic of the session while away asks after %s", (_, answer, requests) => {
   stage.socket.closes(1006);
   stage.client.subscribe(TOPIC, { event: () => {} }, { include: ["waveform"], since: { epoch: "e1", offset: 7 } });
   stage.time.advance(125);
   stage.signIn({ resumed: true });
   expect(topicsAsked()).toEqual([]);
   answer();
+  expect(topicsAsked()).toHaveLength(requests);
   expect(stage.socket.of("subscribe").at(-1)).toMatchObject({ topic: TOPIC, include: ["waveform"] });
 });
 
