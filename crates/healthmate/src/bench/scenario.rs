@@ -158,7 +158,7 @@ impl Bench {
                 paces: lone("64 on their way", Pace::Topics(64)),
                 classes: classes.clone(),
             },
-            _ => one("fanout", lone("one at a time", Pace::Bursts(1))),
+            _ => one("fanout", lone("one at a time", Pace::Lone)),
         }
     }
 }

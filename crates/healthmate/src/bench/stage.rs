@@ -27,7 +27,10 @@ const TOGETHER: usize = 64;
 /// When the next message is published.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
-    /// To the first topic: so many in one write, whenever fewer than that have not reached all readers.
+    /// To the first topic: one message, whenever the one before has reached all readers.
+    Lone,
+    /// To the first topic: so many in one write, whenever fewer than that are on their way to the average reader: a
+    /// sliding window of up to twice as many.
     Bursts(u64),
     /// To the first topic: so many a second, whatever happens.
     Rate(f64),
@@ -44,6 +47,8 @@ struct Topic {
     published: u64,
     /// How many messages have reached all readers.
     done: u64,
+    /// How many deliveries are on their way.
+    left: u64,
     /// What is on its way, by the last bits of its number.
     flights: Box<[Flight]>,
 }
@@ -59,6 +64,7 @@ impl Topic {
         let flight = self.flight(number);
         flight.left = flight.left.saturating_sub(1);
         let all = flight.left == 0;
+        self.left = self.left.saturating_sub(1);
         self.done += u64::from(all);
         all
     }
@@ -132,6 +138,7 @@ impl Stage {
             readers: readers as u32,
             published: *head,
             done: *head,
+            left: 0,
             flights: vec![Flight::default(); flights].into_boxed_slice(),
         };
         let mut all: Vec<_> = heard.map(|topic| Some(Reader { topic, last: heads[topic] })).collect();
@@ -176,9 +183,12 @@ impl Stage {
     fn publish(&mut self, pace: Pace, due: &mut u64) -> anyhow::Result<()> {
         let now = clock::nanos();
         match pace {
-            Pace::Bursts(size) => {
-                let Topic { published, done, .. } = self.topics[0];
-                if published - done < size {
+            Pace::Lone | Pace::Bursts(_) => {
+                let (size, on_their_way) = match pace {
+                    Pace::Bursts(size) => (size, self.topics[0].left / u64::from(self.topics[0].readers)),
+                    _ => (1, self.topics[0].published - self.topics[0].done),
+                };
+                if on_their_way < size {
                     (0..size).for_each(|_| self.say(0, now));
                     self.send(0)?;
                 }
@@ -206,6 +216,7 @@ impl Stage {
     fn say(&mut self, number: usize, due: u64) {
         let topic = &mut self.topics[number];
         topic.published += 1;
+        topic.left += u64::from(topic.readers);
         let place = topic.published as usize & (topic.flights.len() - 1);
         topic.flights[place] = Flight { due, left: topic.readers };
         self.text.clear();

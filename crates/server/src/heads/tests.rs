@@ -92,7 +92,9 @@ proptest! {
                     let events = logs.iter().enumerate();
                     let events = events.flat_map(|(name, log)| (log.told + 1..=log.head).map(move |n| event(name, n)));
                     heads.committed(&events.collect::<Vec<_>>());
-                    logs.iter_mut().for_each(|log| log.told = log.head);
+                    for log in &mut logs {
+ log.told = log.head;
+ }
                 }
                 Step::Ask { name } => {
                     readings.push(Reading { name, ticket: heads.expect(&topic(name)), read: None });
@@ -114,7 +116,9 @@ proptest! {
                 Step::Trim { name } => logs[name].oldest = logs[name].head + 1,
                 Step::Forget => {
                     heads.forget();
-                    logs.iter_mut().for_each(|log| log.oldest_forgotten = log.oldest);
+                    for log in &mut logs {
+ log.oldest_forgotten = log.oldest;
+ }
                 }
             }
             for (name, log) in logs.iter().enumerate() {
