@@ -21,6 +21,8 @@ let failure: Response | undefined;
 let handler: TopicHandler;
 let frames: (() => void)[];
 let patient: LivePatient;
+/** Subscriptions to signals, as they begin and end. */
+let listening: string[];
 
 async function answer(path: string): Promise<Response> {
   const url = new URL(path, "http://server");
@@ -51,11 +53,16 @@ beforeEach(() => {
   log = [1, 2, 3, 4, 5].map((offset) => stored(offset));
   requests = [];
   frames = [];
+  listening = [];
   failure = undefined;
   const client = {
     subscribe: (_: string, given: TopicHandler, options?: SubscribeOptions) => {
-      if (options?.include === undefined) handler = given;
-      return { position: undefined, unsubscribe: () => {} };
+      if (options?.include === undefined) {
+        handler = given;
+        return { position: { epoch: "e1", offset: 5 }, unsubscribe: () => {} };
+      }
+      listening.push(`${options.include} after ${options.since?.offset}`);
+      return { position: undefined, unsubscribe: () => listening.push("ended") };
     },
   } as unknown as HealthMateClient;
   const api = new Api("secret", (path) => answer(String(path)));
@@ -87,6 +94,20 @@ test("a chosen patient's history comes in pages", async () => {
     "?limit=1000&cursor=501",
   ]);
   expect(await drawn()).toMatchObject({ first: 1, last: 2500, missing: 0 });
+});
+
+test("signals are listened to while the patient is chosen, once the subscription stands", () => {
+  patient.choose();
+  expect(listening).toEqual([]);
+  taken(5);
+  taken(5);
+  expect(listening).toEqual(["waveform,presence after 5"]);
+  patient.lookAway();
+  taken(5);
+  expect(listening).toEqual(["waveform,presence after 5", "ended"]);
+  patient.choose();
+  patient.leave();
+  expect(listening.slice(2)).toEqual(["waveform,presence after 5", "ended"]);
 });
 
 test("events that come in a burst are drawn once", async () => {
