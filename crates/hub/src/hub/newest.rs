@@ -1,6 +1,6 @@
 //! Subscriptions to newest values: whoever does not keep up gets the newest of each series, and a count of the rest.
 
-use healthmate_protocol::Topic;
+use healthmate_protocol::{Offset, Topic};
 use healthmate_ws::Frame;
 
 use super::{ConnectionKey, Hub, ReadRequest, TopicKey};
@@ -94,22 +94,26 @@ impl Newest {
 }
 
 impl Hub {
-    /// Begins a subscription to newest values with those that the store holds, each with its series.
+    /// Begins a subscription to newest values with those that the store holds. What was published up to the last of
+    /// them is among them, or older than they are, and does not come again.
     pub fn supply_newest(
         &mut self,
         request: &ReadRequest,
-        values: impl IntoIterator<Item = (Series, Frame)>,
+        values: impl IntoIterator<Item = (Offset, Series, Frame)>,
     ) {
         self.page_came(request);
         let Some((key, entry)) = self.waiting(request) else {
             return;
         };
+        let values: Vec<_> = values.into_iter().collect();
+        let last = values.iter().map(|(offset, ..)| *offset).max().unwrap_or_default();
         if let Some(subscriber) = entry.subscriber(request.connection) {
             subscriber.mode = Mode::Live;
+            subscriber.position = subscriber.position.max(last);
         }
         let newest = self.readers[request.connection].newest.get_or_insert_default();
         newest.waiting.retain(|waiting| *waiting != key);
-        for (series, frame) in values {
+        for (_, series, frame) in values {
             newest.begin_with(key, series, frame);
         }
     }

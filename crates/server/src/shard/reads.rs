@@ -122,7 +122,7 @@ impl Shard {
                 offset: Some(offset),
                 ..Envelope::new(data.recorded_at, ServerMessage::HealthUpdate(data))
             };
-            Some((series, Frame::text(&event.to_text())))
+            Some((offset, series, Frame::text(&event.to_text())))
         };
         self.hub.borrow_mut().supply_newest(request, newest.into_iter().filter_map(value));
         self.release(request.connection);

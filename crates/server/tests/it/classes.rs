@@ -86,8 +86,10 @@ async fn newest_values_come_first_then_live_ones() {
 async fn a_screen_that_does_not_read_keeps_the_newest_and_is_told_of_the_rest() {
     let server = TestServer::start().await;
     let mut device = server.connect("watch-ana").await;
+    device.record(0..1).await;
     let mut screen = server.connect("nora").await;
     subscribe(&mut screen, r#""delivery":"latest""#).await;
+    assert_eq!(screen.offsets(1).await, [1], "from here on it is live");
     // More than the kernel's buffers hold, on both sides.
     let mut sent = 0;
     while server.app.metrics.events_merged.get() == 0 {

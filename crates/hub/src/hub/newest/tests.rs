@@ -38,10 +38,13 @@ impl World {
         self.hub.publish(&topic(), Offset(self.offset), Some(Series { id, at }), || Frame::text(&text));
     }
 
+    /// Begins with these values, the newest of what was published so far.
     fn begin(&mut self, values: &[(u32, i64)]) {
         let request = self.hub.next_read().expect("the newest values are asked for");
         assert_eq!(request.delivery, Delivery::Latest);
-        let value = |(id, at): &(u32, i64)| (Series { id: *id, at: *at }, Frame::text(&format!("{id}@{at}")));
+        let last = Offset(self.offset);
+        let value =
+            |(id, at): &(u32, i64)| (last, Series { id: *id, at: *at }, Frame::text(&format!("{id}@{at}")));
         self.hub.supply_newest(&request, values.iter().map(value));
         self.release();
     }
@@ -91,6 +94,20 @@ fn the_newest_values_come_first_then_live_ones() {
     world.flush();
     assert_eq!(world.received, ["1@50", "2@30", "3@20", "1@60"]);
     assert_eq!(world.hub.traffic().merged, 0);
+}
+
+#[test]
+fn what_the_store_held_already_does_not_come_again() {
+    let mut world = World::new();
+    // Committed before the store was read, and told of afterwards.
+    world.offset = 2;
+    world.begin(&[(1, 20)]);
+    world.offset = 0;
+    world.publish(1, 10);
+    world.publish(1, 20);
+    world.publish(1, 30);
+    world.flush();
+    assert_eq!(world.received, ["1@20", "1@30"]);
 }
 
 #[test]
