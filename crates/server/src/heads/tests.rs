@@ -93,8 +93,8 @@ proptest! {
                     let events = events.flat_map(|(name, log)| (log.told + 1..=log.head).map(move |n| event(name, n)));
                     heads.committed(&events.collect::<Vec<_>>());
                     for log in &mut logs {
- log.told = log.head;
- }
+                        log.told = log.head;
+                    }
                 }
                 Step::Ask { name } => {
                     readings.push(Reading { name, ticket: heads.expect(&topic(name)), read: None });
@@ -117,8 +117,8 @@ proptest! {
                 Step::Forget => {
                     heads.forget();
                     for log in &mut logs {
- log.oldest_forgotten = log.oldest;
- }
+                        log.oldest_forgotten = log.oldest;
+                    }
                 }
             }
             for (name, log) in logs.iter().enumerate() {
