@@ -469,10 +469,10 @@ impl Hub {
 }
 
 impl Reader {
-    /// Whether a live event may be queued. While its socket takes nothing, a sixteenth of the budget is enough to go
-    /// on with: what follows can be read from the log as cheaply, and costs nothing until then.
+    /// Whether a live event may be queued. While its socket takes nothing, little is enough to go on with: what follows
+    /// can be read from the log as cheaply, and costs nothing until then.
     fn takes_live(&self, budget_bytes: usize) -> bool {
-        let most = if self.blocked { budget_bytes / 16 } else { budget_bytes };
+        let most = if self.blocked { budget_bytes.min(BLOCKED_BYTES) } else { budget_bytes };
         self.outbox.bytes() < most
     }
 
@@ -482,6 +482,9 @@ impl Reader {
         !self.blocked && self.outbox.bytes() <= low_water(budget_bytes)
     }
 }
+
+/// How much of the live events waits for a socket that takes nothing.
+const BLOCKED_BYTES: usize = 64 * 1024;
 
 /// When this much is left of a queue, there is room for more.
 fn low_water(budget_bytes: usize) -> usize {

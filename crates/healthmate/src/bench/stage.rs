@@ -62,11 +62,17 @@ impl Topic {
     /// One reader more is through with a message; says whether it was the last one.
     fn arrived(&mut self, number: u64) -> bool {
         let flight = self.flight(number);
-        flight.left = flight.left.saturating_sub(1);
-        let all = flight.left == 0;
+        // What is through already is not counted again.
+        if flight.left == 0 {
+            return false;
+        }
+        flight.left -= 1;
+        let is_last = flight.left == 0;
         self.left = self.left.saturating_sub(1);
-        self.done += u64::from(all);
-        all
+        if is_last {
+            self.done += 1;
+        }
+        is_last
     }
 }
 
@@ -186,7 +192,7 @@ impl Stage {
             Pace::Lone | Pace::Bursts(_) => {
                 let (size, on_their_way) = match pace {
                     Pace::Bursts(size) => (size, self.topics[0].left / u64::from(self.topics[0].readers)),
-                    _ => (1, self.topics[0].published - self.topics[0].done),
+                    _ => (1, self.topics[0].published.saturating_sub(self.topics[0].done)),
                 };
                 if on_their_way < size {
                     (0..size).for_each(|_| self.say(0, now));

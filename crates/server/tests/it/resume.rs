@@ -185,3 +185,36 @@ async fn a_slow_reader_has_everything_in_the_end() {
         server.stop().await;
     }
 }
+
+/// They share what they read from the log, each from where it stopped; none costs more than its budget and a page.
+#[tokio::test]
+async fn many_readers_that_stop_stay_within_their_budgets_and_miss_nothing() {
+    let (readers, budget, page) = (16, 65_536, 256 * 512);
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = TestServer::start_with(kind, |settings| {
+            settings.limits.queued_bytes_per_connection = budget;
+            settings.limits.connections_per_user = readers;
+        })
+        .await;
+        let mut device = server.connect("watch-ana").await;
+        let mut stopped = Vec::new();
+        for _ in 0..readers {
+            let mut reader = server.connect("nora").await;
+            // Each begins elsewhere.
+            let head = reader.subscribe("health:ana", None).await.head.0;
+            stopped.push((reader, head));
+            device.record(0..7).await;
+        }
+        let total = 7 * u64::from(readers) + 20 * 300;
+        for _ in 0..20 {
+            device.record(0..300).await;
+            let queued = server.app.metrics.queued_bytes.get();
+            assert!(queued <= i64::from(readers * (budget + page)), "{queued} bytes wait");
+        }
+        for (mut reader, head) in stopped {
+            let expected: Vec<u64> = (head + 1..=total).collect();
+            assert_eq!(reader.offsets(expected.len()).await, expected);
+        }
+        server.stop().await;
+    }
+}

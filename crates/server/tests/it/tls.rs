@@ -96,7 +96,7 @@ async fn readers_that_stall_and_leave_give_their_places_back() {
             let mut socket = connect(&server, &connector).await.expect("a place");
             // Little by little, past what the sockets hold, so that answers end up in what TLS keeps: whoever is
             // answered on the same shard knows that the burst before was dealt with.
-            for _ in 0..600 {
+            for _ in 0..80 {
                 for _ in 0..50 {
                     socket.feed(Message::text(&ping)).await.expect("room");
                 }
