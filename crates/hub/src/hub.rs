@@ -3,9 +3,9 @@
 mod broadcast;
 mod newest;
 mod opening;
+mod publish;
 mod view;
 
-use std::cell::LazyCell;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
@@ -15,10 +15,11 @@ use slotmap::{SlotMap, new_key_type};
 
 use crate::outbox::Outbox;
 use crate::run::Run;
-use crate::topic::{Fit, Mode, Subscriber, TopicEntry};
+use crate::topic::{Mode, Subscriber, TopicEntry};
 
 use self::newest::Newest;
 pub use self::newest::Series;
+pub use self::publish::Published;
 pub use self::view::Subscription;
 
 new_key_type! {
@@ -29,8 +30,9 @@ new_key_type! {
 }
 
 impl Traffic {
-    fn queue(&mut self, bytes: usize) {
-        self.frames += u64::from(bytes > 0);
+    /// Counts `frames` that were queued, of so many bytes in all; 0 bytes if they came after a close.
+    fn queue(&mut self, frames: usize, bytes: usize) {
+        self.frames += if bytes > 0 { frames as u64 } else { 0 };
         self.queued_bytes += bytes as u64;
     }
 }
@@ -220,67 +222,11 @@ impl Hub {
         let Some(reader) = self.readers.get_mut(connection) else {
             return;
         };
-        self.traffic.queue(reader.outbox.push(frame));
+        self.traffic.queue(1, reader.outbox.push(frame));
         if !reader.dirty {
             reader.dirty = true;
             self.dirty.push_back(connection);
         }
-    }
-
-    /// Queues an event for everyone who is live on its topic; others will read it. No system call is made here.
-    /// Returns how many it was queued for. `frame` is asked for once, and only if somebody here takes the event.
-    /// Subscriptions to newest values take events with a `series` only.
-    pub fn publish(
-        &mut self,
-        topic: &Topic,
-        offset: Offset,
-        series: Option<Series>,
-        frame: impl FnOnce() -> Frame,
-    ) -> usize {
-        let Some(&key) = self.names.get(topic) else {
-            return 0;
-        };
-        let frame = LazyCell::new(frame);
-        let entry = &mut self.topics[key];
-        entry.head = entry.head.max(offset);
-        let (mut delivered, mut lost) = (0, Vec::new());
-        for subscriber in &mut entry.subscribers {
-            let latest = subscriber.interest.delivery == Delivery::Latest;
-            if subscriber.mode != Mode::Live && !latest {
-                continue;
-            }
-            let Some(reader) = self.readers.get_mut(subscriber.connection) else {
-                continue;
-            };
-            match subscriber.fit(offset) {
-                Fit::Old => continue,
-                _ if latest => {
-                    subscriber.position = offset;
-                    let Some(series) = series else { continue };
-                    let busy = reader.blocked || reader.outbox.bytes() >= self.budget_bytes;
-                    if newest::must_hold(reader.newest.as_deref(), key, busy) {
-                        let held = reader.newest.get_or_insert_default();
-                        self.traffic.merged += held.hold(key, series, Frame::clone(&frame));
-                        continue;
-                    }
-                }
-                Fit::Next if reader.takes_live(self.budget_bytes) => subscriber.position = offset,
-                Fit::Next | Fit::Hole => {
-                    lost.push(subscriber.connection);
-                    continue;
-                }
-            }
-            self.traffic.queue(reader.outbox.push(Frame::clone(&frame)));
-            delivered += 1;
-            if !reader.dirty {
-                reader.dirty = true;
-                self.dirty.push_back(subscriber.connection);
-            }
-        }
-        for connection in lost {
-            self.fall_behind(connection, key);
-        }
-        delivered
     }
 
     /// The newest offset known of each of the connection's topics.

@@ -26,7 +26,7 @@ mod run;
 mod topic;
 
 pub use flush::Flushed;
-pub use hub::{ConnectionKey, Hub, ReadRequest, Series, Subscription, Traffic};
+pub use hub::{ConnectionKey, Hub, Published, ReadRequest, Series, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};
 pub use presence::{Presence, PresenceChange, Present};
 pub use run::Run;

@@ -34,27 +34,6 @@ pub(crate) enum Mode {
     Reading(u32),
 }
 
-/// What a live subscription does with an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// It is the next one.
-    Next,
-    /// It was delivered before.
-    Old,
-    /// One is missing before it.
-    Hole,
-}
-
-impl Subscriber {
-    pub(crate) fn fit(&self, offset: Offset) -> Fit {
-        match offset.cmp(&self.position.next()) {
-            std::cmp::Ordering::Equal => Fit::Next,
-            std::cmp::Ordering::Less => Fit::Old,
-            std::cmp::Ordering::Greater => Fit::Hole,
-        }
-    }
-}
-
 impl TopicEntry {
     pub(crate) fn new(name: Topic) -> Self {
         Self { name, head: Offset::START, subscribers: Vec::new() }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use healthmate_hub::{Hub, Series};
+use healthmate_hub::{Hub, Published, Series};
 use healthmate_protocol::server::event_text;
 use healthmate_protocol::{Ephemeral, Topic};
 use healthmate_storage::{CommitListener, Event};
@@ -10,27 +10,47 @@ use healthmate_ws::Frame;
 
 use crate::shard::ShardHandle;
 
+/// How many events are queued as one thing at most: so many are written with hardly more work than one, and a slow
+/// reader's budget is not much exceeded by one of them.
+const TOGETHER: usize = 32;
+
 /// The events of one commit, on their way to every shard. Each is encoded at most once, by the first shard where
 /// somebody listens.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    events: Vec<(Event, OnceLock<Frame>)>,
+    runs: Vec<Run>,
+}
+
+/// Events of one topic with neighbouring offsets.
+#[derive(Debug)]
+struct Run {
+    events: Vec<Event>,
+    published: OnceLock<Published>,
 }
 
 impl Committed {
     fn new(events: &[Event]) -> Self {
-        Self { events: events.iter().map(|event| (event.clone(), OnceLock::new())).collect() }
+        let neighbours =
+            |one: &Event, next: &Event| one.topic == next.topic && one.offset.next() == next.offset;
+        let runs = events.chunk_by(neighbours).flat_map(|run| run.chunks(TOGETHER));
+        Self { runs: runs.map(|run| Run { events: run.to_vec(), published: OnceLock::new() }).collect() }
     }
 
     /// Queues the events for everyone on this shard who hears them, and says how many times.
     pub(crate) fn publish(&self, hub: &mut Hub) -> usize {
-        let publish = |(event, frame): &(Event, OnceLock<Frame>)| {
-            let series = event.series.map(series);
-            hub.publish(&event.topic, event.offset, series, || {
-                frame.get_or_init(|| event_frame(event)).clone()
-            })
+        self.runs.iter().map(|run| run.publish(hub)).sum()
+    }
+}
+
+impl Run {
+    fn publish(&self, hub: &mut Hub) -> usize {
+        let Some(first) = self.events.first().filter(|first| hub.is_heard(&first.topic)) else {
+            return 0;
         };
-        self.events.iter().map(publish).sum()
+        let each =
+            || self.events.iter().map(|event| (event.series.map(series), event_frame(event))).collect();
+        let published = self.published.get_or_init(|| Published::new(first.offset, each()));
+        hub.publish(&first.topic, published)
     }
 }
 
@@ -48,9 +68,20 @@ impl Broadcast {
         Self { topic, kind, frame: Frame::text(text) }
     }
 
-    /// Queues the event for everyone on this shard who asked for it and keeps up, and says for how many.
-    pub(crate) fn publish(&self, hub: &mut Hub) -> usize {
-        hub.broadcast(&self.topic, self.kind, || self.frame.clone())
+    /// Queues events for everyone on this shard who asked for them and keeps up, and says how many times. What came
+    /// together is queued as one.
+    pub(crate) fn publish(events: &[Arc<Self>], hub: &mut Hub) -> usize {
+        let alike = |one: &Arc<Self>, next: &Arc<Self>| one.topic == next.topic && one.kind == next.kind;
+        let together = events.chunk_by(alike).flat_map(|run| run.chunks(TOGETHER));
+        together.map(|run| Self::publish_run(run, hub)).sum()
+    }
+
+    fn publish_run(run: &[Arc<Self>], hub: &mut Hub) -> usize {
+        let Some(first) = run.first() else { return 0 };
+        hub.broadcast(&first.topic, first.kind, run.len(), || match run {
+            [only] => only.frame.clone(),
+            several => Frame::joined(several.iter().map(|event| &event.frame)),
+        })
     }
 }
 

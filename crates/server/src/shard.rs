@@ -131,16 +131,13 @@ impl Shard {
         connection
     }
 
-    /// Passes an ephemeral event on to everyone on this node who asked for it and keeps up.
+    /// Passes an ephemeral event on to everyone on this node who asked for it and keeps up. Here, too, it waits in the
+    /// letter box until the flusher looks, so that what comes with one read is queued as one.
     pub(crate) fn broadcast(&self, event: Broadcast) {
-        let metrics = &self.app().metrics;
-        metrics.broadcasts.inc();
-        metrics.ephemeral_deliveries.inc_by(event.publish(&mut self.hub.borrow_mut()) as u64);
-        let mut others =
-            self.ground.shards.iter().filter(|shard| !Arc::ptr_eq(shard, &self.handle)).peekable();
-        if others.peek().is_some() {
-            let event = Arc::new(event);
-            others.for_each(|shard| shard.broadcast(Arc::clone(&event)));
+        self.app().metrics.broadcasts.inc();
+        let event = Arc::new(event);
+        for shard in self.ground.shards.iter() {
+            shard.broadcast(Arc::clone(&event));
         }
     }
 
@@ -229,7 +226,7 @@ impl Shard {
         // First, because a commit takes longer: so they come in the order they were sent in, mostly.
         if !broadcasts.is_empty() {
             let mut hub = self.hub.borrow_mut();
-            let delivered: usize = broadcasts.iter().map(|event| event.publish(&mut hub)).sum();
+            let delivered = Broadcast::publish(&broadcasts, &mut hub);
             self.app().metrics.ephemeral_deliveries.inc_by(delivered as u64);
         }
         if !commits.is_empty() {

@@ -22,7 +22,8 @@ const PONG: u8 = 0xA;
 /// The longest header of a server's frame: two bytes and a length of eight.
 const MAX_HEADER_BYTES: usize = 10;
 
-/// One complete server frame, header and payload in one buffer; a clone is another reference to it.
+/// One complete server frame, header and payload in one buffer, or several in a row ([`Frame::joined`]); a clone is
+/// another reference to it.
 ///
 /// `Debug` shows kind and length only, since the payload may be health data.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +66,16 @@ impl Frame {
         payload[..2].copy_from_slice(&code.get().to_be_bytes());
         payload[2..length].copy_from_slice(reason.as_bytes());
         Self::whole(CLOSE, &payload[..length])
+    }
+
+    /// Messages in a row, in one buffer: whoever is sent all of them is sent one thing. None may be a Close.
+    pub fn joined<'a>(frames: impl IntoIterator<Item = &'a Self> + Clone) -> Self {
+        let length = frames.clone().into_iter().map(Self::len).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for frame in frames {
+            bytes.extend_from_slice(&frame.bytes);
+        }
+        Self { bytes: bytes.into() }
     }
 
     /// What goes on the wire.

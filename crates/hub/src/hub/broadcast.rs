@@ -5,13 +5,20 @@ use std::cell::LazyCell;
 use healthmate_protocol::{Ephemeral, Topic};
 use healthmate_ws::Frame;
 
+use super::publish::mark;
 use super::{Hub, low_water};
 
 impl Hub {
-    /// Queues an ephemeral event for everyone on its topic who asked for its kind and keeps up: whose outbox holds
-    /// less than a quarter of its budget, so that what passes never takes the room of what lasts. Others miss it,
-    /// and that is counted. Returns how many it was queued for.
-    pub fn broadcast(&mut self, topic: &Topic, kind: Ephemeral, frame: impl FnOnce() -> Frame) -> usize {
+    /// Queues `count` ephemeral events, whose frames are joined in one, for everyone on the topic who asked for their
+    /// kind and keeps up: whose outbox holds less than a quarter of its budget, so that what passes never takes the
+    /// room of what lasts. Others miss them, and that is counted. Returns how many deliveries were queued.
+    pub fn broadcast(
+        &mut self,
+        topic: &Topic,
+        kind: Ephemeral,
+        count: usize,
+        frame: impl FnOnce() -> Frame,
+    ) -> usize {
         let Some(&key) = self.names.get(topic) else {
             return 0;
         };
@@ -26,15 +33,12 @@ impl Hub {
                 continue;
             };
             if reader.outbox.bytes() > room {
-                self.traffic.dropped += 1;
+                self.traffic.dropped += count as u64;
                 continue;
             }
-            self.traffic.queue(reader.outbox.push(Frame::clone(&frame)));
-            delivered += 1;
-            if !reader.dirty {
-                reader.dirty = true;
-                self.dirty.push_back(subscriber.connection);
-            }
+            self.traffic.queue(count, reader.outbox.push(Frame::clone(&frame)));
+            delivered += count;
+            mark(&mut self.dirty, reader, subscriber.connection);
         }
         delivered
     }
@@ -59,18 +63,18 @@ mod tests {
             reader
         });
         let wave = || Frame::text(&"w".repeat(78));
-        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, wave), 2);
-        assert_eq!(hub.broadcast(&topic, Ephemeral::Presence, || Frame::text("p")), 1);
+        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 2);
+        assert_eq!(hub.broadcast(&topic, Ephemeral::Presence, 1, || Frame::text("p")), 1);
         assert_eq!(readers.map(|reader| hub.queued_bytes(reader)), [0, 80, 83]);
         // Neither is flushed: the third chunk finds more than a quarter of the budget waiting.
-        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, wave), 2);
-        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, wave), 0);
+        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 2);
+        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 0);
         assert_eq!(hub.traffic().dropped, 2);
         while let Some((_, flushed)) = hub.flush(&mut Vec::new(), |_, bytes| Ok(bytes.len())) {
             assert!(matches!(flushed, Flushed::Done));
         }
-        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, wave), 2, "whoever reads again hears again");
+        assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 2, "whoever reads again hears again");
         let elsewhere = "health:p2".parse().expect("valid");
-        assert_eq!(hub.broadcast(&elsewhere, Ephemeral::Waveform, || panic!("nobody asks")), 0);
+        assert_eq!(hub.broadcast(&elsewhere, Ephemeral::Waveform, 1, || panic!("nobody asks")), 0);
     }
 }

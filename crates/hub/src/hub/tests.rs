@@ -18,7 +18,7 @@ fn frame(topic: &Topic, offset: u64) -> Frame {
 }
 
 fn publish(hub: &mut Hub, topic: &Topic, offset: u64) -> usize {
-    hub.publish(topic, Offset(offset), None, || frame(topic, offset))
+    hub.publish(topic, &Published::new(Offset(offset), vec![(None, frame(topic, offset))]))
 }
 
 /// What arrived at one socket: the offsets of each topic, in order.
@@ -101,8 +101,13 @@ impl World {
 
     /// Publishes what is on its way.
     fn publish(&mut self, count: usize) {
-        for (name, offset) in self.letters.drain(..count.min(self.letters.len())) {
-            publish(&mut self.hub, &topic(name), offset);
+        let letters: Vec<_> = self.letters.drain(..count.min(self.letters.len())).collect();
+        // Neighbours of a topic go together, as far as a page.
+        let neighbours = letters.chunk_by(|(name, offset), next| (*name, offset + 1) == *next);
+        for run in neighbours.flat_map(|run| run.chunks(PAGE as usize)) {
+            let (name, first) = run[0];
+            let each = run.iter().map(|(_, offset)| (None, frame(&topic(name), *offset))).collect();
+            self.hub.publish(&topic(name), &Published::new(Offset(first), each));
         }
     }
 
@@ -344,4 +349,22 @@ fn who_heard_of_a_newer_event_is_not_assured() {
     publish(&mut hub, &topic(0), 6);
     hub.assure(key, &topic(0), Offset(4));
     assert_eq!(hub.next_read().map(|request| request.after), Some(Offset(4)));
+}
+
+#[test]
+fn of_events_that_come_together_each_reader_gets_what_is_new_to_it() {
+    let mut world = World::new(1000);
+    let [old, behind, new] = [0, 2, 5].map(|position| {
+        let key = world.connect();
+        world.hub.subscribe(key, &topic(0), Interest::default(), Offset(position), Offset(position));
+        world.hub.assure(key, &topic(0), Offset(position));
+        key
+    });
+    let each = (1..=4).map(|offset| (None, frame(&topic(0), offset))).collect();
+    let delivered = world.hub.publish(&topic(0), &Published::new(Offset(1), each));
+    assert_eq!((delivered, world.hub.traffic().frames), (4 + 2, 6));
+    world.flush(usize::MAX);
+    let received = |key| world.sockets[&key].received().remove("health:p0").unwrap_or_default();
+    assert_eq!([received(old), received(behind), received(new)], [vec![1, 2, 3, 4], vec![3, 4], vec![]]);
+    assert_eq!(world.hub.next_read(), None);
 }

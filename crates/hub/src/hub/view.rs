@@ -62,6 +62,7 @@ mod tests {
     use healthmate_ws::Frame;
 
     use super::*;
+    use crate::hub::Published;
 
     #[test]
     fn a_subscription_is_live_when_it_has_read_the_log() {
@@ -73,7 +74,7 @@ mod tests {
         let standing =
             |position, head, live| vec![Subscription { topic: topic.clone(), position, head, live }];
         assert_eq!(view(&hub), standing(Offset(3), Offset(3), false));
-        hub.publish(&topic, Offset(4), None, || Frame::text("4"));
+        hub.publish(&topic, &Published::new(Offset(4), vec![(None, Frame::text("4"))]));
         let request = hub.next_read().expect("it reads");
         assert_eq!(view(&hub), standing(Offset(3), Offset(4), false));
         hub.supply(&request, Offset(3), [(Offset(4), Frame::text("4"))], true);

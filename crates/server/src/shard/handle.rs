@@ -33,7 +33,7 @@ pub(crate) struct ShardHandle {
 pub(crate) struct Letters {
     /// Committed events, in the order of their commits.
     pub(crate) commits: Vec<Arc<Committed>>,
-    /// Ephemeral events from other shards.
+    /// Ephemeral events.
     pub(crate) broadcasts: Vec<Arc<Broadcast>>,
     /// Where to accept sockets for all shards.
     pub(crate) listen: Option<Accepting>,

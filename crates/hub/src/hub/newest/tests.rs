@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flush::Flushed;
+use crate::hub::Published;
 
 const LATEST: Interest = Interest { delivery: Delivery::Latest, waveform: false, presence: false };
 
@@ -35,7 +36,8 @@ impl World {
     fn publish(&mut self, id: u32, at: i64) {
         self.offset += 1;
         let text = format!("{id}@{at}");
-        self.hub.publish(&topic(), Offset(self.offset), Some(Series { id, at }), || Frame::text(&text));
+        let event = (Some(Series { id, at }), Frame::text(&text));
+        self.hub.publish(&topic(), &Published::new(Offset(self.offset), vec![event]));
     }
 
     /// Begins with these values, the newest of what was published so far.
