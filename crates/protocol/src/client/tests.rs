@@ -68,6 +68,29 @@ fn debug_output_holds_no_token_and_no_health_data() {
     }
 }
 
+/// What is read once must be read like what is read twice.
+#[test]
+fn a_message_means_the_same_wherever_its_type_stands() {
+    let both = |rest: &str| {
+        let first = ClientMessage::parse(&format!(r#"{{"type":"subscribe",{rest}}}"#));
+        let last = ClientMessage::parse(&format!(r#"{{{rest},"type":"subscribe"}}"#));
+        let seen = |read: &Result<ClientMessage, ParseError>| {
+            read.clone().map(|message| message.correlation_id.is_some()).map_err(|error| error.code)
+        };
+        assert_eq!(seen(&first), seen(&last), "{rest}");
+        assert_eq!(first.clone().ok(), last.ok(), "{rest}");
+        seen(&first)
+    };
+    assert_eq!(both(r#""topic":"health:a""#), Ok(false));
+    assert_eq!(both(r#""topic":"health:a","correlation_id":"7""#), Ok(true));
+    assert_eq!(both(r#""topic":"health:a","type":"subscribe""#), Err(ErrorCode::InvalidField));
+    assert_eq!(both(r#""topic":"health:a","\u0074ype":"subscribe""#), Err(ErrorCode::InvalidField));
+    assert_eq!(both(r#""topic":7"#), Err(ErrorCode::InvalidField));
+    assert_eq!(both(r#""topic":"#), Err(ErrorCode::MalformedJson));
+    let broken = ClientMessage::parse(r#"{"type":"boom","#).expect_err("broken");
+    assert_eq!(broken.code, ErrorCode::MalformedJson);
+}
+
 mod anything {
     use proptest::prelude::*;
 

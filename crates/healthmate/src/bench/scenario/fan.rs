@@ -24,7 +24,20 @@ pub(super) struct Shape {
 impl Bench {
     /// Starts every server, with these people in HealthMate.
     pub(super) async fn targets(&self, census: &Census) -> anyhow::Result<Vec<Target>> {
-        self.targets_told(census, &[], &[Class::Durable]).await
+        self.targets_of_no_class(census, &[]).await
+    }
+
+    /// The same, with a HealthMate that is told some settings more: for loads without events.
+    pub(super) async fn targets_of_no_class(
+        &self,
+        census: &Census,
+        told: &'static [Told],
+    ) -> anyhow::Result<Vec<Target>> {
+        let mut targets = self.targets_told(census, told, &[Class::Durable]).await?;
+        if let Some(house) = targets.first_mut() {
+            "healthmate".clone_into(&mut house.name);
+        }
+        Ok(targets)
     }
 
     /// Starts every server, and a HealthMate for each class of events, which is told some settings more.

@@ -12,7 +12,7 @@ use crate::bench::net::{Net, Received, Sockets};
 use crate::bench::people::Census;
 use crate::bench::report::Line;
 use crate::bench::statistics::Histogram;
-use crate::bench::target::{Class, Speech, Target};
+use crate::bench::target::{Speech, Target};
 use crate::bench::{clock, frame};
 
 /// Readers that go on.
@@ -59,8 +59,7 @@ impl Bench {
     pub(super) async fn slow(&self) -> anyhow::Result<Vec<Line>> {
         let readers = vec![vec![0]; QUICK + self.readers];
         let census = Census { patients: 1, devices: vec![0], readers, operator: false };
-        let Some(target) = self.targets_told(&census, SETTINGS, &[Class::Durable]).await?.into_iter().next()
-        else {
+        let Some(target) = self.targets_of_no_class(&census, SETTINGS).await?.into_iter().next() else {
             bail!("no server")
         };
         let mut ward = Ward::open(target, self.readers)?;
