@@ -18,12 +18,12 @@ const TOGETHER: usize = 32;
 /// somebody listens.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    runs: Vec<Run>,
+    runs: Vec<Neighbours>,
 }
 
 /// Events of one topic with neighbouring offsets.
 #[derive(Debug)]
-struct Run {
+struct Neighbours {
     events: Vec<Event>,
     published: OnceLock<Published>,
 }
@@ -33,7 +33,9 @@ impl Committed {
         let neighbours =
             |one: &Event, next: &Event| one.topic == next.topic && one.offset.next() == next.offset;
         let runs = events.chunk_by(neighbours).flat_map(|run| run.chunks(TOGETHER));
-        Self { runs: runs.map(|run| Run { events: run.to_vec(), published: OnceLock::new() }).collect() }
+        Self {
+            runs: runs.map(|run| Neighbours { events: run.to_vec(), published: OnceLock::new() }).collect(),
+        }
     }
 
     /// Queues the events for everyone on this shard who hears them, and says how many times.
@@ -42,7 +44,7 @@ impl Committed {
     }
 }
 
-impl Run {
+impl Neighbours {
     fn publish(&self, hub: &mut Hub) -> usize {
         let Some(first) = self.events.first().filter(|first| hub.is_heard(&first.topic)) else {
             return 0;

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use healthmate_hub::{ReadRequest, Run};
 use healthmate_protocol::{Offset, Topic};
 
-/// How much of the log a shard keeps in memory for those who are behind, in bytes.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// How much of the log a shard keeps in memory for those who are behind, in bytes: a minute of a thousand events a second.
+/// Whoever is further behind than that reads alone, which costs the store a page each.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// A block of a topic's log: its first offset is one past a multiple of the page size.
 pub(super) type Block = (Topic, Offset);
