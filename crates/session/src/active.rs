@@ -32,7 +32,8 @@ pub(crate) struct Active {
     topics: Vec<Held>,
     pending: Vec<Pending>,
     commands: Bucket,
-    history: History,
+    /// Nothing, for nearly all.
+    history: Option<Box<History>>,
     /// When the client last said something.
     last_message: Instant,
     /// When anything came from it, be it a pong.
@@ -118,7 +119,7 @@ impl Active {
             topics: Vec::new(),
             pending: Vec::new(),
             commands: Bucket::default(),
-            history: History::default(),
+            history: None,
             last_message: now.instant,
             last_received: now.instant,
             pinged: false,
@@ -141,8 +142,8 @@ impl Active {
         self.topics.iter().any(|held| held.topic == *topic && held.interest.delivery.is_durable())
     }
 
-    pub(crate) fn history(&self) -> &History {
-        &self.history
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -270,7 +271,7 @@ impl Active {
 
     /// Remembers what went wrong last.
     fn note(&mut self, now: Now, fault: Fault) {
-        self.history.last_error = Some((now.time, fault));
+        self.history.get_or_insert_default().last_error = Some((now.time, fault));
     }
 }
 

@@ -136,10 +136,10 @@ impl Session {
         &self.context.session_id
     }
 
-    /// What has gone wrong with it, once the user is known.
+    /// What has gone wrong with it; `None` if nothing has.
     pub fn history(&self) -> Option<&History> {
         match &self.stage {
-            Stage::Active(active) => Some(active.history()),
+            Stage::Active(active) => active.history(),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flush::Flushed;
+use crate::run::Run;
 
 fn topic(name: usize) -> Topic {
     Topic::health(UserId::new(&format!("p{name}")).expect("valid"))

@@ -15,8 +15,8 @@ use crate::session::Context;
 impl Active {
     /// What is kept of the session. Requests that wait for an answer are not: their client will ask again.
     pub(crate) fn lose(&mut self, context: &Context, now: Now, fault: Fault) -> Action {
-        self.note(now, fault);
-        self.history.recovery_attempts = 0;
+        let mut history = self.history.take().map(|history| *history).unwrap_or_default();
+        (history.last_error, history.recovery_attempts) = (Some((now.time, fault)), 0);
         let standing = self.topics.drain(..).map(|held| {
             let Held { topic, interest, since, unacknowledged, .. } = held;
             LostTopic { topic, interest, acknowledge: unacknowledged.is_some(), since }
@@ -34,7 +34,7 @@ impl Active {
             lost_at: now.time,
             last_activity: now.time.plus_millis(-quiet_ms),
             topics,
-            history: std::mem::take(&mut self.history),
+            history,
         }))
     }
 
@@ -47,7 +47,7 @@ impl Active {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        self.history = lost.history;
+        self.history = Some(Box::new(lost.history));
         for LostTopic { topic, interest, acknowledge, since } in lost.topics {
             if !context.endpoint.carries(topic.kind()) {
                 let refused = not_carried(topic.kind());

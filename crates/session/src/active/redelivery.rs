@@ -94,7 +94,8 @@ impl Active {
             let wait = options.backoff.wait(standing.attempts, chance);
             standing.attempts += 1;
             standing.next_review = now.instant + options.after + wait;
-            self.history.retry_count = self.history.retry_count.saturating_add(1);
+            let history = self.history.get_or_insert_default();
+            history.retry_count = history.retry_count.saturating_add(1);
             let after = since.offset;
             actions.push(Action::Redeliver { topic: topic.clone(), after });
         } else {
