@@ -61,8 +61,8 @@ mod with_it {
         }
     }
 
-    /// Takes a request, answers it, and returns its path and body.
-    fn take(stream: TcpStream) -> (String, Vec<u8>) {
+    /// Takes a request, answers it, and returns its path and body; `None` if there is none.
+    fn take(stream: TcpStream) -> Option<(String, Vec<u8>)> {
         let mut reader = BufReader::new(stream);
         let mut head = Vec::new();
         loop {
@@ -73,11 +73,34 @@ mod with_it {
             }
             head.push(line.to_lowercase());
         }
+        let path = head.first()?.split(' ').nth(1).expect("a path").to_owned();
         let length = head.iter().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.expect("a length").trim().parse().expect("a number")];
         reader.read_exact(&mut body).expect("the body");
         reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("written");
-        (head[0].split(' ').nth(1).expect("a path").to_owned(), body)
+        Some((path, body))
+    }
+
+    /// What the command line says of this folder.
+    fn tool(data: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_healthmate"));
+        let output = command
+            .env_clear()
+            .args(arguments)
+            .arg("--data")
+            .arg(data.join("healthmate-data"))
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Connects, shows the token and takes the answer.
+    fn authenticate(address: &str, token: &str) {
+        let (mut socket, _) = connect(format!("ws://{address}/ws/health")).expect("a websocket");
+        let message = format!(r#"{{"type":"authenticate","token":"{token}"}}"#);
+        socket.send(Message::text(message)).expect("written");
+        while !socket.read().expect("an answer").to_text().expect("text").contains("authentication_") {}
     }
 
     #[test]
@@ -95,23 +118,30 @@ mod with_it {
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
             .expect("written");
         client.read_to_end(&mut Vec::new()).expect("answered");
-        let (mut socket, _) = connect(format!("ws://{address}/ws/health")).expect("a websocket");
-        socket.send(Message::text(r#"{"type":"authenticate","token":"MARKER"}"#)).expect("written");
-        while socket.read().is_ok() {}
+        tool(folder.path(), &["user", "add", "nora", "--role", "nurse"]);
+        let token = tool(folder.path(), &["token", "issue", "nora"]);
+        authenticate(&address, "MARKER");
+        // A user whom nobody has asked for yet: the command waits for the store.
+        authenticate(&address, token.trim());
         let pid = Pid::from_raw(server.0.id().cast_signed()).expect("it runs");
         kill_process(pid, Signal::INT).expect("it runs");
         let has = |body: &[u8], text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
         let (mut request, mut command, mut record) = (false, false, false);
+        let knock = collector.local_addr().expect("bound");
+        let ended = std::thread::spawn(move || {
+            let ended = server.0.wait().expect("it ends");
+            // Whoever still listens for requests learns that no more will come.
+            drop(TcpStream::connect(knock));
+            ended
+        });
         for stream in collector.incoming() {
-            let (path, body) = take(stream.expect("a connection"));
+            let Some((path, body)) = take(stream.expect("a connection")) else { break };
             request |= path == "/v1/traces" && has(&body, "GET /healthz");
             command |= path == "/v1/traces" && has(&body, "authenticate");
             record |= path == "/v1/logs" && has(&body, "stopped");
-            assert!(!has(&body, "MARKER"), "a token was exported");
-            if request && command && record {
-                break;
-            }
+            assert!(!has(&body, "MARKER") && !has(&body, token.trim()), "a token was exported");
         }
-        assert!(server.0.wait().expect("ended").success());
+        assert!(request && command && record, "{request} {command} {record}");
+        assert!(ended.join().expect("waited").success());
     }
 }
