@@ -6,12 +6,10 @@ use healthmate_care::Clock;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Full jitter: each pause is drawn evenly between nothing and a ceiling that doubles, so that a thousand clients
-/// cut at once come back spread out.
+/// The pauses of one client, one after the other: so that a thousand clients cut at once come back spread out.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    base: Duration,
-    cap: Duration,
+    ceilings: healthmate_care::Backoff,
     attempt: u32,
     rng: StdRng,
 }
@@ -29,14 +27,18 @@ impl Backoff {
 
     /// Pauses of up to `base` at first and up to `cap` at last.
     pub(crate) fn within(base: Duration, cap: Duration, seed: u64) -> Self {
-        Self { base, cap, attempt: 0, rng: StdRng::seed_from_u64(seed) }
+        Self {
+            ceilings: healthmate_care::Backoff { first: base, max: cap },
+            attempt: 0,
+            rng: StdRng::seed_from_u64(seed),
+        }
     }
 
     /// The next pause.
     pub(crate) fn pause(&mut self) -> Duration {
-        let ceiling = self.base.saturating_mul(1 << self.attempt.min(20)).min(self.cap);
+        let pause = self.ceilings.wait(self.attempt, self.rng.random());
         self.attempt = self.attempt.saturating_add(1);
-        ceiling.mul_f64(self.rng.random::<f64>())
+        pause
     }
 
     /// It went well: the next pause is short again.
