@@ -205,10 +205,7 @@ impl Hub {
             return;
         };
         self.traffic.queue(1, reader.outbox.push(frame));
-        if !reader.dirty {
-            reader.dirty = true;
-            self.dirty.push_back(connection);
-        }
+        publish::mark(&mut self.dirty, reader, connection);
     }
 
     /// The newest offset known of each of the connection's topics.

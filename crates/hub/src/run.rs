@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use healthmate_protocol::Offset;
-use healthmate_ws::Frame;
 
 /// Events of one topic without a hole between them, each in its frame, all frames in one piece of memory. Whoever
 /// reads from the log gets a reference to a part of it: a thousand slow readers at the same place cost one run.
@@ -17,14 +16,19 @@ pub struct Run {
 
 impl Run {
     /// The events that follow `after`, in the order of their offsets.
-    pub fn new(after: Offset, frames: impl IntoIterator<Item = Frame>) -> Self {
+    pub fn new(after: Offset, frames: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         let (mut ends, mut bytes) = (Vec::new(), Vec::new());
         for frame in frames {
-            bytes.extend_from_slice(frame.as_bytes());
+            bytes.extend_from_slice(frame.as_ref());
             ends.push(bytes.len());
         }
         bytes.shrink_to_fit();
         Self { after, ends: ends.into(), frames: bytes.into() }
+    }
+
+    /// The offset before the first event.
+    pub(crate) fn after(&self) -> Offset {
+        self.after
     }
 
     /// The offset of the last event, or the one before the first if there are none.
@@ -47,6 +51,8 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use healthmate_ws::Frame;
+
     use super::*;
 
     #[test]

@@ -6,36 +6,29 @@ use healthmate_protocol::{Delivery, Offset, Topic};
 use healthmate_ws::Frame;
 
 use super::{ConnectionKey, Hub, Reader, Series, TopicKey, Traffic, newest};
+use crate::run::Run;
 use crate::topic::{Mode, Subscriber};
 
 /// Events of one topic with neighbouring offsets, encoded: what one commit brought.
 #[derive(Debug)]
 pub struct Published {
-    /// The offset of the first.
-    pub first: Offset,
-    /// Each of them, and what it is a value of. At least one.
-    pub each: Vec<(Option<Series>, Frame)>,
+    /// Each of them, and what it is a value of.
+    each: Vec<(Option<Series>, Frame)>,
     /// All of them in a row.
-    pub joined: Frame,
+    run: Run,
 }
 
 impl Published {
     /// Events from the offset `first` on.
     pub fn new(first: Offset, each: Vec<(Option<Series>, Frame)>) -> Self {
-        let joined = match each.as_slice() {
-            [(_, only)] => only.clone(),
-            several => Frame::joined(several.iter().map(|(_, frame)| frame)),
-        };
-        Self { first, each, joined }
-    }
-
-    fn last(&self) -> Offset {
-        Offset(self.first.0 + self.each.len() as u64 - 1)
+        let before = Offset(first.0.saturating_sub(1));
+        let run = Run::new(before, each.iter().map(|(_, frame)| frame));
+        Self { each, run }
     }
 
     /// Those after `position`, with their offsets.
     fn after(&self, position: Offset) -> impl Iterator<Item = (Offset, Option<Series>, &Frame)> {
-        let offsets = (self.first.0..).map(Offset);
+        let offsets = (self.run.after().0 + 1..).map(Offset);
         let all = offsets.zip(&self.each).map(|(offset, (series, frame))| (offset, *series, frame));
         all.filter(move |(offset, ..)| *offset > position)
     }
@@ -65,7 +58,7 @@ impl Hub {
         };
         let Self { topics, readers, dirty, traffic, budget_bytes, .. } = self;
         let entry = &mut topics[key];
-        entry.head = entry.head.max(events.last());
+        entry.head = entry.head.max(events.run.last());
         let (mut delivered, mut lost) = (0, Vec::new());
         for subscriber in &mut entry.subscribers {
             let latest = subscriber.interest.delivery == Delivery::Latest;
@@ -112,22 +105,15 @@ fn all_of(
     budget_bytes: usize,
     traffic: &mut Traffic,
 ) -> Taken {
-    let next = subscriber.position.next();
-    if next > events.last() {
-        return Taken::Nothing;
+    match events.run.from(subscriber.position) {
+        Some((0, _)) => Taken::Nothing,
+        Some((count, frames)) if reader.takes_live(budget_bytes) => {
+            traffic.queue(count, reader.outbox.push_run(frames));
+            subscriber.position = events.run.last();
+            Taken::Queued(count)
+        }
+        Some(_) | None => Taken::Lost,
     }
-    if next < events.first || !reader.takes_live(budget_bytes) {
-        return Taken::Lost;
-    }
-    let count = if next == events.first {
-        traffic.queue(events.each.len(), reader.outbox.push(events.joined.clone()));
-        events.each.len()
-    } else {
-        let new = events.after(subscriber.position);
-        new.map(|(.., frame)| traffic.queue(1, reader.outbox.push(frame.clone()))).count()
-    };
-    subscriber.position = events.last();
-    Taken::Queued(count)
 }
 
 /// For a subscription to newest values: each of them, or the newest of each series once the reader is busy.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use healthmate_protocol::{Delivery, Offset, Topic};
 use healthmate_ws::Frame;
 
+use super::publish::mark;
 use super::{ConnectionKey, Hub, TopicKey};
 use crate::run::Run;
 use crate::topic::{Mode, TopicEntry};
@@ -192,13 +193,8 @@ impl Hub {
         let Some(reader) = self.readers.get_mut(connection) else {
             return;
         };
-        let bytes = reader.outbox.push_run(frames);
-        self.traffic.frames += if bytes > 0 { count as u64 } else { 0 };
-        self.traffic.queued_bytes += bytes as u64;
-        if !reader.dirty {
-            reader.dirty = true;
-            self.dirty.push_back(connection);
-        }
+        self.traffic.queue(count, reader.outbox.push_run(frames));
+        mark(&mut self.dirty, reader, connection);
     }
 
     /// Whether a subscription waits for a page that could be asked for.
