@@ -4,6 +4,7 @@
 //! metric, add a line to [`metric`], a waveform one to [`waveform`]; to change who may see what, change [`access`].
 
 pub mod access;
+pub mod audit;
 pub mod backoff;
 pub mod clock;
 pub mod measurement;
@@ -13,6 +14,7 @@ pub mod user;
 pub mod waveform;
 
 pub use access::{Action, Decision, decide};
+pub use audit::{Actor, AuditAction, AuditEntry, AuditOutcome, AuditRecord, By};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use measurement::{Measurement, Refusal};

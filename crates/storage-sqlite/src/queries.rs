@@ -64,6 +64,7 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (CIRCLE, 1),
     (PATIENTS, 1),
     (DIRECTORY_VERSION, 0),
+    (crate::audit::AFTER, 2),
 ];
 
 pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failure> {
@@ -233,7 +234,7 @@ pub(crate) fn epoch(conn: &Connection) -> rusqlite::Result<Option<Epoch>> {
     conn.query_row(EPOCH, [], read).optional()
 }
 
-fn rows<T>(
+pub(crate) fn rows<T>(
     conn: &Connection,
     sql: &str,
     params: impl Params,
@@ -248,16 +249,16 @@ fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
     Ok(Offset(row.get::<_, i64>(column)?.unsigned_abs()))
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_micros(row.get(column)?))
 }
 
-fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
+pub(crate) fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
     let text = row.get_ref(column)?.as_str()?;
     UserId::new(text).map_err(|error| unreadable(column, Type::Text, error))
 }
 
-fn unreadable(
+pub(crate) fn unreadable(
     column: usize,
     kind: Type,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -6,6 +6,7 @@
 //!
 //! To add a check: write it in the module of its area, and name it in [`conformance_checks!`](crate::conformance_checks).
 
+pub mod audit;
 pub mod directory;
 pub mod idempotency;
 pub mod listener;
@@ -84,6 +85,9 @@ fn start() -> Timestamp {
 macro_rules! conformance_checks {
     ($callback:path; $($context:tt)*) => {
         $callback! { $($context)*;
+            audit::records_come_back_as_they_were_and_chained,
+            audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
+            audit::the_chain_goes_on_after_a_reopening,
             directory::a_user_is_found_as_it_was_added,
             directory::a_taken_id_is_refused_and_changes_nothing,
             directory::a_device_needs_a_patient,

@@ -6,7 +6,7 @@ use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
-use super::admin::AdminArgs;
+use super::admin::{AdminArgs, by};
 use super::failure::Failure;
 use super::settings::system_clock;
 use super::{block_on, output};
@@ -105,7 +105,7 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &AdminArgs) -> Result
         if let Some(before) = before.filter(|before| before.holds_at(now)) {
             relation.starts_at = before.starts_at;
         }
-        match store.add_care_relation(relation.clone()).await {
+        match store.add_care_relation(relation.clone(), by()).await {
             Err(Error::NotFound(what)) => {
                 let (patient, member) = (&relation.patient, &relation.member);
                 Err(Failure::failed(format!(
@@ -128,7 +128,7 @@ fn remove(patient: &UserId, member: &UserId, common: &AdminArgs) -> Result<(), F
         member: &'a UserId,
     }
     let store = common.store()?;
-    let removed = block_on(async { Ok(store.remove_care_relation(patient, member).await) })?;
+    let removed = block_on(async { Ok(store.remove_care_relation(patient, member, by()).await) })?;
     match removed {
         Err(Error::NotFound(_)) => {
             Err(Failure::failed(format!("{member} is not in the care team of {patient}")))

@@ -1,6 +1,6 @@
 //! Who lives in the demo.
 
-use healthmate_care::{CareRelation, Role, User};
+use healthmate_care::{By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Error};
 
@@ -60,6 +60,7 @@ pub(crate) fn sign_ins() -> String {
 /// # Errors
 /// If the store cannot be read or written.
 pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Result<()> {
+    let by = By::server(now);
     for person in PEOPLE {
         let user = User {
             id: person.id.parse()?,
@@ -68,7 +69,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
             device_of: person.device_of.map(str::parse).transpose()?,
             active: true,
         };
-        match store.add_user(user).await {
+        match store.add_user(user, by.clone()).await {
             Ok(()) | Err(Error::Exists(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -80,7 +81,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
             if store.care_relation(&patient, &member).await?.is_none() {
                 let patient = patient.clone();
                 let relation = CareRelation { patient, member, starts_at: now, ends_at: None };
-                store.add_care_relation(relation).await?;
+                store.add_care_relation(relation, by.clone()).await?;
             }
         }
     }
@@ -111,7 +112,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new("2026-11-23T12:00:00Z".parse().expect("valid")));
         let store = MemoryStore::new(clock.clone());
         seed(&store, clock.now()).await.expect("seeded");
-        store.set_active(&id("demo-dan"), false).await.expect("disabled");
+        store.set_active(&id("demo-dan"), false, By::command_line(clock.now())).await.expect("disabled");
         let first =
             (store.users().await.expect("read"), store.care_team(&id("demo-ana")).await.expect("read"));
         clock.advance_millis(60_000);

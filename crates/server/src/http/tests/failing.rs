@@ -1,12 +1,12 @@
 //! A store that cannot write.
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
     MeasurementQuery, Measurements, Probe, Recording,
 };
 
@@ -87,7 +87,7 @@ impl Measurements for FailingStore {
 
 #[async_trait]
 impl Directory for FailingStore {
-    async fn add_user(&self, _: User) -> Result<(), Error> {
+    async fn add_user(&self, _: User, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -99,11 +99,11 @@ impl Directory for FailingStore {
         self.inner.users().await
     }
 
-    async fn set_active(&self, _: &UserId, _: bool) -> Result<(), Error> {
+    async fn set_active(&self, _: &UserId, _: bool, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
-    async fn add_care_relation(&self, _: CareRelation) -> Result<(), Error> {
+    async fn add_care_relation(&self, _: CareRelation, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -114,7 +114,7 @@ impl Directory for FailingStore {
         self.inner.care_relation(patient, member).await
     }
 
-    async fn remove_care_relation(&self, _: &UserId, _: &UserId) -> Result<(), Error> {
+    async fn remove_care_relation(&self, _: &UserId, _: &UserId, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -135,6 +135,17 @@ impl Directory for FailingStore {
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         self.inner.patients_of(member).await
+    }
+}
+
+#[async_trait]
+impl AuditTrail for FailingStore {
+    async fn audit(&self, _: Vec<AuditRecord>) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        self.inner.audit_after(seq, limit).await
     }
 }
 
