@@ -28,11 +28,16 @@ impl Decision {
         matches!(self, Self::Allowed(_))
     }
 
+    /// Why.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Allowed(reason) | Self::Denied(reason) => reason,
+        }
+    }
+
     /// Why, in a sentence for the person who asked.
     pub fn message(self) -> &'static str {
-        match self {
-            Self::Allowed(reason) | Self::Denied(reason) => reason.message(),
-        }
+        self.reason().message()
     }
 }
 
@@ -56,6 +61,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::CareTeam => "care_team",
+            Self::Inactive => "inactive",
+            Self::DeviceReads => "device",
+            Self::NotTheWriter => "not_the_writer",
+            Self::NotInCareTeam => "not_in_care_team",
+            Self::Administrator => "administrator",
+        }
+    }
+
     /// The reason in a sentence.
     pub fn message(self) -> &'static str {
         match self {

@@ -9,10 +9,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use healthmate_protocol::{Timestamp, UserId};
+use healthmate_protocol::{ConnectionId, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::access::Decision;
 use crate::user::{CareRelation, Role, User};
 
 /// Who acts.
@@ -169,6 +170,8 @@ words! {
         ServerStarted "server_started",
         /// An operator looked at connections, or steered them.
         Administered "administered",
+        /// Refusals were too many to be recorded each: the object says how many.
+        RefusalsLeftOut "refusals_left_out",
         /// Data or the trail was exported.
         Exported "exported",
         /// A patient's data was erased.
@@ -239,6 +242,42 @@ impl AuditRecord {
     pub fn outcome(mut self, outcome: AuditOutcome) -> Self {
         self.outcome = outcome;
         self
+    }
+}
+
+/// The records of what people do.
+impl AuditRecord {
+    /// Somebody failed to prove who they are.
+    pub fn sign_in_denied(by: By, reason: &'static str) -> Self {
+        Self::new(by, AuditAction::SignIn).reason(reason).outcome(AuditOutcome::Denied)
+    }
+
+    /// A connection is a user's from now on.
+    pub fn connected(by: By, connection: &ConnectionId) -> Self {
+        Self::new(by, AuditAction::Connect).object(format!("connection:{connection}"))
+    }
+
+    /// The policy decided whether `action` may be done to `object`, of a patient's data.
+    pub fn decided(
+        by: By,
+        action: AuditAction,
+        object: String,
+        patient: &UserId,
+        decision: Decision,
+    ) -> Self {
+        let outcome = if decision.is_allowed() { AuditOutcome::Success } else { AuditOutcome::Denied };
+        let record = Self::new(by, action).object(object).patient(patient);
+        record.reason(decision.reason().as_str()).outcome(outcome)
+    }
+
+    /// So many refusals were left out of the trail.
+    pub fn refusals_left_out(by: By, count: u64) -> Self {
+        Self::new(by, AuditAction::RefusalsLeftOut).object(format!("refusals:{count}"))
+    }
+
+    /// The server starts with the configuration of this digest.
+    pub fn server_started(by: By, digest: &str) -> Self {
+        Self::new(by, AuditAction::ServerStarted).object(format!("configuration:sha256:{digest}"))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use healthmate_care::Clock;
 use healthmate_storage::Store;
 
+use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
 use crate::config::Settings;
 use crate::heads::Heads;
@@ -34,6 +35,8 @@ pub struct App {
     pub(crate) heads: Arc<Heads>,
     /// Who was let in lately.
     pub(crate) people: People,
+    /// Which refusals are recorded.
+    pub(crate) refusals: Refusals,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -52,6 +55,7 @@ impl App {
         let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
+            refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),
             store,
             clock,

@@ -13,6 +13,7 @@ use figment::Figment;
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
+mod audit;
 mod auth;
 mod known;
 mod limits;
@@ -26,6 +27,7 @@ mod sources;
 mod storage;
 mod telemetry;
 
+pub use audit::AuditSettings;
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// What is kept, and how it is written.
     pub storage: StorageSettings,
+    /// How the audit trail is kept.
+    pub audit: AuditSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where traces and logs go besides standard error.
@@ -135,6 +139,7 @@ impl Settings {
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);
+        self.audit.check(&mut found);
         self.log.check(&mut found);
         self.telemetry.check(&mut found);
         if self.demo && !self.server.listen.ip().is_loopback() {

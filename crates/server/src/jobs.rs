@@ -26,12 +26,16 @@ const HOUR_MS: i64 = 3_600_000;
 /// How often changes of users and care teams are looked for.
 const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often refusals that were left out are counted.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
+
 /// Starts everything that is done beside the shards, until it is aborted.
 pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHandle> {
     vec![
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
+        tokio::spawn(count_left_out(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
         tokio::spawn(recover(Arc::clone(app))).abort_handle(),
@@ -126,6 +130,14 @@ async fn recover(app: Arc<App>) {
                 Err(error) => tracing::warn!(%error, "the user of a lost session could not be looked up"),
             }
         }
+    }
+}
+
+/// Records how many refusals were left out of the trail, each minute in which there were any.
+async fn count_left_out(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(LEFT_OUT_INTERVAL).await;
+        app.record_left_out().await;
     }
 }
 

@@ -51,6 +51,9 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The start cannot be recorded in the audit trail.
+    #[error("the audit trail cannot be written, and nothing is served that is not on record: {0}")]
+    Audit(healthmate_storage::Error),
     /// A thread could not be started.
     #[error("cannot start a shard: {0}")]
     Shard(std::io::Error),
@@ -69,7 +72,8 @@ impl Server {
     /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
     ///
     /// # Errors
-    /// If the address cannot be listened on, the TLS files cannot be used, or a thread cannot be started.
+    /// If the address cannot be listened on, the TLS files cannot be used, the start cannot be recorded, or a thread
+    /// cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         let settings = &app.settings.server;
         let handles: Vec<Arc<ShardHandle>> =
@@ -81,6 +85,7 @@ impl Server {
         listener::hold_little(&socket);
         let address = socket.local_addr().map_err(failed)?;
         let listener = socket.into_std().map_err(failed)?;
+        app.record_start().await.map_err(ServeError::Audit)?;
 
         let (heads, metrics) = (Arc::clone(&app.heads), Arc::clone(&app.metrics));
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
@@ -123,7 +128,9 @@ impl Server {
             whole
         };
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
-        match tokio::time::timeout(grace, ended).await {
+        let ended = tokio::time::timeout(grace, ended).await;
+        self.app.record_left_out().await;
+        match ended {
             Ok(true) => tracing::info!("stopped"),
             Ok(false) => tracing::error!("stopped; a shard had panicked"),
             Err(_) => tracing::warn!(grace_s = grace.as_secs(), "stopped with connections still open"),

@@ -9,6 +9,7 @@ mod handle;
 mod reads;
 mod runs;
 mod timers;
+mod trail;
 mod view;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
 use self::runs::Runs;
 use self::timers::Timers;
+use self::trail::Trail;
 use crate::app::App;
 use crate::config::{LimitSettings, SessionSettings};
 use crate::connection::Connection;
@@ -70,6 +72,8 @@ pub(crate) struct Shard {
     pub(crate) timers: Timers,
     /// Pages of the log, for those who are behind.
     runs: Runs,
+    /// What is to be recorded.
+    trail: Trail,
     /// What one read takes in, for whichever connection reads.
     pub(crate) received: RefCell<Box<[u8]>>,
     /// Cancelled when the shard begins to stop.
@@ -93,6 +97,7 @@ impl Shard {
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
             runs: Runs::default(),
+            trail: Trail::default(),
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             stop: CancellationToken::new(),
             handle,
@@ -167,9 +172,12 @@ impl Shard {
         self.connections.borrow().values().cloned().collect()
     }
 
-    /// Whether the shard was told to stop and its last socket is gone.
+    /// Whether the shard was told to stop, its last socket is gone, and all it recorded is on disk.
     fn is_over(&self) -> bool {
-        self.stop.is_cancelled() && self.connections.borrow().is_empty() && self.serving_http.get() == 0
+        self.stop.is_cancelled()
+            && self.connections.borrow().is_empty()
+            && self.serving_http.get() == 0
+            && self.trail.is_idle()
     }
 
     fn wake_if_over(&self) {

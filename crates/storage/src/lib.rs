@@ -32,7 +32,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{By, CareRelation, Clock, Measurement, Metric, User};
+use healthmate_care::{AuditRecord, By, CareRelation, Clock, Measurement, Metric, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use serde_json::value::RawValue;
@@ -97,6 +97,9 @@ pub struct Recording {
     pub measurements: Vec<Measurement>,
     /// Names the request, so that a repetition gets the first answer.
     pub idempotency: Option<Idempotency>,
+    /// What is recorded of it in the audit trail, in the same transaction; where it is a repetition of a request, the
+    /// first one was.
+    pub audit: Option<Box<AuditRecord>>,
 }
 
 /// Names a request of an author.

@@ -151,6 +151,10 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("storage.log_retention_days", 1, 3650),
         ("storage.idempotency_hours", 1, 720),
         ("storage.max_group", 1, 65_536),
+        ("audit.checkpoint_records", 1, 1_000_000),
+        ("audit.checkpoint_minutes", 1, 1440),
+        ("audit.refusals_per_minute_each", 1, 10_000),
+        ("audit.refusals_per_minute", 1, 100_000),
     ];
     let numbers = known::settings().into_values().filter(|kind| *kind == known::Kind::Number).count();
     assert_eq!(limits.len(), numbers, "a number has no test");

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_care::Action as Act;
+use healthmate_care::AuditAction;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
@@ -14,9 +14,11 @@ use tokio::task::spawn_local;
 use tracing::{Instrument, Span, debug_span};
 
 use super::Connection;
+use super::audit::Granted;
 use super::resume::take_over;
 use crate::app::App;
-use crate::auth::access::{self, Access};
+use crate::audit::history_object;
+use crate::auth::access::Access;
 use crate::auth::{TokenError, active_user};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
@@ -42,8 +44,12 @@ impl Connection {
             }
             Action::RevokeDelivery(topic) => self.stop_delivery(shard, &topic, Ending::Revoked),
             Action::Record { request, patient, author, measurements } => {
-                let recording = Recording { patient, author, measurements, idempotency: None };
+                let audit = self.write_record(shard, &patient);
+                let recording = Recording { patient, author, measurements, idempotency: None, audit };
                 self.record(shard, request, recording);
+            }
+            Action::Denied { action, patient, decision } => {
+                self.record_denied(shard, action, &patient, decision);
             }
             Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
@@ -134,7 +140,10 @@ impl Connection {
         let (app, now) = (Arc::clone(shard.app()), shard.now());
         let claims = match app.verifier.verify(token, now.time) {
             Ok(claims) => claims,
-            Err(error) => return self.drive(shard, Input::Identified(request, Err(refused(error)))),
+            Err(error) => {
+                self.record_sign_in_denied(shard, &error);
+                return self.drive(shard, Input::Identified(request, Err(refused(error))));
+            }
         };
         if session_id.is_none()
             && let Some(user) = app.people.user(&claims.user, now.instant)
@@ -146,7 +155,10 @@ impl Connection {
         let work = async move {
             let found =
                 on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
-            let user = found.map_err(refused)?;
+            let user = found.map_err(|error| {
+                connection.record_sign_in_denied(&on, &error);
+                refused(error)
+            })?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }
@@ -156,13 +168,13 @@ impl Connection {
         self.later(shard, span, work, move |result| Input::Identified(request, result));
     }
 
-    /// Counts the connection as one of the user's, if it counts as nobody's yet.
-    pub(super) fn admit(&self, shard: &Shard, user: &UserId) -> Result<(), Refused> {
+    /// Counts the connection as one of the user's, if it counts as nobody's yet: says whether it did not.
+    pub(super) fn admit(&self, shard: &Shard, user: &UserId) -> Result<bool, Refused> {
         if self.ended.get() {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         }
         if self.admitted.borrow().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let session_id = self.session.borrow().session_id().clone();
         let entry =
@@ -174,24 +186,40 @@ impl Connection {
         })?;
         *self.admitted.borrow_mut() = Some(user.clone());
         shard.app().presence.connected(user, shard.app().clock.now());
-        Ok(())
+        Ok(true)
     }
 
-    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic, has: Offset) {
-        if let Some(opened) = self.known_topic(shard, &topic, has) {
-            return self.drive(shard, Input::TopicOpened(request, Ok(opened)));
+    pub(super) fn open_topic(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        request: RequestId,
+        topic: Topic,
+        has: Offset,
+    ) {
+        if let Some(granted) = self.known_topic(shard, &topic, has) {
+            return self.open_on_record(shard, (request, topic, has), granted);
         }
-        let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
-        let work = async move {
-            let range = app.heads.read(&*app.store, &topic, has).await;
-            let range = range.map_err(|error| storage_refusal(&error))?;
-            // Last, so that nothing is waited for between the decision and the subscription.
-            let until =
-                on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;
-            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
-        };
+        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
         let span = debug_span!("subscribe", connection.id = %self.id);
-        self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
+        spawn_local(async move {
+            match connection.grant(&shard, &topic, has).instrument(span).await {
+                Ok(granted) => connection.open_on_record(&shard, (request, topic, has), granted),
+                Err(refused) => connection.drive(&shard, Input::TopicOpened(request, Err(refused))),
+            }
+        });
+    }
+
+    /// Asks the store how far the topic's log reaches, and whether the connection's user may hear it.
+    async fn grant(&self, shard: &Shard, topic: &Topic, has: Offset) -> Result<Granted, Refused> {
+        let app = shard.app();
+        let range = app.heads.read(&*app.store, topic, has).await;
+        let range = range.map_err(|error| storage_refusal(&error))?;
+        // Last, so that nothing is waited for between the decision and its record.
+        let (name, action) = (topic.to_string(), AuditAction::Subscribe);
+        let decide = async || self.check_recorded(shard, action, &name, topic.id(), "topic").await;
+        let Access { decision, until } = shard.undisturbed(decide).await?;
+        let opened = OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until };
+        Ok(Granted { opened, decision })
     }
 
     /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
@@ -202,39 +230,41 @@ impl Connection {
         patient: &UserId,
         field: &str,
     ) -> Result<Option<Timestamp>, Refused> {
-        let user = self.session.borrow().user().cloned();
-        let Some(user) = user else {
-            return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
-        };
-        let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
-        let Access { decision, until } = access.map_err(|error| storage_refusal(&error))?;
+        let Access { decision, until } = self.decide_reads(app, patient).await?;
         if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        let app = Arc::clone(shard.app());
-        let measurements = recording.measurements.len();
+        let (app, connection) = (Arc::clone(shard.app()), Rc::clone(self));
+        let (measurements, records) = (recording.measurements.len(), recording.audit.is_some());
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
                 app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
             app.metrics.count_receipts(&receipts);
+            if records {
+                connection.write_recorded.set(true);
+            }
             Ok(receipts)
         };
         self.later(shard, span, work, move |result| Input::Recorded(request, result));
     }
 
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
         let work = async move {
-            connection.check_reads(&app, &query.patient, "patient").await?;
+            let object = history_object(query.metric);
+            let action = AuditAction::Read;
+            let decided = connection.check_recorded(&on, action, &object, &query.patient, "patient");
+            let decision = decided.await?.decision;
             let after = query.cursor.as_deref().map(str::parse).transpose();
             let after = after.map_err(|error: healthmate_storage::CursorError| {
                 Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
             })?;
             let HistoryQuery { patient, metric, from, to, limit, .. } = query;
-            let query = MeasurementQuery { patient, metric, from, to, limit, after };
+            let query = MeasurementQuery { patient: patient.clone(), metric, from, to, limit, after };
             let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
+            connection.record_read(&on, object, &patient, decision).await?;
             let next_cursor = page.next.map(|cursor| cursor.to_string());
             Ok(Found { measurements: page.measurements, next_cursor })
         };

@@ -229,6 +229,10 @@ metrics! {
     measurements_duplicate: Counter = "measurements_duplicate";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Refusals that were too many to be recorded each in the audit trail.
+    audit_left_out: Counter = "audit_left_out";
+    /// Records that could not be written to the audit trail: what they describe was not done.
+    audit_failures: Counter = "audit_failures";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -383,6 +387,8 @@ mod tests {
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.
+        audit_left_out Refusals that were too many to be recorded each in the audit trail.
+        audit_failures Records that could not be written to the audit trail: what they describe was not done.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");

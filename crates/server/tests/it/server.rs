@@ -21,7 +21,7 @@ const SECRET: &str = "a secret for tests that is long enough for HS256";
 pub(crate) struct TestServer {
     server: Server,
     pub(crate) app: Arc<App>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Which store to test over.
@@ -60,7 +60,7 @@ impl TestServer {
         let verifier = TokenVerifier::new(&settings.auth, &Secret::new(SECRET));
         let app = Arc::new(App::new(settings, store, clock, verifier));
         let server = Server::start(Arc::clone(&app)).await.expect("the server starts");
-        Self { server, app, _folder: folder }
+        Self { server, app, folder }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,6 +81,13 @@ impl TestServer {
         let mut client = Client::open(&self.url("/ws/combined")).await;
         client.sign_in(&self.token(user)).await;
         client
+    }
+
+    /// Runs SQL on the database behind the server's back.
+    pub(crate) fn sql(&self, sql: &str) {
+        let folder = self.folder.as_ref().expect("a store in a folder");
+        let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("a database");
+        conn.execute_batch(sql).expect("done");
     }
 
     pub(crate) async fn stop(self) {

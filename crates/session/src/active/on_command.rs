@@ -185,7 +185,7 @@ impl Active {
     ) {
         let accepted = self
             .patient_of(command.patient.clone())
-            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| self.may_write(&patient, now, actions).map(|()| patient))
             .and_then(|patient| Ok((patient, accept(command, now)?)));
         let (patient, measurements) = match accepted {
             Ok(accepted) => accepted,
@@ -210,7 +210,7 @@ impl Active {
         let HealthWaveform { patient, data } = command;
         let accepted = self
             .patient_of(patient)
-            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| self.may_write(&patient, now, actions).map(|()| patient))
             .and_then(|patient| {
                 let data = Waveform::accept(data, &patient, &self.user.id, now.time);
                 let data = data.map_err(|Refusal { code, field, message }| {
@@ -252,11 +252,12 @@ impl Active {
         })
     }
 
-    fn may_write(&self, patient: &UserId, now: Now) -> Result<(), Refused> {
+    fn may_write(&self, patient: &UserId, now: Now, actions: &mut Vec<Action>) -> Result<(), Refused> {
         let decision = decide(&self.user, Act::WriteMeasurements, patient, None, now.time);
         if decision.is_allowed() {
             return Ok(());
         }
+        actions.push(Action::Denied { action: Act::WriteMeasurements, patient: patient.clone(), decision });
         Err(Refused::field(ErrorCode::AccessDenied, "patient", decision.message()))
     }
 

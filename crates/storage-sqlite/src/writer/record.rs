@@ -49,6 +49,9 @@ pub(crate) fn record(
         keep_answer(group, author, idempotency, &receipts)?;
     }
     group.advance(topic, head, events);
+    if let Some(record) = &recording.audit {
+        group.audit(record)?;
+    }
     Ok(receipts)
 }
 

@@ -100,6 +100,7 @@ impl State {
             let answer = Answer { digest, receipts: receipts.clone(), first_used: now };
             self.answers.insert((recording.author.clone(), key), answer);
         }
+        self.audit(recording.audit.as_deref().cloned());
         Ok((receipts, events))
     }
 
