@@ -57,7 +57,7 @@ pub(crate) fn add(group: &mut Group<'_>, new: &NewSignIn, by: &By) -> Result<(),
 struct Family {
     sign_in: SignIn,
     ended: bool,
-    family: SecretHash,
+    shared: SecretHash,
     current: SecretHash,
     previous: Option<SecretHash>,
     rotated_at: Timestamp,
@@ -67,7 +67,7 @@ fn family(row: &Row<'_>) -> rusqlite::Result<Family> {
     Ok(Family {
         sign_in: sign_in(row)?,
         ended: row.get::<_, Option<i64>>(8)?.is_some(),
-        family: row.get(9)?,
+        shared: row.get(9)?,
         current: row.get(10)?,
         previous: row.get(11)?,
         rotated_at: time(row, 12)?,
@@ -77,7 +77,7 @@ fn family(row: &Row<'_>) -> rusqlite::Result<Family> {
 pub(crate) fn rotate(group: &mut Group<'_>, rotation: &Rotation, by: &By) -> Result<Rotated, Failure> {
     let id = rotation.sign_in.to_string();
     let found = group.conn.prepare_cached(FIND)?.query_row([&id], family).optional()?;
-    let Some(held) = found.filter(|held| held.family == rotation.family) else {
+    let Some(held) = found.filter(|held| held.shared == rotation.family) else {
         return Ok(Rotated::Unknown);
     };
     if held.ended {

@@ -27,7 +27,7 @@ pub(super) struct Held {
 /// A sign-in and its refresh tokens.
 struct Family {
     sign_in: SignIn,
-    family: SecretHash,
+    shared: SecretHash,
     current: SecretHash,
     previous: Option<SecretHash>,
     rotated_at: Timestamp,
@@ -37,7 +37,7 @@ struct Family {
 impl Family {
     /// Becomes the next, or says why not.
     fn rotate(&mut self, rotation: &Rotation, now: Timestamp) -> Rotated {
-        if self.family != rotation.family {
+        if self.shared != rotation.family {
             return Rotated::Unknown;
         }
         if self.ended {
@@ -123,7 +123,7 @@ impl Credentials for MemoryStore {
         }
         state.audit([AuditRecord::signed_in(by, &sign_in.user, sign_in.id, sign_in.method)]);
         let rotated_at = sign_in.created_at;
-        let family = Family { sign_in, family, current, previous: None, rotated_at, ended: false };
+        let family = Family { sign_in, shared: family, current, previous: None, rotated_at, ended: false };
         state.credentials.sign_ins.insert(family.sign_in.id, family);
         Ok(())
     }
