@@ -63,8 +63,8 @@ fn an_issued_token_is_good_until_it_ends() {
 #[test]
 fn a_token_says_when_it_was_issued_and_what_it_is_called() {
     let (verifier, ana) = (plain(), UserId::new("ana").expect("valid"));
-    let names = TokenNames { id: Some("t1".to_owned()), sign_in: Some("s1".to_owned()) };
-    let token = verifier.issue_named(&ana, names, 60, seconds(NOW));
+    let called = TokenNames { id: Some("t1".to_owned()), sign_in: Some("s1".to_owned()) };
+    let token = verifier.issue_named(&ana, called, 60, seconds(NOW));
     let claims = verifier.verify(&token, seconds(NOW)).expect("good");
     assert_eq!(claims.issued_at, Some(seconds(NOW)));
     assert_eq!((claims.id.as_deref(), claims.sign_in.as_deref()), (Some("t1"), Some("s1")));
