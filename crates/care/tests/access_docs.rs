@@ -130,7 +130,11 @@ fn every_cell_is_as_it_was_written_down() {
             let role: Role = role.parse().expect("a role");
             for ((situation, _), expected) in SITUATIONS.into_iter().zip(expected.chars()) {
                 let decision = asked(role, action, situation);
-                assert_eq!(decision.is_allowed(), expected == 'y', "{role} {action} {situation:?}: {decision:?}");
+                assert_eq!(
+                    decision.is_allowed(),
+                    expected == 'y',
+                    "{role} {action} {situation:?}: {decision:?}"
+                );
                 cells += 1;
             }
         }
@@ -176,7 +180,8 @@ fn actions() -> String {
         let topics: String = topics.map(|kind| format!("`{}:`", kind.as_str())).collect();
         let scope = action.scope().map_or_else(String::new, |scope| format!("`{scope}`"));
         let opened = action.scope().is_some_and(|scope| BreakGlass::scopes().contains(scope));
-        writeln!(out, "| `{action}` | {topics} | {scope} | {} |", if opened { "yes" } else { "" }).expect("text");
+        writeln!(out, "| `{action}` | {topics} | {scope} | {} |", if opened { "yes" } else { "" })
+            .expect("text");
     }
     out
 }
@@ -195,7 +200,8 @@ fn table(role: Role) -> String {
         SITUATIONS.iter().map(|(_, title)| (format!(" {title} |"), "---|")).unzip();
     let mut out = format!("### {role}\n\n| |{titles}\n|---|{lines}\n");
     for action in Action::ALL {
-        let cells: String = SITUATIONS.iter().map(|(situation, _)| cell(asked(role, action, *situation))).collect();
+        let cells: String =
+            SITUATIONS.iter().map(|(situation, _)| cell(asked(role, action, *situation))).collect();
         writeln!(out, "| `{action}` |{cells}").expect("text");
     }
     out + "\n"
