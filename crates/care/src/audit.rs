@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::Decision;
-use crate::user::{CareRelation, Role, User};
+use crate::team::CareRelation;
+use crate::user::{Role, User};
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What storage must do.
 //!
 //! Traits by use case, implemented by every store and held together by [`Store`]: the event log, the measurements, the
-//! directory of users and care teams, the audit trail, and the probe for readiness. The in-memory store is in
+//! directory of users and care teams, their credentials, the audit trail, and the probe for readiness. The in-memory store is in
 //! [`memory`]; the list of checks that every store passes is in [`conformance`].
 //!
 //! Whoever changes users, care teams or credentials says who asks for it ([`By`]), and the record of the change is appended
@@ -20,10 +20,15 @@ mod audit;
     reason = "a check fails by the first operation or assertion that does"
 )]
 pub mod conformance;
+mod credentials;
 pub mod memory;
 pub mod payload;
 
 pub use audit::AuditTrail;
+pub use credentials::{
+    ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
+    SignInEnd, SignIns,
+};
 pub use memory::MemoryStore;
 pub use payload::{RecordedAt, event_payload};
 
@@ -323,11 +328,11 @@ pub trait Directory: Send + Sync {
     /// `NotFound("user")` if there is no such user; or the store cannot be written.
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error>;
 
-    /// Lets a member into a patient's care team, or changes when the relation holds.
+    /// Lets a member into a patient's care team, or changes everything about the member's place there.
     ///
     /// # Errors
-    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member is unknown;
-    /// or the store cannot be written.
+    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member or who grants
+    /// it is unknown; or the store cannot be written.
     async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error>;
 
     /// Takes a member out of a patient's care team. The other members stay.
@@ -382,6 +387,6 @@ pub trait Probe: Send + Sync {
 }
 
 /// Everything a store does.
-pub trait Store: EventLog + Measurements + Directory + AuditTrail + Probe {}
+pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe {}
 
-impl<T: EventLog + Measurements + Directory + AuditTrail + Probe> Store for T {}
+impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe> Store for T {}

@@ -39,7 +39,7 @@ impl Connection {
         let access =
             access::known(app, session.user()?, Act::ReadMeasurements, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
-        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until };
-        Some(Granted { opened, decision: access.decision })
+        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() };
+        Some(Granted { opened, access })
     }
 }

@@ -16,7 +16,7 @@ use crate::shard::Shard;
 /// A topic that is about to be opened, once that is on record.
 pub(super) struct Granted {
     pub(super) opened: OpenedTopic,
-    pub(super) decision: Decision,
+    pub(super) access: Access,
 }
 
 impl Connection {
@@ -82,7 +82,7 @@ impl Connection {
             return Ok(access);
         }
         if let Some(by) = self.by(shard.app()) {
-            let record = AuditRecord::decided(by, action, object.to_owned(), patient, access.decision);
+            let record = access.record(by, action, object, patient);
             shard.record_refusal(record);
         }
         Err(access_denied(access.decision, field))
@@ -101,10 +101,10 @@ impl Connection {
         shard: &Shard,
         object: String,
         patient: &UserId,
-        decision: Decision,
+        access: Access,
     ) -> Result<(), Refused> {
         let by = self.by(shard.app()).ok_or_else(ended)?;
-        let record = AuditRecord::decided(by, AuditAction::Read, object, patient, decision);
+        let record = access.record(by, AuditAction::Read, object, patient);
         shard.recorded(record).await.map_err(|error| storage_refusal(&error))
     }
 
@@ -114,12 +114,11 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         (request, topic, has): (RequestId, Topic, Offset),
-        Granted { mut opened, decision }: Granted,
+        Granted { mut opened, access }: Granted,
     ) {
         let Some(by) = self.by(shard.app()) else { return };
         let rechecks = shard.rechecks.get();
-        let record =
-            AuditRecord::decided(by, AuditAction::Subscribe, topic.to_string(), topic.id(), decision);
+        let record = access.record(by, AuditAction::Subscribe, topic.to_string(), topic.id());
         let connection = Rc::clone(self);
         shard.record(record, move |shard, stands| {
             if let Err(error) = stands {

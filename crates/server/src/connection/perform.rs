@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::AuditAction;
+use healthmate_care::access::Until;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
+use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
@@ -217,9 +218,10 @@ impl Connection {
         // Last, so that nothing is waited for between the decision and its record.
         let (name, action) = (topic.to_string(), AuditAction::Subscribe);
         let decide = async || self.check_recorded(shard, action, &name, topic.id(), "topic").await;
-        let Access { decision, until } = shard.undisturbed(decide).await?;
-        let opened = OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until };
-        Ok(Granted { opened, decision })
+        let access = shard.undisturbed(decide).await?;
+        let (epoch, until) = (app.store.epoch(), access.until());
+        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until };
+        Ok(Granted { opened, access })
     }
 
     /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
@@ -229,9 +231,9 @@ impl Connection {
         app: &App,
         patient: &UserId,
         field: &str,
-    ) -> Result<Option<Timestamp>, Refused> {
-        let Access { decision, until } = self.decide_reads(app, patient).await?;
-        if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
+    ) -> Result<Option<Until>, Refused> {
+        let Access { decision, .. } = self.decide_reads(app, patient).await?;
+        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
@@ -256,7 +258,7 @@ impl Connection {
             let object = history_object(query.metric);
             let action = AuditAction::Read;
             let decided = connection.check_recorded(&on, action, &object, &query.patient, "patient");
-            let decision = decided.await?.decision;
+            let access = decided.await?;
             let after = query.cursor.as_deref().map(str::parse).transpose();
             let after = after.map_err(|error: healthmate_storage::CursorError| {
                 Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
@@ -264,7 +266,7 @@ impl Connection {
             let HistoryQuery { patient, metric, from, to, limit, .. } = query;
             let query = MeasurementQuery { patient: patient.clone(), metric, from, to, limit, after };
             let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
-            connection.record_read(&on, object, &patient, decision).await?;
+            connection.record_read(&on, object, &patient, access).await?;
             let next_cursor = page.next.map(|cursor| cursor.to_string());
             Ok(Found { measurements: page.measurements, next_cursor })
         };

@@ -68,10 +68,10 @@ impl Connection {
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
             let action = AuditAction::Read;
-            let decided = connection.check_recorded(&on, action, "presence", topic.id(), "topic").await?;
+            let access = connection.check_recorded(&on, action, "presence", topic.id(), "topic").await?;
             let present =
                 presence::look_up(on.app(), &topic).await.map_err(|error| storage_refusal(&error))?;
-            connection.record_read(&on, "presence".to_owned(), topic.id(), decided.decision).await?;
+            connection.record_read(&on, "presence".to_owned(), topic.id(), access).await?;
             Ok(PresenceResponse { topic, present })
         };
         let span = debug_span!("get_presence", connection.id = %self.id);

@@ -93,17 +93,18 @@ impl Caller {
         object: impl Into<String>,
         patient: &UserId,
     ) -> Result<AuditRecord, Problem> {
-        let decision = access::may(app, self.user(), action, patient).await?.decision;
+        let access = access::may(app, self.user(), action, patient).await?;
         let what = match action {
+            Action::ReadMeasurements | Action::SeeAccessLog => AuditAction::Read,
             Action::WriteMeasurements => AuditAction::Write,
-            Action::ReadMeasurements => AuditAction::Read,
+            _ => AuditAction::Administered,
         };
-        let record = AuditRecord::decided(self.by(app), what, object.into(), patient, decision);
-        if decision.is_allowed() {
+        let record = access.record(self.by(app), what, object, patient);
+        if access.decision.is_allowed() {
             return Ok(record);
         }
         app.record_refusal(record).await;
-        Err(Problem::new(ErrorCode::AccessDenied, decision.message()))
+        Err(Problem::new(ErrorCode::AccessDenied, access.decision.message()))
     }
 }
 

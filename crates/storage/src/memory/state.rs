@@ -7,6 +7,7 @@ use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, U
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
+use super::credentials::Held;
 use crate::{
     CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
     RecordedAt, Recording, Series, event_payload,
@@ -24,6 +25,7 @@ pub(super) struct State {
     named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
     answers: HashMap<(UserId, String), Answer>,
     trail: Vec<AuditEntry>,
+    pub(super) credentials: Held,
 }
 
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl State {
             named: HashMap::new(),
             answers: HashMap::new(),
             trail: Vec::new(),
+            credentials: Held::default(),
         }
     }
 
@@ -234,7 +237,8 @@ impl State {
 
     pub(super) fn add_care_relation(&mut self, relation: CareRelation, by: By) -> Result<(), Error> {
         self.patient(&relation.patient)?;
-        if !self.users.contains_key(&relation.member) {
+        let known = |id: &UserId| self.users.contains_key(id);
+        if !known(&relation.member) || !relation.granted_by.as_ref().is_none_or(known) {
             return Err(Error::NotFound("user"));
         }
         self.audit([AuditRecord::access_granted(by, &relation)]);
