@@ -39,7 +39,7 @@ impl Connection {
     }
 
     /// Records that a token was refused.
-    pub(super) fn record_sign_in_denied(&self, shard: &Shard, error: &TokenError) {
+    pub(super) fn record_sign_in_denied(&self, shard: &Shard, error: TokenError) {
         if !error.code().retry() {
             let by = By::anonymous(Some(self.client), shard.app().clock.now());
             shard.record_refusal(AuditRecord::sign_in_denied(by, error.code().as_str()));

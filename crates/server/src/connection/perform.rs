@@ -142,7 +142,7 @@ impl Connection {
         let claims = match app.verifier.verify(token, now.time) {
             Ok(claims) => claims,
             Err(error) => {
-                self.record_sign_in_denied(shard, &error);
+                self.record_sign_in_denied(shard, error);
                 return self.drive(shard, Input::Identified(request, Err(refused(error))));
             }
         };
@@ -157,7 +157,7 @@ impl Connection {
             let found =
                 on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
             let user = found.map_err(|error| {
-                connection.record_sign_in_denied(&on, &error);
+                connection.record_sign_in_denied(&on, error);
                 refused(error)
             })?;
             if let Some(session_id) = &session_id {
