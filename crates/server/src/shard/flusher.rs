@@ -37,6 +37,7 @@ impl Shard {
                 if !self.has_more() {
                     break;
                 }
+                self.let_writer_run();
                 yield_now().await;
             }
         }
