@@ -35,7 +35,7 @@ use tower::ServiceExt;
 pub(crate) use self::head::Head;
 pub(crate) use self::replayed::Replayed;
 use crate::connection::{Reader, Stream};
-use crate::http::Problem;
+use crate::http::{ClientAddress, Problem};
 use crate::shard::{NewSocket, Shard, ShardHandle};
 use crate::telemetry::RefusalReason;
 use crate::upgrade;
@@ -243,11 +243,13 @@ async fn serve_http(shard: Rc<Shard>, stream: Replayed, peer: SocketAddr) {
 async fn answer(
     shard: Rc<Shard>,
     peer: SocketAddr,
-    request: http::Request<Incoming>,
+    mut request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Infallible> {
     if let Some(endpoint) = Endpoint::at_path(request.uri().path()) {
         return Ok(upgrade::answer(&shard, peer, endpoint, request));
     }
+    let address = upgrade::client_address(shard.app(), peer, request.headers());
+    request.extensions_mut().insert(ClientAddress(address));
     let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
     let seconds = shard.app().settings.limits.request_timeout_s;
     let answered = tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::{Clock, Measurement, Metric, Role, SystemClock, User};
+use healthmate_care::{By, Clock, Measurement, Metric, Role, SystemClock, User};
 use healthmate_protocol::{ClientId, UserId};
 use healthmate_storage::{Directory, Measurements, Recording};
 use healthmate_storage_sqlite::baseline::{Failed, raw_ingest};
@@ -87,12 +87,14 @@ fn raw_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
 
 fn store_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
     let dir = tempfile::tempdir_in(folder)?;
-    let store = SqliteStore::open(dir.path(), &Options::default(), Arc::new(SystemClock::default()))?;
+    let clock = Arc::new(SystemClock::default());
+    let by = By::command_line(clock.now());
+    let store = SqliteStore::open(dir.path(), &Options::default(), clock)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let patient = UserId::new("p")?;
     let user =
         User { id: patient.clone(), role: Role::Patient, name: "p".into(), device_of: None, active: true };
-    runtime.block_on(store.add_user(user))?;
+    runtime.block_on(store.add_user(user, by))?;
     let measurements = sample(load.rows)?;
     let batches: Vec<_> = measurements.chunks(load.batch).map(<[Measurement]>::to_vec).collect();
     let shares = batches.chunks(batches.len().div_ceil(load.senders)).map(<[_]>::to_vec);

@@ -6,9 +6,11 @@
 //! Writes go to one thread, which writes all that waits in one transaction ([`writer`](self)); reads go to a few
 //! others, each with a connection of its own, and see what was committed when they begin.
 
+mod audit;
 #[cfg(feature = "bench")]
 pub mod baseline;
 mod codes;
+mod credentials;
 mod failure;
 mod integrity;
 mod migrations;
@@ -25,11 +27,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, Clock, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::{
-    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
     MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 use parking_lot::Mutex;
@@ -171,8 +173,8 @@ impl Measurements for SqliteStore {
 
 #[async_trait]
 impl Directory for SqliteStore {
-    async fn add_user(&self, user: User) -> Result<(), Error> {
-        self.writer.write(1, move |group| directory::add_user(group, &user)).await
+    async fn add_user(&self, user: User, by: By) -> Result<(), Error> {
+        self.writer.write(1, move |group| directory::add_user(group, &user, &by)).await
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
@@ -184,18 +186,20 @@ impl Directory for SqliteStore {
         self.readers.read(queries::users).await
     }
 
-    async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error> {
+    async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
         let id = id.clone();
-        self.writer.write(1, move |group| directory::set_active(group, &id, active)).await
+        self.writer.write(1, move |group| directory::set_active(group, &id, active, &by)).await
     }
 
-    async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error> {
-        self.writer.write(1, move |group| directory::add_care_relation(group, &relation)).await
+    async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error> {
+        self.writer.write(1, move |group| directory::add_care_relation(group, &relation, &by)).await
     }
 
-    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error> {
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId, by: By) -> Result<(), Error> {
         let (patient, member) = (patient.clone(), member.clone());
-        self.writer.write(1, move |group| directory::remove_care_relation(group, &patient, &member)).await
+        self.writer
+            .write(1, move |group| directory::remove_care_relation(group, &patient, &member, &by))
+            .await
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
@@ -220,6 +224,17 @@ impl Directory for SqliteStore {
 
     async fn directory_version(&self) -> Result<u64, Error> {
         self.readers.read(queries::directory_version).await
+    }
+}
+
+#[async_trait]
+impl AuditTrail for SqliteStore {
+    async fn audit(&self, records: Vec<AuditRecord>) -> Result<(), Error> {
+        self.writer.write(records.len(), move |group| group::audit(group, &records)).await
+    }
+
+    async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        self.readers.read(move |conn| audit::audit_after(conn, seq, limit)).await
     }
 }
 

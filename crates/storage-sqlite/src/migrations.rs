@@ -14,10 +14,15 @@ pub(crate) struct Migration {
 }
 
 /// Every step, the first one first.
-pub(crate) const ALL: &[Migration] = &[Migration {
-    name: "measurements and log",
-    sql: include_str!("../migrations/0001_measurements_and_log.sql"),
-}];
+pub(crate) const ALL: &[Migration] = &[
+    Migration {
+        name: "measurements and log",
+        sql: include_str!("../migrations/0001_measurements_and_log.sql"),
+    },
+    Migration { name: "audit trail", sql: include_str!("../migrations/0002_audit.sql") },
+    Migration { name: "credentials", sql: include_str!("../migrations/0004_signin.sql") },
+    Migration { name: "scopes of care", sql: include_str!("../migrations/0003_care_scopes.sql") },
+];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.
 pub(crate) fn version(conn: &Connection) -> rusqlite::Result<i32> {

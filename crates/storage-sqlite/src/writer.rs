@@ -1,11 +1,14 @@
 //! The one thread that writes, and its group commit: what waits is written in one transaction, with one fsync.
 
+pub(crate) mod audit;
 pub(crate) mod cache;
+pub(crate) mod credentials;
 pub(crate) mod directory;
 pub(crate) mod group;
 pub(crate) mod record;
 pub(crate) mod retention;
 mod room;
+pub(crate) mod sign_ins;
 #[cfg(test)]
 mod tests;
 
@@ -259,7 +262,7 @@ impl Work {
                 if let Some(epoch) = written.epoch {
                     *self.shared.epoch.lock() = epoch;
                 }
-                self.cache.committed(written.heads);
+                self.cache.committed(written.heads, written.trail);
                 Ok(written.events)
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use healthmate_care::{Clock, Measurement, Metric, Role, SystemClock, User};
+use healthmate_care::{By, Clock, Measurement, Metric, Role, SystemClock, User};
 use healthmate_protocol::{ClientId, MAX_PAGE, Offset, Topic, UserId};
 use healthmate_storage::{Directory, EventLog, MeasurementQuery, Measurements, Recording};
 use healthmate_storage_sqlite::{Options, SqliteStore};
@@ -88,7 +88,7 @@ async fn what_was_acknowledged_outlives_kill_9() {
     for patient in PATIENTS {
         let user =
             User { id: id(patient), role: Role::Patient, name: "P".into(), device_of: None, active: true };
-        store.add_user(user).await.expect("added");
+        store.add_user(user, By::command_line(SystemClock::default().now())).await.expect("added");
     }
     drop(store);
     let mut acknowledged = BTreeSet::new();

@@ -1,14 +1,18 @@
 //! What storage must do.
 //!
-//! Four traits by use case, implemented by every store and held together by [`Store`]: the event log, the
-//! measurements, the directory of users and care teams, and the probe for readiness. The in-memory store is in
+//! Traits by use case, implemented by every store and held together by [`Store`]: the event log, the measurements, the
+//! directory of users and care teams, their credentials, the audit trail, and the probe for readiness. The in-memory store is in
 //! [`memory`]; the list of checks that every store passes is in [`conformance`].
+//!
+//! Whoever changes users, care teams or credentials says who asks for it ([`By`]), and the record of the change is appended
+//! to the [`AuditTrail`] in the same transaction.
 //!
 //! To add a method: add it to its trait, to every store, and to the conformance suite; a test counts the methods
 //! and fails for one that the suite does not name.
 //!
 //! Rows and log events of one change are one transaction. A method that returned `Ok` has reached the disk.
 
+mod audit;
 #[cfg(any(test, feature = "conformance"))]
 #[expect(
     clippy::missing_errors_doc,
@@ -16,9 +20,15 @@
     reason = "a check fails by the first operation or assertion that does"
 )]
 pub mod conformance;
+mod credentials;
 pub mod memory;
 pub mod payload;
 
+pub use audit::AuditTrail;
+pub use credentials::{
+    ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
+    SignInEnd, SignIns,
+};
 pub use memory::MemoryStore;
 pub use payload::{RecordedAt, event_payload};
 
@@ -27,7 +37,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, Clock, Measurement, Metric, User};
+use healthmate_care::{By, CareRelation, Clock, Measurement, Metric, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use serde_json::value::RawValue;
@@ -295,7 +305,7 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// `Exists("user")` if the id is taken, `NotFound("patient")` if a device's patient is missing, unknown or no
     /// patient, `NotFound("device")` if `device_of` is given for another role; or the store cannot be written.
-    async fn add_user(&self, user: User) -> Result<(), Error>;
+    async fn add_user(&self, user: User, by: By) -> Result<(), Error>;
 
     /// The user with this id.
     ///
@@ -313,20 +323,20 @@ pub trait Directory: Send + Sync {
     ///
     /// # Errors
     /// `NotFound("user")` if there is no such user; or the store cannot be written.
-    async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error>;
+    async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error>;
 
-    /// Lets a member into a patient's care team, or changes when the relation holds.
+    /// Lets a member into a patient's care team, or changes everything about the member's place there.
     ///
     /// # Errors
-    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member is unknown;
-    /// or the store cannot be written.
-    async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error>;
+    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member or who grants
+    /// it is unknown; or the store cannot be written.
+    async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error>;
 
     /// Takes a member out of a patient's care team. The other members stay.
     ///
     /// # Errors
     /// `NotFound("care relation")` if the two have none; or the store cannot be written.
-    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error>;
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId, by: By) -> Result<(), Error>;
 
     /// The member's place in the patient's care team.
     ///
@@ -374,6 +384,6 @@ pub trait Probe: Send + Sync {
 }
 
 /// Everything a store does.
-pub trait Store: EventLog + Measurements + Directory + Probe {}
+pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe {}
 
-impl<T: EventLog + Measurements + Directory + Probe> Store for T {}
+impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe> Store for T {}

@@ -1,5 +1,6 @@
 //! The store that forgets everything when the process ends: for tests, and the measure of what a store means.
 
+mod credentials;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -8,14 +9,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, Clock, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use parking_lot::Mutex;
 
 use crate::memory::state::State;
 use crate::{
-    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
+    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
     MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 
@@ -100,8 +101,8 @@ impl Measurements for MemoryStore {
 
 #[async_trait]
 impl Directory for MemoryStore {
-    async fn add_user(&self, user: User) -> Result<(), Error> {
-        self.state.lock().add_user(user)
+    async fn add_user(&self, user: User, by: By) -> Result<(), Error> {
+        self.state.lock().add_user(user, by)
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
@@ -112,16 +113,16 @@ impl Directory for MemoryStore {
         Ok(self.state.lock().users.values().cloned().collect())
     }
 
-    async fn set_active(&self, id: &UserId, active: bool) -> Result<(), Error> {
-        self.state.lock().set_active(id, active)
+    async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
+        self.state.lock().set_active(id, active, by)
     }
 
-    async fn add_care_relation(&self, relation: CareRelation) -> Result<(), Error> {
-        self.state.lock().add_care_relation(relation)
+    async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error> {
+        self.state.lock().add_care_relation(relation, by)
     }
 
-    async fn remove_care_relation(&self, patient: &UserId, member: &UserId) -> Result<(), Error> {
-        self.state.lock().remove_care_relation(patient, member)
+    async fn remove_care_relation(&self, patient: &UserId, member: &UserId, by: By) -> Result<(), Error> {
+        self.state.lock().remove_care_relation(patient, member, by)
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {
@@ -142,6 +143,18 @@ impl Directory for MemoryStore {
 
     async fn directory_version(&self) -> Result<u64, Error> {
         Ok(self.state.lock().directory_version)
+    }
+}
+
+#[async_trait]
+impl AuditTrail for MemoryStore {
+    async fn audit(&self, records: Vec<AuditRecord>) -> Result<(), Error> {
+        self.state.lock().audit(records);
+        Ok(())
+    }
+
+    async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        Ok(self.state.lock().audit_after(seq, limit))
     }
 }
 

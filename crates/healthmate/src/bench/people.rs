@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use healthmate_care::{CareRelation, Clock, Role, User};
+use healthmate_care::{By, CareRelation, Clock, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_server::auth::TokenVerifier;
 use healthmate_storage::{Directory, Error};
@@ -53,20 +53,22 @@ pub(crate) async fn settle(folder: &Path, clock: &Arc<dyn Clock>, census: &Censu
     let store = SqliteStore::open(folder, &options, Arc::clone(clock))?;
     let now = clock.now();
     let patients = (0..census.patients).map(|n| person(&patient(n), Role::Patient, None));
-    add_all(&store, patients).await?;
+    let by = &By::command_line(now);
+    add_all(&store, patients, by).await?;
     let devices = census.devices.iter().enumerate();
     let devices = devices.map(|(n, of)| person(&device(n), Role::Device, Some(&patient(*of))));
-    add_all(&store, devices).await?;
+    add_all(&store, devices, by).await?;
     let readers = (0..census.readers.len()).map(|n| person(&reader(n), Role::Nurse, None));
-    add_all(&store, readers).await?;
+    add_all(&store, readers, by).await?;
     let operators = census.operator.then(|| person(OPERATOR, Role::Admin, None));
-    add_all(&store, operators.into_iter()).await?;
+    add_all(&store, operators.into_iter(), by).await?;
     let cared = census.readers.iter().enumerate();
     let relations: Vec<_> =
         cared.flat_map(|(n, read)| read.iter().map(move |of| relation(*of, n, now))).collect();
     for some in relations.chunks(TOGETHER) {
         let added = some.iter().map(|relation| async {
-            store.add_care_relation(relation.clone().map_err(|error| anyhow::anyhow!("{error}"))?).await?;
+            let relation = relation.clone().map_err(|error| anyhow::anyhow!("{error}"))?;
+            store.add_care_relation(relation, by.clone()).await?;
             Ok::<_, anyhow::Error>(())
         });
         try_join_all(added).await?;
@@ -82,11 +84,12 @@ pub(crate) fn token(signer: &TokenVerifier, id: &str, now: Timestamp) -> anyhow:
 async fn add_all(
     store: &SqliteStore,
     people: impl Iterator<Item = anyhow::Result<User>>,
+    by: &By,
 ) -> anyhow::Result<()> {
     let people = people.collect::<Result<Vec<_>, _>>()?;
     for some in people.chunks(TOGETHER) {
         let added = some.iter().map(|user| async {
-            match store.add_user(user.clone()).await {
+            match store.add_user(user.clone(), by.clone()).await {
                 Ok(()) | Err(Error::Exists(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -103,5 +106,5 @@ fn person(id: &str, role: Role, device_of: Option<&str>) -> anyhow::Result<User>
 
 fn relation(of: usize, member: usize, now: Timestamp) -> Result<CareRelation, String> {
     let id = |text: String| text.parse::<UserId>().map_err(|error| error.to_string());
-    Ok(CareRelation { patient: id(patient(of))?, member: id(reader(member))?, starts_at: now, ends_at: None })
+    Ok(CareRelation::new(id(patient(of))?, id(reader(member))?, now))
 }

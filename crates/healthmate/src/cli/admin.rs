@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use clap::Args;
+use healthmate_care::By;
 use healthmate_storage_sqlite::SqliteStore;
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::output;
 use super::settings::{SettingsArgs, open_store, system_clock};
+
+/// Who makes the changes of these commands.
+pub(crate) fn by() -> By {
+    By::command_line(system_clock().now())
+}
 
 /// What every command of an administrator takes.
 #[derive(Args)]

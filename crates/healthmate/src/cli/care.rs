@@ -6,7 +6,7 @@ use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
-use super::admin::AdminArgs;
+use super::admin::{AdminArgs, by};
 use super::failure::Failure;
 use super::settings::system_clock;
 use super::{block_on, output};
@@ -71,7 +71,7 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn at(now: Timestamp, relation: &'a CareRelation) -> Self {
-        let CareRelation { patient, member, starts_at, ends_at } = relation;
+        let CareRelation { patient, member, starts_at, ends_at, .. } = relation;
         Self { patient, member, starts_at: *starts_at, ends_at: *ends_at, holds: relation.holds_at(now) }
     }
 }
@@ -82,7 +82,8 @@ impl Care {
         let now = system_clock().now();
         match self.action {
             Action::Add { patient, member, until, common } => {
-                add(CareRelation { patient, member, starts_at: now, ends_at: until }, now, &common)
+                let relation = CareRelation { ends_at: until, ..CareRelation::new(patient, member, now) };
+                add(relation, now, &common)
             }
             Action::Remove { patient, member, common } => remove(&patient, &member, &common),
             Action::List { patient, common } => list(&patient, now, &common),
@@ -105,7 +106,7 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &AdminArgs) -> Result
         if let Some(before) = before.filter(|before| before.holds_at(now)) {
             relation.starts_at = before.starts_at;
         }
-        match store.add_care_relation(relation.clone()).await {
+        match store.add_care_relation(relation.clone(), by()).await {
             Err(Error::NotFound(what)) => {
                 let (patient, member) = (&relation.patient, &relation.member);
                 Err(Failure::failed(format!(
@@ -128,7 +129,7 @@ fn remove(patient: &UserId, member: &UserId, common: &AdminArgs) -> Result<(), F
         member: &'a UserId,
     }
     let store = common.store()?;
-    let removed = block_on(async { Ok(store.remove_care_relation(patient, member).await) })?;
+    let removed = block_on(async { Ok(store.remove_care_relation(patient, member, by()).await) })?;
     match removed {
         Err(Error::NotFound(_)) => {
             Err(Failure::failed(format!("{member} is not in the care team of {patient}")))

@@ -6,7 +6,7 @@ use healthmate_protocol::UserId;
 use healthmate_storage::{Directory, Error};
 use serde::Serialize;
 
-use super::admin::AdminArgs;
+use super::admin::{AdminArgs, by};
 use super::failure::Failure;
 use super::settings::{open_or_make_store, system_clock};
 use super::{block_on, output};
@@ -109,7 +109,7 @@ fn add(user: &Person, common: &AdminArgs) -> Result<(), Failure> {
         _ => {}
     }
     let store = open_or_make_store(&common.settings.load()?, &system_clock())?;
-    block_on(async { store.add_user(user.clone()).await.map_err(|error| refused(&error, user)) })?;
+    block_on(async { store.add_user(user.clone(), by()).await.map_err(|error| refused(&error, user)) })?;
     show(user, "added", common)
 }
 
@@ -143,7 +143,7 @@ fn set_active(id: &UserId, active: bool, common: &AdminArgs) -> Result<(), Failu
     let store = common.store()?;
     let unknown = || Failure::failed(format!("there is no user {id}"));
     let user = block_on(async {
-        match store.set_active(id, active).await {
+        match store.set_active(id, active, by()).await {
             Err(Error::NotFound(_)) => return Err(unknown()),
             set => set.map_err(Failure::failed)?,
         }

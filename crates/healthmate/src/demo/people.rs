@@ -1,6 +1,6 @@
 //! Who lives in the demo.
 
-use healthmate_care::{CareRelation, Role, User};
+use healthmate_care::{By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::{Directory, Error};
 
@@ -60,6 +60,7 @@ pub(crate) fn sign_ins() -> String {
 /// # Errors
 /// If the store cannot be read or written.
 pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Result<()> {
+    let by = By::server(now);
     for person in PEOPLE {
         let user = User {
             id: person.id.parse()?,
@@ -68,7 +69,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
             device_of: person.device_of.map(str::parse).transpose()?,
             active: true,
         };
-        match store.add_user(user).await {
+        match store.add_user(user, by.clone()).await {
             Ok(()) | Err(Error::Exists(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -78,9 +79,8 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
         for member in *members {
             let member: UserId = member.parse()?;
             if store.care_relation(&patient, &member).await?.is_none() {
-                let patient = patient.clone();
-                let relation = CareRelation { patient, member, starts_at: now, ends_at: None };
-                store.add_care_relation(relation).await?;
+                let relation = CareRelation::new(patient.clone(), member, now);
+                store.add_care_relation(relation, by.clone()).await?;
             }
         }
     }
@@ -91,7 +91,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
 mod tests {
     use std::sync::Arc;
 
-    use healthmate_care::{Action, Clock, ManualClock, decide};
+    use healthmate_care::{Action, Clock, Grants, ManualClock, decide};
     use healthmate_server::http::DEMO_PREFIX;
     use healthmate_storage::MemoryStore;
 
@@ -111,7 +111,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new("2026-11-23T12:00:00Z".parse().expect("valid")));
         let store = MemoryStore::new(clock.clone());
         seed(&store, clock.now()).await.expect("seeded");
-        store.set_active(&id("demo-dan"), false).await.expect("disabled");
+        store.set_active(&id("demo-dan"), false, By::command_line(clock.now())).await.expect("disabled");
         let first =
             (store.users().await.expect("read"), store.care_team(&id("demo-ana")).await.expect("read"));
         clock.advance_millis(60_000);
@@ -138,8 +138,8 @@ mod tests {
             let user = store.user(&id(who)).await.expect("read").expect("seeded");
             for (patient, seen) in patients.iter().zip(seen) {
                 let relation = store.care_relation(&id(patient), &user.id).await.expect("read");
-                let decision =
-                    decide(&user, Action::ReadMeasurements, &id(patient), relation.as_ref(), clock.now());
+                let grants = Grants { relation: relation.as_ref(), break_glass: None };
+                let decision = decide(&user, Action::ReadMeasurements, &id(patient), &grants, clock.now());
                 assert_eq!(decision.is_allowed(), seen, "{who} and {patient}");
             }
         }

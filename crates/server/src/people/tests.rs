@@ -1,10 +1,15 @@
-use healthmate_care::{Clock, ManualClock, Role};
+use healthmate_care::{By, Clock, ManualClock, Role};
+use healthmate_protocol::Timestamp;
 use healthmate_storage::MemoryStore;
 
 use super::*;
 
 fn id(text: &str) -> UserId {
     UserId::new(text).expect("valid")
+}
+
+fn by() -> By {
+    By::command_line(Timestamp::from_micros(0))
 }
 
 struct World {
@@ -20,7 +25,7 @@ impl World {
         let store = MemoryStore::new(clock);
         for (name, role) in [("ana", Role::Patient), ("nora", Role::Nurse)] {
             let user = User { id: id(name), role, name: name.to_owned(), device_of: None, active: true };
-            store.add_user(user).await.expect("new");
+            store.add_user(user, by()).await.expect("new");
         }
         let people = People::new();
         let start = tokio::time::Instant::now().into_std();
@@ -30,11 +35,11 @@ impl World {
 
     async fn relate(&self) {
         let starts_at = Timestamp::from_micros(0);
-        let relation = CareRelation { patient: id("ana"), member: id("nora"), starts_at, ends_at: None };
-        self.store.add_care_relation(relation).await.expect("known users");
+        let relation = CareRelation::new(id("ana"), id("nora"), starts_at);
+        self.store.add_care_relation(relation, by()).await.expect("known users");
     }
 
-    async fn find_relation(&self) -> Option<CareRelation> {
+    async fn find_relation(&self) -> Option<Arc<CareRelation>> {
         self.people.find_relation(&self.store, &id("ana"), &id("nora")).await.expect("read")
     }
 
@@ -49,7 +54,7 @@ async fn who_was_found_is_known_until_the_directory_changes() {
     assert_eq!(people.user(&id("nora"), start), None);
     let found = people.find_user(&store, &id("nora"), start).await.expect("read").expect("there");
     assert_eq!(people.user(&id("nora"), start), Some(Arc::clone(&found)));
-    store.set_active(&id("nora"), false).await.expect("known");
+    store.set_active(&id("nora"), false, by()).await.expect("known");
     // Not seen yet.
     assert_eq!(people.find_user(&store, &id("nora"), start).await, Ok(Some(found)));
     people.changed(start);
@@ -93,7 +98,8 @@ async fn what_was_read_before_a_change_is_not_kept() {
         world.people.find_user(&world.store, &id("nora"), world.start).await.expect("read").expect("there");
     let before = world.people.change();
     world.people.changed(world.start);
-    world.people.keep_relation(before, (id("ana"), id("nora")), (Timestamp::from_micros(0), None));
+    let relation = CareRelation::new(id("ana"), id("nora"), Timestamp::from_micros(0));
+    world.people.keep_relation(before, &Arc::new(relation));
     world.people.keep_user(before, &user);
     assert!(!world.knows_relation());
     assert_eq!(world.people.user(&id("nora"), world.start), None);

@@ -4,7 +4,7 @@ use healthmate_care::CareRelation;
 use healthmate_protocol::{ErrorCode, ServerMessage};
 
 use crate::client::{Client, measurement};
-use crate::server::{StoreKind, TestServer, id};
+use crate::server::{StoreKind, TestServer, by, id};
 
 #[tokio::test]
 async fn a_token_is_taken_in_each_of_three_ways() {
@@ -27,7 +27,7 @@ async fn a_token_is_taken_in_each_of_three_ways() {
 async fn a_bad_token_is_told_why_and_closed_for_good() {
     let server = TestServer::start().await;
     let now = server.app.clock.now();
-    server.app.store.set_active(&id("ben"), false).await.expect("known");
+    server.app.store.set_active(&id("ben"), false, by()).await.expect("known");
     let expired = server.app.verifier.issue(&id("ana"), 60, now.plus_millis(-3_600_000));
     let cases = [
         ("garbage".to_owned(), ErrorCode::TokenMalformed),
@@ -101,14 +101,14 @@ async fn a_relation_that_ends_ends_its_subscriptions() {
         let mut nora = server.connect("nora").await;
         let starts_at = server.app.clock.now().plus_millis(-1000);
         let ends_at = Some(starts_at.plus_millis(2000));
-        let relation = CareRelation { patient: id("ben"), member: id("nora"), starts_at, ends_at };
-        store.add_care_relation(relation).await.expect("known users");
+        let relation = CareRelation { ends_at, ..CareRelation::new(id("ben"), id("nora"), starts_at) };
+        store.add_care_relation(relation, by()).await.expect("known users");
         nora.subscribe("health:ben", None).await;
         nora.subscribe("health:ana", None).await;
         let ServerMessage::SubscriptionDenied(denied) = nora.next().await else { panic!("access went on") };
         assert_eq!((denied.topic.as_str(), denied.code), ("health:ben", ErrorCode::AccessDenied));
         // Because somebody ended it.
-        store.remove_care_relation(&id("ana"), &id("nora")).await.expect("there was one");
+        store.remove_care_relation(&id("ana"), &id("nora"), by()).await.expect("there was one");
         let ServerMessage::SubscriptionDenied(denied) = nora.next().await else { panic!("access went on") };
         assert_eq!(denied.topic, "health:ana");
         let mut device = server.connect("watch-ana").await;
@@ -124,7 +124,7 @@ async fn a_disabled_user_is_out_within_a_moment() {
     for kind in [StoreKind::Memory, StoreKind::Sqlite] {
         let server = TestServer::start_with(kind, |_| {}).await;
         let mut ben = server.connect("ben").await;
-        server.app.store.set_active(&id("ben"), false).await.expect("known");
+        server.app.store.set_active(&id("ben"), false, by()).await.expect("known");
         let ServerMessage::AuthenticationFailed(failed) = ben.next().await else { panic!("ben stays") };
         assert_eq!(failed.code, ErrorCode::UserInactive);
         assert_eq!(ben.close_code().await, 4500);
@@ -144,17 +144,17 @@ async fn who_was_let_in_before_is_refused_within_a_moment_and_let_in_again_at_on
             assert_eq!(enters(&server, "nora", "health:ben").await, "subscription_denied");
         }
         store
-            .add_care_relation(CareRelation { patient: id("ben"), ..relation.clone() })
+            .add_care_relation(CareRelation { patient: id("ben"), ..relation.clone() }, by())
             .await
             .expect("known users");
         assert_eq!(enters(&server, "nora", "health:ben").await, "subscription_success");
-        store.remove_care_relation(&id("ana"), &id("nora")).await.expect("there was one");
+        store.remove_care_relation(&id("ana"), &id("nora"), by()).await.expect("there was one");
         while enters(&server, "nora", "health:ana").await != "subscription_denied" {}
-        store.add_care_relation(relation).await.expect("known users");
+        store.add_care_relation(relation, by()).await.expect("known users");
         assert_eq!(enters(&server, "nora", "health:ana").await, "subscription_success");
-        store.set_active(&id("nora"), false).await.expect("known");
+        store.set_active(&id("nora"), false, by()).await.expect("known");
         while enters(&server, "nora", "health:ana").await != "authentication_failed" {}
-        store.set_active(&id("nora"), true).await.expect("known");
+        store.set_active(&id("nora"), true, by()).await.expect("known");
         assert_eq!(enters(&server, "nora", "health:ana").await, "subscription_success");
         server.stop().await;
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
 mod access;
+mod audit;
 mod classes;
 mod client;
 mod handshake;

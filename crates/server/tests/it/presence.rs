@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::operators::ask;
 use crate::recovery::{come_back, cut, watching};
-use crate::server::{StoreKind, TestServer, id};
+use crate::server::{StoreKind, TestServer, by, id};
 
 /// A server on which an absence of `grace_s` seconds is no event.
 async fn server(grace_s: u32) -> TestServer {
@@ -173,7 +173,7 @@ async fn a_user_who_is_disabled_has_left_at_once() {
     let mut ana = listener(&server, "ana").await;
     let _nora = watcher(&server, "nora").await;
     assert_eq!(news(&mut ana).await, ("nora".to_owned(), Presence::Joined));
-    server.app.store.set_active(&id("nora"), false).await.expect("known");
+    server.app.store.set_active(&id("nora"), false, by()).await.expect("known");
     assert_eq!(news(&mut ana).await, ("nora".to_owned(), Presence::Left));
     assert_eq!(shown(&present(&mut ana).await), [("ana", "patient", true)]);
     server.stop().await;
@@ -186,7 +186,7 @@ async fn who_loses_access_watches_no_longer() {
     let mut nora = watcher(&server, "nora").await;
     let mut second = watcher(&server, "nora").await;
     assert_eq!(news(&mut ana).await, ("nora".to_owned(), Presence::Joined));
-    server.app.store.remove_care_relation(&id("ana"), &id("nora")).await.expect("there was one");
+    server.app.store.remove_care_relation(&id("ana"), &id("nora"), by()).await.expect("there was one");
     assert_eq!(news(&mut ana).await, ("nora".to_owned(), Presence::Left), "without a grace time");
     for nora in [&mut nora, &mut second] {
         assert_eq!(nora.next().await.name(), "subscription_denied");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Came, Client};
 use crate::operators::{ask, connect};
-use crate::server::{StoreKind, TestServer, id};
+use crate::server::{StoreKind, TestServer, by, id};
 
 /// A nurse's connection that watches ana, its id and its session's.
 pub(crate) async fn watching(server: &TestServer, extra: &str) -> (Client, String, String) {
@@ -134,7 +134,7 @@ async fn rights_are_asked_again_and_what_closed_politely_is_gone() {
     let server = TestServer::start().await;
     let (client, connection, session) = watching(&server, "").await;
     cut(&server, client, &connection).await;
-    server.app.store.remove_care_relation(&id("ana"), &id("nora")).await.expect("removed");
+    server.app.store.remove_care_relation(&id("ana"), &id("nora"), by()).await.expect("removed");
     let (mut client, resumed) = come_back(&server, "nora", &session, &json!({ "health:ana": 0 })).await;
     assert!(resumed);
     // At once, or as soon as the change is seen: within a second.

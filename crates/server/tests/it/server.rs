@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use healthmate_care::{CareRelation, Clock, Role, SystemClock, User};
-use healthmate_protocol::UserId;
+use healthmate_care::{By, CareRelation, Clock, Role, SystemClock, User};
+use healthmate_protocol::{Timestamp, UserId};
 use healthmate_server::Server;
 use healthmate_server::app::App;
 use healthmate_server::auth::TokenVerifier;
@@ -88,6 +88,11 @@ impl TestServer {
     }
 }
 
+/// Who makes the tests' changes.
+pub(crate) fn by() -> By {
+    By::command_line(Timestamp::from_micros(0))
+}
+
 async fn populate(store: &dyn Store, clock: &dyn Clock) {
     let users = [
         ("ana", Role::Patient, None),
@@ -100,13 +105,8 @@ async fn populate(store: &dyn Store, clock: &dyn Clock) {
     for (name, role, device_of) in users {
         let user =
             User { id: id(name), role, name: name.to_owned(), device_of: device_of.map(id), active: true };
-        store.add_user(user).await.expect("a new user");
+        store.add_user(user, by()).await.expect("a new user");
     }
-    let relation = CareRelation {
-        patient: id("ana"),
-        member: id("nora"),
-        starts_at: clock.now().plus_millis(-1000),
-        ends_at: None,
-    };
-    store.add_care_relation(relation).await.expect("known users");
+    let relation = CareRelation::new(id("ana"), id("nora"), clock.now().plus_millis(-1000));
+    store.add_care_relation(relation, by()).await.expect("known users");
 }

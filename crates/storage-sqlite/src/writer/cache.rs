@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use healthmate_protocol::{Topic, UserId};
 use rusqlite::Connection;
 
+use crate::writer::audit::TrailHead;
+
 /// How many users and topics are remembered; past it, all are forgotten and looked up again as they come.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -30,6 +32,7 @@ pub(crate) struct Cache {
     data_version: Option<i64>,
     pub(crate) people: HashMap<UserId, Person>,
     pub(crate) heads: HashMap<Topic, Head>,
+    pub(crate) trail: Option<TrailHead>,
 }
 
 impl Cache {
@@ -43,13 +46,15 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes the heads of a group that is on disk.
-    pub(crate) fn committed(&mut self, heads: HashMap<Topic, Head>) {
+    /// Takes the heads of a group that is on disk, and of the audit trail if it wrote there.
+    pub(crate) fn committed(&mut self, heads: HashMap<Topic, Head>, trail: Option<TrailHead>) {
         self.heads.extend(heads);
+        self.trail = trail.or(self.trail);
     }
 
     pub(crate) fn clear(&mut self) {
         self.people.clear();
         self.heads.clear();
+        self.trail = None;
     }
 }

@@ -1,6 +1,6 @@
 //! Writing users and care relations.
 
-use healthmate_care::{CareRelation, Role, User};
+use healthmate_care::{AuditRecord, By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
 use rusqlite::params;
@@ -11,11 +11,13 @@ use crate::writer::group::Group;
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
 const ADD_RELATION: &str =
-    "INSERT INTO care_relation (patient, member, starts_at, ends_at) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at";
+    "INSERT INTO care_relation (patient, member, starts_at, ends_at, relation, scopes, granted_by)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+        relation = excluded.relation, scopes = excluded.scopes, granted_by = excluded.granted_by";
 pub(crate) const REMOVE_RELATION: &str = "DELETE FROM care_relation WHERE patient = ?1 AND member = ?2";
 
-pub(crate) fn add_user(group: &mut Group<'_>, user: &User) -> Result<(), Failure> {
+pub(crate) fn add_user(group: &mut Group<'_>, user: &User, by: &By) -> Result<(), Failure> {
     if group.person(&user.id)?.is_some() {
         return Err(Error::Exists("user").into());
     }
@@ -28,22 +30,37 @@ pub(crate) fn add_user(group: &mut Group<'_>, user: &User) -> Result<(), Failure
     let device_of = user.device_of.as_ref().map(UserId::as_str);
     let row = params![user.id.as_str(), user.role.as_str(), user.name, device_of, user.active];
     group.conn.prepare_cached(ADD_USER)?.execute(row)?;
+    group.audit(&AuditRecord::user_added(by.clone(), user))?;
     Ok(())
 }
 
-pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool) -> Result<(), Failure> {
+pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool, by: &By) -> Result<(), Failure> {
     match group.conn.prepare_cached(SET_ACTIVE)?.execute(params![id.as_str(), active])? {
         0 => Err(Error::NotFound("user").into()),
-        _ => Ok(()),
+        _ => Ok(group.audit(&AuditRecord::user_switched(by.clone(), id, active))?),
     }
 }
 
-pub(crate) fn add_care_relation(group: &mut Group<'_>, relation: &CareRelation) -> Result<(), Failure> {
+pub(crate) fn add_care_relation(
+    group: &mut Group<'_>,
+    relation: &CareRelation,
+    by: &By,
+) -> Result<(), Failure> {
     group.patient(&relation.patient)?;
     group.person(&relation.member)?.ok_or(Error::NotFound("user"))?;
-    let (starts_at, ends_at) = (relation.starts_at.as_micros(), relation.ends_at.map(Timestamp::as_micros));
-    let row = params![relation.patient.as_str(), relation.member.as_str(), starts_at, ends_at];
-    group.conn.prepare_cached(ADD_RELATION)?.execute(row)?;
+    if let Some(granter) = &relation.granted_by {
+        group.person(granter)?.ok_or(Error::NotFound("user"))?;
+    }
+    group.conn.prepare_cached(ADD_RELATION)?.execute(params![
+        relation.patient.as_str(),
+        relation.member.as_str(),
+        relation.starts_at.as_micros(),
+        relation.ends_at.map(Timestamp::as_micros),
+        relation.relation.as_str(),
+        relation.scopes.bits(),
+        relation.granted_by.as_ref().map(UserId::as_str),
+    ])?;
+    group.audit(&AuditRecord::access_granted(by.clone(), relation))?;
     Ok(())
 }
 
@@ -51,9 +68,10 @@ pub(crate) fn remove_care_relation(
     group: &mut Group<'_>,
     patient: &UserId,
     member: &UserId,
+    by: &By,
 ) -> Result<(), Failure> {
     match group.conn.prepare_cached(REMOVE_RELATION)?.execute([patient.as_str(), member.as_str()])? {
         0 => Err(Error::NotFound("care relation").into()),
-        _ => Ok(()),
+        _ => Ok(group.audit(&AuditRecord::access_ended(by.clone(), patient, member))?),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use healthmate_care::Clock;
+use healthmate_care::{AuditRecord, Clock};
 use healthmate_protocol::{Epoch, Topic, UserId};
 use healthmate_storage::{Error, Event, RecordedAt, new_epoch};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
+use crate::writer::audit::TrailHead;
 use crate::writer::cache::{Cache, Head, Person};
 
 const PERSON: &str = "SELECT key, role = 'patient' FROM user WHERE id = ?1";
@@ -27,6 +28,7 @@ pub(crate) struct Group<'a> {
     heads: HashMap<Topic, Staged>,
     events: Vec<Event>,
     epoch: Option<Epoch>,
+    trail: Option<TrailHead>,
 }
 
 /// A topic that the group has looked at.
@@ -42,19 +44,21 @@ pub(crate) struct Written {
     /// In the order of the commands.
     pub(crate) events: Vec<Event>,
     pub(crate) epoch: Option<Epoch>,
+    pub(crate) trail: Option<TrailHead>,
 }
 
 impl<'a> Group<'a> {
     pub(crate) fn new(conn: &'a Connection, cache: &'a mut Cache, clock: &'a dyn Clock) -> Self {
         let recorded_at = RecordedAt::new(clock.now());
-        Self { conn, cache, clock, recorded_at, heads: HashMap::new(), events: Vec::new(), epoch: None }
+        let (heads, events) = (HashMap::new(), Vec::new());
+        Self { conn, cache, clock, recorded_at, heads, events, epoch: None, trail: None }
     }
 
     /// Writes what was put off to the end.
     pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
         self.write_heads()?;
         let heads = self.heads.into_iter().map(|(topic, staged)| (topic, staged.head)).collect();
-        Ok(Written { heads, events: self.events, epoch: self.epoch })
+        Ok(Written { heads, events: self.events, epoch: self.epoch, trail: self.trail })
     }
 
     /// The user with this id.
@@ -119,6 +123,18 @@ impl<'a> Group<'a> {
     /// After a command was undone: it may have been the one that made what the cache knows.
     pub(crate) fn forget_cached(&mut self) {
         self.cache.clear();
+        self.trail = None;
+    }
+
+    /// Appends to the audit trail: the last thing a command does, when all that it describes is written.
+    pub(crate) fn audit(&mut self, record: &AuditRecord) -> rusqlite::Result<()> {
+        let mut head = match self.trail.or(self.cache.trail) {
+            Some(head) => head,
+            None => TrailHead::read(self.conn)?,
+        };
+        head.append(self.conn, record)?;
+        self.trail = Some(head);
+        Ok(())
     }
 }
 
@@ -133,5 +149,13 @@ pub(crate) fn renew_epoch(group: &mut Group<'_>) -> Result<Epoch, Failure> {
 /// Writes something of no consequence.
 pub(crate) fn probe(group: &mut Group<'_>) -> Result<(), Failure> {
     group.conn.prepare_cached(PROBE)?.execute([])?;
+    Ok(())
+}
+
+/// Appends to the audit trail.
+pub(crate) fn audit(group: &mut Group<'_>, records: &[AuditRecord]) -> Result<(), Failure> {
+    for record in records {
+        group.audit(record)?;
+    }
     Ok(())
 }

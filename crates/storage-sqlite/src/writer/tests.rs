@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use healthmate_care::{ManualClock, Measurement, Metric, Role, User};
+use healthmate_care::{By, ManualClock, Measurement, Metric, Role, User};
 use healthmate_protocol::{ClientId, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::{Directory, Error, EventLog, Measurements, Probe, Recording};
 use tempfile::TempDir;
@@ -11,6 +11,10 @@ use crate::{Options, SqliteStore};
 
 fn start() -> Timestamp {
     "2026-11-23T07:00:00Z".parse().expect("valid")
+}
+
+fn by() -> By {
+    By::command_line(start())
 }
 
 fn patient() -> UserId {
@@ -34,7 +38,7 @@ async fn open(folder: &TempDir, options: Options) -> Arc<SqliteStore> {
     let store =
         SqliteStore::open(folder.path(), &options, Arc::new(ManualClock::new(start()))).expect("opened");
     let user = User { id: patient(), role: Role::Patient, name: "P".into(), device_of: None, active: true };
-    match store.add_user(user).await {
+    match store.add_user(user, by()).await {
         Ok(()) | Err(Error::Exists("user")) => store,
         Err(error) => panic!("{error}"),
     }

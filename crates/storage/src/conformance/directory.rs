@@ -1,14 +1,14 @@
 //! Users and care teams.
 
-use healthmate_care::{CareRelation, Clock, Role, User};
+use healthmate_care::{CareRelation, Clock, Relationship, Role, Scope, Scopes, User};
 
-use super::sample::{beat, device, id, people, recording, user};
+use super::sample::{beat, by, device, id, people, recording, user};
 use super::{Failed, Harness, Outcome};
 use crate::{CircleMember, Error};
 
 fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
     let starts_at = harness.clock.now();
-    Ok(CareRelation { patient: id(patient)?, member: id(member)?, starts_at, ends_at: None })
+    Ok(CareRelation::new(id(patient)?, id(member)?, starts_at))
 }
 
 /// `add_user`, then `user`, for every role.
@@ -17,7 +17,7 @@ pub async fn a_user_is_found_as_it_was_added(harness: Harness) -> Outcome {
     for role in Role::ALL {
         let name = format!("one-{role}");
         let added = if role == Role::Device { device(&name, "p")? } else { user(&name, role)? };
-        harness.store()?.add_user(added.clone()).await?;
+        harness.store()?.add_user(added.clone(), by()).await?;
         assert_eq!(harness.store()?.user(&added.id).await?, Some(added));
     }
     assert_eq!(harness.store()?.user(&id("nobody")?).await?, None);
@@ -29,7 +29,7 @@ pub async fn a_user_is_found_as_it_was_added(harness: Harness) -> Outcome {
 pub async fn a_taken_id_is_refused_and_changes_nothing(harness: Harness) -> Outcome {
     people(&harness).await?;
     let before = harness.store()?.user(&id("n")?).await?;
-    let refused = harness.store()?.add_user(user("n", Role::Admin)?).await;
+    let refused = harness.store()?.add_user(user("n", Role::Admin)?, by()).await;
     assert_eq!(refused, Err(Error::Exists("user")));
     assert_eq!(harness.store()?.user(&id("n")?).await?, before);
     Ok(())
@@ -47,7 +47,7 @@ pub async fn a_device_needs_a_patient(harness: Harness) -> Outcome {
         (no_device, "device"),
     ];
     for (refused, missing) in table {
-        assert_eq!(harness.store()?.add_user(refused).await, Err(Error::NotFound(missing)));
+        assert_eq!(harness.store()?.add_user(refused, by()).await, Err(Error::NotFound(missing)));
         assert_eq!(harness.store()?.user(&id("w")?).await?, None);
     }
     Ok(())
@@ -57,7 +57,7 @@ pub async fn a_device_needs_a_patient(harness: Harness) -> Outcome {
 pub async fn users_come_by_id(harness: Harness) -> Outcome {
     assert!(harness.store()?.users().await?.is_empty());
     for name in ["b", "a", "a-1", "B", "_x", "a.1"] {
-        harness.store()?.add_user(user(name, Role::Patient)?).await?;
+        harness.store()?.add_user(user(name, Role::Patient)?, by()).await?;
     }
     let users = harness.store()?.users().await?;
     let ids: Vec<_> = users.iter().map(|user| user.id.as_str()).collect();
@@ -71,16 +71,16 @@ pub async fn a_user_is_disabled_and_enabled_again(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
     for active in [false, false, true] {
-        store.set_active(&id("n")?, active).await?;
+        store.set_active(&id("n")?, active, by()).await?;
         assert_eq!(store.user(&id("n")?).await?, Some(User { active, ..user("n", Role::Nurse)? }));
         assert_eq!(store.user(&id("p")?).await?, Some(user("p", Role::Patient)?), "no other user is touched");
     }
-    assert_eq!(store.set_active(&id("nobody")?, false).await, Err(Error::NotFound("user")));
+    assert_eq!(store.set_active(&id("nobody")?, false, by()).await, Err(Error::NotFound("user")));
     assert_eq!(store.user(&id("nobody")?).await?, None);
     Ok(())
 }
 
-/// `add_care_relation` twice for the same two: the second says when it holds.
+/// `add_care_relation` again for the same two: the last one says all there is about it.
 pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
@@ -88,8 +88,14 @@ pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     let first = relation(&harness, "p", "n")?;
     let starts_at = first.starts_at.plus_millis(5);
     let second = CareRelation { starts_at, ends_at: Some(starts_at.plus_millis(1)), ..first.clone() };
-    for wanted in [&first, &second, &first] {
-        store.add_care_relation(wanted.clone()).await?;
+    let third = CareRelation {
+        relation: Relationship::GeneralPractitioner,
+        scopes: Scopes::from_iter([Scope::Alerts, Scope::Manage]),
+        granted_by: Some(id("q")?),
+        ..first.clone()
+    };
+    for wanted in [&first, &second, &third, &first] {
+        store.add_care_relation(wanted.clone(), by()).await?;
         assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?.as_ref(), Some(wanted));
         assert_eq!(store.care_team(&id("p")?).await?, std::slice::from_ref(wanted));
     }
@@ -104,9 +110,26 @@ pub async fn a_care_relation_needs_a_patient_and_a_member(harness: Harness) -> O
     for (patient, member, missing) in
         [("nobody", "n", "patient"), ("n", "p", "patient"), ("p", "nobody", "user")]
     {
-        let refused = harness.store()?.add_care_relation(relation(&harness, patient, member)?).await;
+        let refused = harness.store()?.add_care_relation(relation(&harness, patient, member)?, by()).await;
         assert_eq!(refused, Err(Error::NotFound(missing)), "{patient} and {member}");
         assert_eq!(harness.store()?.care_relation(&id(patient)?, &id(member)?).await?, None);
+    }
+    let granted = CareRelation { granted_by: Some(id("nobody")?), ..relation(&harness, "p", "n")? };
+    assert_eq!(harness.store()?.add_care_relation(granted, by()).await, Err(Error::NotFound("user")));
+    Ok(())
+}
+
+/// Every relation and every set of scopes comes back.
+pub async fn what_a_relation_says_comes_back(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    for bits in 0..=Scopes::ALL.bits() {
+        let wanted = CareRelation {
+            relation: Relationship::ALL[usize::from(bits) % Relationship::ALL.len()],
+            scopes: Scopes::from_bits(bits).ok_or("a set of scopes")?,
+            ..relation(&harness, "p", "n")?
+        };
+        harness.store()?.add_care_relation(wanted.clone(), by()).await?;
+        assert_eq!(harness.store()?.care_relation(&id("p")?, &id("n")?).await?, Some(wanted));
     }
     Ok(())
 }
@@ -116,17 +139,17 @@ pub async fn a_care_relation_is_removed(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
     for (patient, member) in [("p", "n"), ("p", "q"), ("q", "n")] {
-        store.add_care_relation(relation(&harness, patient, member)?).await?;
+        store.add_care_relation(relation(&harness, patient, member)?, by()).await?;
     }
-    store.remove_care_relation(&id("p")?, &id("n")?).await?;
+    store.remove_care_relation(&id("p")?, &id("n")?, by()).await?;
     assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?, None);
     assert_eq!(store.care_team(&id("p")?).await?, [relation(&harness, "p", "q")?]);
     assert_eq!(store.patients_of(&id("n")?).await?, [relation(&harness, "q", "n")?]);
     for (patient, member) in [("p", "n"), ("n", "q"), ("p", "nobody"), ("nobody", "n")] {
-        let refused = store.remove_care_relation(&id(patient)?, &id(member)?).await;
+        let refused = store.remove_care_relation(&id(patient)?, &id(member)?, by()).await;
         assert_eq!(refused, Err(Error::NotFound("care relation")), "{patient} and {member}");
     }
-    store.add_care_relation(relation(&harness, "p", "n")?).await?;
+    store.add_care_relation(relation(&harness, "p", "n")?, by()).await?;
     assert_eq!(store.care_team(&id("p")?).await?.len(), 2, "who was removed may come back");
     Ok(())
 }
@@ -135,9 +158,9 @@ pub async fn a_care_relation_is_removed(harness: Harness) -> Outcome {
 pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
-    store.add_user(user("c", Role::Caregiver)?).await?;
+    store.add_user(user("c", Role::Caregiver)?, by()).await?;
     for (patient, member) in [("q", "n"), ("p", "n"), ("p", "c"), ("p", "q")] {
-        store.add_care_relation(relation(&harness, patient, member)?).await?;
+        store.add_care_relation(relation(&harness, patient, member)?, by()).await?;
     }
     let team: Vec<_> = store.care_team(&id("p")?).await?.into_iter().map(|r| r.member).collect();
     assert_eq!(team, [id("c")?, id("n")?, id("q")?]);
@@ -156,15 +179,16 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     let alone = |user: User| CircleMember { user, relation: None };
     let (patient, own) = (user("p", Role::Patient)?, device("d", "p")?);
     assert_eq!(store.circle(&patient.id).await?, [alone(own.clone()), alone(patient.clone())]);
-    store.add_user(user("c", Role::Caregiver)?).await?;
-    store.add_user(device("e", "q")?).await?;
-    store.set_active(&id("n")?, false).await?;
+    store.add_user(user("c", Role::Caregiver)?, by()).await?;
+    store.add_user(device("e", "q")?, by()).await?;
+    store.set_active(&id("n")?, false, by()).await?;
     let now = harness.clock.now();
     let mut over = relation(&harness, "p", "c")?;
     over.ends_at = Some(now.plus_millis(-1));
-    store.add_care_relation(over.clone()).await?;
+    (over.relation, over.scopes) = (Relationship::Family, Scopes::NONE);
+    store.add_care_relation(over.clone(), by()).await?;
     for (patient, member) in [("p", "n"), ("p", "e"), ("q", "n"), ("q", "p")] {
-        store.add_care_relation(relation(&harness, patient, member)?).await?;
+        store.add_care_relation(relation(&harness, patient, member)?, by()).await?;
     }
     let related = |user: User, relation| CircleMember { user, relation: Some(relation) };
     let disabled = User { active: false, ..user("n", Role::Nurse)? };
@@ -178,7 +202,7 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     assert_eq!(store.circle(&patient.id).await?, expected);
     // Own users may be in the care team besides, and still come once.
     for member in ["p", "d"] {
-        store.add_care_relation(relation(&harness, "p", member)?).await?;
+        store.add_care_relation(relation(&harness, "p", member)?, by()).await?;
     }
     let [former, _, foreign, nurse, _] = expected;
     let own = related(own, relation(&harness, "p", "d")?);
@@ -192,14 +216,14 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
 /// Users and relations are there after a reopening.
 pub async fn the_directory_outlives_a_reopening(mut harness: Harness) -> Outcome {
     people(&harness).await?;
-    harness.store()?.set_active(&id("d")?, false).await?;
-    harness.store()?.add_care_relation(relation(&harness, "p", "n")?).await?;
+    harness.store()?.set_active(&id("d")?, false, by()).await?;
+    harness.store()?.add_care_relation(relation(&harness, "p", "n")?, by()).await?;
     let before = harness.store()?.users().await?;
     harness.reopen()?;
     assert_eq!(harness.store()?.users().await?, before);
     assert_eq!(harness.store()?.user(&id("d")?).await?, Some(User { active: false, ..device("d", "p")? }));
     assert_eq!(harness.store()?.care_team(&id("p")?).await?, [relation(&harness, "p", "n")?]);
-    let taken = harness.store()?.add_user(user("p", Role::Patient)?).await;
+    let taken = harness.store()?.add_user(user("p", Role::Patient)?, by()).await;
     assert_eq!(taken, Err(Error::Exists("user")));
     Ok(())
 }
@@ -208,25 +232,25 @@ pub async fn the_directory_outlives_a_reopening(mut harness: Harness) -> Outcome
 pub async fn the_version_grows_with_every_change_of_the_directory(mut harness: Harness) -> Outcome {
     let mut seen = vec![harness.store()?.directory_version().await?];
     for name in ["p", "q"] {
-        harness.store()?.add_user(user(name, Role::Patient)?).await?;
+        harness.store()?.add_user(user(name, Role::Patient)?, by()).await?;
         seen.push(harness.store()?.directory_version().await?);
     }
     for active in [false, true] {
-        harness.store()?.set_active(&id("q")?, active).await?;
+        harness.store()?.set_active(&id("q")?, active, by()).await?;
         seen.push(harness.store()?.directory_version().await?);
     }
     let first = relation(&harness, "p", "q")?;
     let ended = CareRelation { ends_at: Some(first.starts_at), ..first.clone() };
     for relation in [first, ended] {
-        harness.store()?.add_care_relation(relation).await?;
+        harness.store()?.add_care_relation(relation, by()).await?;
         seen.push(harness.store()?.directory_version().await?);
     }
-    harness.store()?.remove_care_relation(&id("p")?, &id("q")?).await?;
+    harness.store()?.remove_care_relation(&id("p")?, &id("q")?, by()).await?;
     seen.push(harness.store()?.directory_version().await?);
     assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
     harness.reopen()?;
     assert_eq!(harness.store()?.directory_version().await?, seen[seen.len() - 1]);
-    harness.store()?.add_user(user("r", Role::Patient)?).await?;
+    harness.store()?.add_user(user("r", Role::Patient)?, by()).await?;
     assert!(harness.store()?.directory_version().await? > seen[seen.len() - 1]);
     Ok(())
 }
@@ -239,10 +263,10 @@ pub async fn the_version_stays_where_the_directory_does(harness: Harness) -> Out
     store.record(recording("p", "p", vec![beat(&harness, 0, 60.0)])?).await?;
     assert_eq!(store.trim(harness.clock.now().plus_millis(1), 10).await?, 1);
     store.check_writable().await?;
-    assert!(store.add_user(user("p", Role::Patient)?).await.is_err());
-    assert!(store.set_active(&id("nobody")?, false).await.is_err());
-    assert!(store.add_care_relation(relation(&harness, "n", "p")?).await.is_err());
-    assert!(store.remove_care_relation(&id("p")?, &id("n")?).await.is_err());
+    assert!(store.add_user(user("p", Role::Patient)?, by()).await.is_err());
+    assert!(store.set_active(&id("nobody")?, false, by()).await.is_err());
+    assert!(store.add_care_relation(relation(&harness, "n", "p")?, by()).await.is_err());
+    assert!(store.remove_care_relation(&id("p")?, &id("n")?, by()).await.is_err());
     assert_eq!(store.directory_version().await?, before);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use healthmate_care::{Clock, Measurement, Metric, Role, User};
+use healthmate_care::{By, Clock, Measurement, Metric, Role, User};
 use healthmate_protocol::server::MeasurementReceipt;
 use healthmate_protocol::{ClientId, Offset, Topic, UserId};
 
@@ -25,13 +25,18 @@ pub(super) fn device(name: &str, patient: &str) -> Result<User, Failed> {
     Ok(User { device_of: Some(id(patient)?), ..user(name, Role::Device)? })
 }
 
+/// Who makes the changes of the checks.
+pub(super) fn by() -> By {
+    By::command_line(super::start())
+}
+
 /// Adds the patients `p` and `q`, the device `d` of `p`, and the nurse `n`.
 pub(super) async fn people(harness: &Harness) -> Outcome {
     let store = harness.store()?;
-    store.add_user(user("p", Role::Patient)?).await?;
-    store.add_user(user("q", Role::Patient)?).await?;
-    store.add_user(device("d", "p")?).await?;
-    store.add_user(user("n", Role::Nurse)?).await?;
+    store.add_user(user("p", Role::Patient)?, by()).await?;
+    store.add_user(user("q", Role::Patient)?, by()).await?;
+    store.add_user(device("d", "p")?, by()).await?;
+    store.add_user(user("n", Role::Nurse)?, by()).await?;
     Ok(())
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use healthmate_care::{CareRelation, Metric, Role, User};
+use healthmate_care::audit::{FIRST_LINK, link};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
+use super::credentials::Held;
 use crate::{
     CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
     RecordedAt, Recording, Series, event_payload,
@@ -22,6 +24,8 @@ pub(super) struct State {
     /// The receipt of a patient's measurement by its author and the author's name for it.
     named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
     answers: HashMap<(UserId, String), Answer>,
+    trail: Vec<AuditEntry>,
+    pub(super) credentials: Held,
 }
 
 #[derive(Default)]
@@ -55,6 +59,8 @@ impl State {
             histories: HashMap::new(),
             named: HashMap::new(),
             answers: HashMap::new(),
+            trail: Vec::new(),
+            credentials: Held::default(),
         }
     }
 
@@ -204,7 +210,7 @@ impl State {
         }
     }
 
-    pub(super) fn add_user(&mut self, user: User) -> Result<(), Error> {
+    pub(super) fn add_user(&mut self, user: User, by: By) -> Result<(), Error> {
         if self.users.contains_key(&user.id) {
             return Err(Error::Exists("user"));
         }
@@ -214,33 +220,54 @@ impl State {
             (_, Some(_)) => return Err(Error::NotFound("device")),
             (_, None) => {}
         }
+        self.audit([AuditRecord::user_added(by, &user)]);
         self.users.insert(user.id.clone(), user);
         self.directory_version += 1;
         Ok(())
     }
 
-    pub(super) fn set_active(&mut self, id: &UserId, active: bool) -> Result<(), Error> {
+    pub(super) fn set_active(&mut self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
         let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
         user.active = active;
+        self.audit([AuditRecord::user_switched(by, id, active)]);
         self.directory_version += 1;
         Ok(())
     }
 
-    pub(super) fn add_care_relation(&mut self, relation: CareRelation) -> Result<(), Error> {
+    pub(super) fn add_care_relation(&mut self, relation: CareRelation, by: By) -> Result<(), Error> {
         self.patient(&relation.patient)?;
-        if !self.users.contains_key(&relation.member) {
+        let known = |id: &UserId| self.users.contains_key(id);
+        if !known(&relation.member) || !relation.granted_by.as_ref().is_none_or(known) {
             return Err(Error::NotFound("user"));
         }
+        self.audit([AuditRecord::access_granted(by, &relation)]);
         self.care.insert((relation.patient.clone(), relation.member.clone()), relation);
         self.directory_version += 1;
         Ok(())
     }
 
-    pub(super) fn remove_care_relation(&mut self, patient: &UserId, member: &UserId) -> Result<(), Error> {
+    pub(super) fn remove_care_relation(
+        &mut self,
+        patient: &UserId,
+        member: &UserId,
+        by: By,
+    ) -> Result<(), Error> {
         let removed = self.care.remove(&(patient.clone(), member.clone()));
         removed.ok_or(Error::NotFound("care relation"))?;
+        self.audit([AuditRecord::access_ended(by, patient, member)]);
         self.directory_version += 1;
         Ok(())
+    }
+
+    pub(super) fn audit(&mut self, records: impl IntoIterator<Item = AuditRecord>) {
+        for record in records {
+            let (seq, previous) = self.trail.last().map_or((1, FIRST_LINK), |last| (last.seq + 1, last.link));
+            self.trail.push(AuditEntry { seq, link: link(&previous, seq, &record), record });
+        }
+    }
+
+    pub(super) fn audit_after(&self, seq: u64, limit: u32) -> Vec<AuditEntry> {
+        self.trail.iter().filter(|entry| entry.seq > seq).take(limit as usize).cloned().collect()
     }
 
     pub(super) fn circle(&self, patient: &UserId) -> Vec<CircleMember> {

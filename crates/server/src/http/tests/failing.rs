@@ -1,14 +1,16 @@
 //! A store that cannot write.
 
 use async_trait::async_trait;
-use healthmate_care::{CareRelation, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
-    MeasurementQuery, Measurements, Probe, Recording,
+    ApiToken, AuditTrail, CircleMember, CommitListener, Credentials, Directory, Error, Event, EventLog,
+    LogRange, MeasurementPage, MeasurementQuery, Measurements, NewSignIn, Passkey, Probe, Recording,
+    Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
 };
+use uuid::Uuid;
 
 /// How it fails.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +89,7 @@ impl Measurements for FailingStore {
 
 #[async_trait]
 impl Directory for FailingStore {
-    async fn add_user(&self, _: User) -> Result<(), Error> {
+    async fn add_user(&self, _: User, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -99,11 +101,11 @@ impl Directory for FailingStore {
         self.inner.users().await
     }
 
-    async fn set_active(&self, _: &UserId, _: bool) -> Result<(), Error> {
+    async fn set_active(&self, _: &UserId, _: bool, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
-    async fn add_care_relation(&self, _: CareRelation) -> Result<(), Error> {
+    async fn add_care_relation(&self, _: CareRelation, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -114,7 +116,7 @@ impl Directory for FailingStore {
         self.inner.care_relation(patient, member).await
     }
 
-    async fn remove_care_relation(&self, _: &UserId, _: &UserId) -> Result<(), Error> {
+    async fn remove_care_relation(&self, _: &UserId, _: &UserId, _: By) -> Result<(), Error> {
         self.fail().await
     }
 
@@ -135,6 +137,96 @@ impl Directory for FailingStore {
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         self.inner.patients_of(member).await
+    }
+}
+
+#[async_trait]
+impl Credentials for FailingStore {
+    async fn password(&self, user: &UserId) -> Result<Option<String>, Error> {
+        self.inner.password(user).await
+    }
+
+    async fn set_password(&self, _: String, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
+        self.fail().await
+    }
+
+    async fn add_sign_in(&self, _: NewSignIn, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn sign_ins(&self, user: &UserId) -> Result<Vec<SignIn>, Error> {
+        self.inner.sign_ins(user).await
+    }
+
+    async fn rotate(&self, _: Rotation, _: By) -> Result<Rotated, Error> {
+        self.fail().await
+    }
+
+    async fn end_sign_ins(&self, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
+        self.fail().await
+    }
+
+    async fn add_api_token(&self, _: ApiToken, _: SecretHash, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn api_token(&self, id: Uuid) -> Result<Option<(ApiToken, SecretHash)>, Error> {
+        self.inner.api_token(id).await
+    }
+
+    async fn api_tokens(&self, user: &UserId) -> Result<Vec<ApiToken>, Error> {
+        self.inner.api_tokens(user).await
+    }
+
+    async fn revoke_api_token(&self, _: &UserId, _: Uuid, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn api_tokens_used(&self, _: Vec<(Uuid, Timestamp)>) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn add_passkey(&self, _: Passkey, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, Error> {
+        self.inner.passkey(credential).await
+    }
+
+    async fn passkeys(&self, user: &UserId) -> Result<Vec<Passkey>, Error> {
+        self.inner.passkeys(user).await
+    }
+
+    async fn passkey_used(&self, _: &[u8], _: u32, _: Timestamp) -> Result<bool, Error> {
+        self.fail().await
+    }
+
+    async fn remove_passkey(&self, _: &UserId, _: &[u8], _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn revoke_token(&self, _: &UserId, _: Revocation, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, Error> {
+        self.inner.revocations(now).await
+    }
+
+    async fn forget_ended(&self, _: Timestamp, _: u32) -> Result<u64, Error> {
+        self.fail().await
+    }
+}
+
+#[async_trait]
+impl AuditTrail for FailingStore {
+    async fn audit(&self, _: Vec<AuditRecord>) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        self.inner.audit_after(seq, limit).await
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Request};
-use healthmate_care::{CareRelation, ManualClock, Role, User};
+use healthmate_care::{By, CareRelation, ManualClock, Role, User};
 use healthmate_protocol::UserId;
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{Directory, Store};
@@ -54,6 +54,10 @@ pub(crate) fn id(text: &str) -> UserId {
     UserId::new(text).expect("valid")
 }
 
+fn by() -> By {
+    By::command_line(NOW.parse().expect("valid"))
+}
+
 /// `ada` and `bob` are patients; `ring` is ada's device; `nora` is in ada's care team, `dora` in nobody's; `root` is
 /// an administrator in ada's care team, `gone` a disabled nurse there; `past` was in it until now.
 async fn furnish(store: &MemoryStore) {
@@ -70,13 +74,13 @@ async fn furnish(store: &MemoryStore) {
     ];
     for (user, role, name, device_of, active) in users {
         let user = User { id: id(user), role, name: name.to_owned(), device_of: device_of.map(id), active };
-        store.add_user(user).await.expect("added");
+        store.add_user(user, by()).await.expect("added");
     }
     for member in ["nora", "root", "gone", "past"] {
         let starts_at = "2026-01-01T00:00:00Z".parse().expect("valid");
         let ends_at = (member == "past").then(|| NOW.parse().expect("valid"));
-        let relation = CareRelation { patient: id("ada"), member: id(member), starts_at, ends_at };
-        store.add_care_relation(relation).await.expect("added");
+        let relation = CareRelation { ends_at, ..CareRelation::new(id("ada"), id(member), starts_at) };
+        store.add_care_relation(relation, by()).await.expect("added");
     }
 }
 

@@ -1,0 +1,381 @@
+//! The audit trail: what is recorded of an act, and the chain that shows when a record was touched.
+//!
+//! A record says who did what to whom, from where, why, with which outcome and when. It holds ids and stable words, and
+//! never a health value, a name, a token or a sentence that somebody wrote. Records are chained: the hash of each covers
+//! the one before, so that whoever changes, removes, inserts or reorders one breaks every hash after it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use healthmate_protocol::{Timestamp, UserId};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::team::CareRelation;
+use crate::user::{Role, User};
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A user, in the role held at the time.
+    User(UserId, Role),
+    /// Somebody who has not proved to be anybody.
+    Anonymous,
+    /// The server itself: at its start, and in its jobs.
+    Server,
+    /// Whoever may run `healthmate` beside the data.
+    CommandLine,
+}
+
+impl Actor {
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(..) => "user",
+            Self::Anonymous => "anonymous",
+            Self::Server => "server",
+            Self::CommandLine => "command_line",
+        }
+    }
+
+    /// The user, where it is one.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::User(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The user's role, where it is one.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::User(_, role) => Some(*role),
+            _ => None,
+        }
+    }
+}
+
+/// Who acts, from where, and when: what every record begins with, and what each change of the store is asked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// From which address, where there is one.
+    pub address: Option<IpAddr>,
+    /// When.
+    pub at: Timestamp,
+    /// The break-glass access under which it is done.
+    pub break_glass: Option<Uuid>,
+}
+
+impl By {
+    /// `user`, from `address`.
+    pub fn user(user: &User, address: Option<IpAddr>, at: Timestamp) -> Self {
+        Self { actor: Actor::User(user.id.clone(), user.role), address, at, break_glass: None }
+    }
+
+    /// Somebody unknown, from `address`.
+    pub fn anonymous(address: Option<IpAddr>, at: Timestamp) -> Self {
+        Self { actor: Actor::Anonymous, address, at, break_glass: None }
+    }
+
+    /// The server.
+    pub fn server(at: Timestamp) -> Self {
+        Self { actor: Actor::Server, address: None, at, break_glass: None }
+    }
+
+    /// The command line.
+    pub fn command_line(at: Timestamp) -> Self {
+        Self { actor: Actor::CommandLine, address: None, at, break_glass: None }
+    }
+}
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// All of them, in the order of the docs.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word in the trail.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                Self::ALL.iter().copied().find(|word| word.as_str() == text).ok_or(UnknownWord)
+            }
+        }
+    };
+}
+
+/// The text is no word of the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a word of the audit trail")]
+pub struct UnknownWord;
+
+words! {
+    /// What was done.
+    AuditAction {
+        /// Somebody proved who they are, or failed to.
+        SignIn "sign_in",
+        /// A user ended their own sign-in.
+        SignOut "sign_out",
+        /// A connection was authenticated.
+        Connect "connect",
+        /// A topic was subscribed to.
+        Subscribe "subscribe",
+        /// A page of history, or who is present, was read.
+        Read "read",
+        /// Measurements were written: one record for what a connection writes of a patient, or for a request.
+        Write "write",
+        /// An alert was acknowledged.
+        AcknowledgeAlert "acknowledge_alert",
+        /// A member was let into a care team, or their access was changed.
+        AccessGranted "access_granted",
+        /// A member was taken out of a care team.
+        AccessEnded "access_ended",
+        /// A patient was opened in an emergency.
+        BreakGlassStarted "break_glass_started",
+        /// Such an access ended.
+        BreakGlassEnded "break_glass_ended",
+        /// A password, passkey or API token was set or issued.
+        CredentialIssued "credential_issued",
+        /// A password, passkey, API token or sign-in was taken back.
+        CredentialRevoked "credential_revoked",
+        /// A user was added.
+        UserAdded "user_added",
+        /// A user was enabled.
+        UserEnabled "user_enabled",
+        /// A user was disabled.
+        UserDisabled "user_disabled",
+        /// A user's role was changed.
+        RoleChanged "role_changed",
+        /// The server started with its configuration.
+        ServerStarted "server_started",
+        /// An operator looked at connections, or steered them.
+        Administered "administered",
+        /// Data or the trail was exported.
+        Exported "exported",
+        /// A patient's data was erased.
+        Erased "erased",
+        /// The keys that seal data at rest were rotated.
+        KeysRotated "keys_rotated",
+    }
+}
+
+words! {
+    /// How it ended.
+    AuditOutcome {
+        /// It was done.
+        Success "success",
+        /// It was refused.
+        Denied "denied",
+        /// It was allowed, and could not be done.
+        Failed "failed",
+    }
+}
+
+/// One record, as its author writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Who, from where, and when.
+    pub by: By,
+    /// What was done.
+    pub action: AuditAction,
+    /// To what: a topic, `user:…`, `connection:…`, a route. Ids and words only.
+    pub object: Option<String>,
+    /// Whose data it was, where it was a patient's.
+    pub patient: Option<UserId>,
+    /// Why it was allowed or refused: a stable word.
+    pub reason: Option<Cow<'static, str>>,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+}
+
+impl AuditRecord {
+    /// A success of which nothing more is said.
+    pub fn new(by: By, action: AuditAction) -> Self {
+        Self { by, action, object: None, patient: None, reason: None, outcome: AuditOutcome::Success }
+    }
+
+    /// Done to this.
+    #[must_use]
+    pub fn object(mut self, object: impl Into<String>) -> Self {
+        self.object = Some(object.into());
+        self
+    }
+
+    /// Done with the data of this patient.
+    #[must_use]
+    pub fn patient(mut self, patient: &UserId) -> Self {
+        self.patient = Some(patient.clone());
+        self
+    }
+
+    /// Allowed or refused because of this.
+    #[must_use]
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(Cow::Borrowed(reason));
+        self
+    }
+
+    /// Ended so.
+    #[must_use]
+    pub fn outcome(mut self, outcome: AuditOutcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+}
+
+/// The records of what changes users and care teams.
+impl AuditRecord {
+    /// A user was added.
+    pub fn user_added(by: By, user: &User) -> Self {
+        let record = Self::new(by, AuditAction::UserAdded).object(format!("user:{}", user.id));
+        match &user.device_of {
+            Some(patient) => record.patient(patient),
+            None => record,
+        }
+    }
+
+    /// A user was enabled or disabled.
+    pub fn user_switched(by: By, id: &UserId, active: bool) -> Self {
+        let action = if active { AuditAction::UserEnabled } else { AuditAction::UserDisabled };
+        Self::new(by, action).object(format!("user:{id}"))
+    }
+
+    /// A member was let into a patient's care team, or their access was changed.
+    pub fn access_granted(by: By, relation: &CareRelation) -> Self {
+        let record = Self::new(by, AuditAction::AccessGranted).patient(&relation.patient);
+        record.object(format!("user:{}", relation.member))
+    }
+
+    /// A member was taken out of a patient's care team.
+    pub fn access_ended(by: By, patient: &UserId, member: &UserId) -> Self {
+        Self::new(by, AuditAction::AccessEnded).object(format!("user:{member}")).patient(patient)
+    }
+}
+
+/// The hash of a record and of all before it.
+pub type Link = [u8; 32];
+
+/// What the first record is chained to.
+pub const FIRST_LINK: Link = [0; 32];
+
+/// A record in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// 1, 2, 3, … without holes.
+    pub seq: u64,
+    /// What was recorded.
+    pub record: AuditRecord,
+    /// Its link, as the store keeps it.
+    pub link: Link,
+}
+
+/// The link of the record at `seq` after `previous`: SHA-256 over the link before and every field, each with its length,
+/// so that nothing can move from one field to the next.
+pub fn link(previous: &Link, seq: u64, record: &AuditRecord) -> Link {
+    let AuditRecord { by, action, object, patient, reason, outcome } = record;
+    let mut hash = Sha256::new();
+    hash.update(b"healthmate audit 1");
+    hash.update(previous);
+    hash.update(seq.to_be_bytes());
+    hash.update(by.at.as_micros().to_be_bytes());
+    let address = by.address.map(|address| address.to_string());
+    let break_glass = by.break_glass.map(|id| id.to_string());
+    let fields = [
+        Some(by.actor.kind()),
+        by.actor.user().map(UserId::as_str),
+        by.actor.role().map(Role::as_str),
+        address.as_deref(),
+        break_glass.as_deref(),
+        Some(action.as_str()),
+        object.as_deref(),
+        patient.as_ref().map(UserId::as_str),
+        reason.as_deref(),
+        Some(outcome.as_str()),
+    ];
+    for field in fields {
+        // One more than the length: 0 says that there is none.
+        let length = field.map_or(0, |text| text.len() as u64 + 1);
+        hash.update(length.to_be_bytes());
+        hash.update(field.unwrap_or_default());
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> AuditRecord {
+        let user = UserId::new("nora").expect("valid");
+        let by = By {
+            actor: Actor::User(user, Role::Nurse),
+            address: Some("192.0.2.1".parse().expect("valid")),
+            at: Timestamp::from_micros(1_000_000),
+            break_glass: None,
+        };
+        let patient = UserId::new("ana").expect("valid");
+        AuditRecord::new(by, AuditAction::Subscribe)
+            .object("health:ana")
+            .patient(&patient)
+            .reason("care_team")
+    }
+
+    #[test]
+    fn words_come_back() {
+        for action in AuditAction::ALL {
+            assert_eq!(action.as_str().parse(), Ok(*action));
+        }
+        for outcome in AuditOutcome::ALL {
+            assert_eq!(outcome.as_str().parse(), Ok(*outcome));
+        }
+        assert_eq!("look".parse::<AuditAction>(), Err(UnknownWord));
+    }
+
+    /// Every field is under the link, and none can pass for its neighbour.
+    #[test]
+    fn any_change_changes_the_link() {
+        let same = link(&FIRST_LINK, 1, &record());
+        assert_eq!(same, link(&FIRST_LINK, 1, &record()));
+        let by = record().by;
+        let with = |by: By| AuditRecord { by, ..record() };
+        let changed = [
+            with(By { actor: Actor::Server, ..by.clone() }),
+            with(By { actor: Actor::User(UserId::new("nora").expect("valid"), Role::Doctor), ..by.clone() }),
+            with(By { address: None, ..by.clone() }),
+            with(By { at: by.at.plus_millis(1), ..by.clone() }),
+            with(By { break_glass: Some(Uuid::nil()), ..by }),
+            AuditRecord { action: AuditAction::Read, ..record() },
+            AuditRecord { object: None, ..record() },
+            AuditRecord { patient: None, ..record() },
+            AuditRecord { object: Some("health:anaana".to_owned()), patient: None, ..record() },
+            record().reason("own"),
+            record().outcome(AuditOutcome::Denied),
+        ];
+        let mut links: Vec<_> = changed.iter().map(|record| link(&FIRST_LINK, 1, record)).collect();
+        links.extend([same, link(&FIRST_LINK, 2, &record()), link(&same, 1, &record())]);
+        let count = links.len();
+        links.sort_unstable();
+        links.dedup();
+        assert_eq!(links.len(), count);
+    }
+}

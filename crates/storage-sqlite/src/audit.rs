@@ -1,0 +1,64 @@
+//! Reading the audit trail.
+
+use std::borrow::Cow;
+
+use healthmate_care::{Actor, AuditEntry, AuditRecord, By};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+
+use crate::failure::Failure;
+use crate::queries::{rows, time, unreadable, user_id};
+
+pub(crate) const AFTER: &str =
+    "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
+        outcome, link
+    FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
+pub(crate) fn audit_after(conn: &Connection, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Failure> {
+    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    rows(conn, AFTER, params![seq, limit], entry)
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    let by = By {
+        actor: actor(row)?,
+        address: optional_word(row, 5)?,
+        at: time(row, 1)?,
+        break_glass: optional_word(row, 6)?,
+    };
+    let patient = row.get_ref(9)?.as_str_or_null()?.map(|_| user_id(row, 9)).transpose()?;
+    let reason: Option<String> = row.get(10)?;
+    let record = AuditRecord {
+        by,
+        action: word(row, 7)?,
+        object: row.get(8)?,
+        patient,
+        reason: reason.map(Cow::Owned),
+        outcome: word(row, 11)?,
+    };
+    Ok(AuditEntry { seq: row.get::<_, i64>(0)?.unsigned_abs(), record, link: row.get(12)? })
+}
+
+fn actor(row: &Row<'_>) -> rusqlite::Result<Actor> {
+    match row.get_ref(2)?.as_str()? {
+        "user" => Ok(Actor::User(user_id(row, 3)?, word(row, 4)?)),
+        "anonymous" => Ok(Actor::Anonymous),
+        "server" => Ok(Actor::Server),
+        "command_line" => Ok(Actor::CommandLine),
+        _ => Err(unreadable(2, Type::Text, "an unknown kind of actor")),
+    }
+}
+
+pub(crate) fn optional_word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    row.get_ref(column)?.as_str_or_null()?.map(|_| word(row, column)).transpose()
+}
+
+pub(crate) fn word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    row.get_ref(column)?.as_str()?.parse().map_err(|error: T::Err| unreadable(column, Type::Text, error))
+}

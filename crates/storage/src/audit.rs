@@ -1,0 +1,26 @@
+//! The audit trail of a store.
+
+use async_trait::async_trait;
+use healthmate_care::{AuditEntry, AuditRecord};
+
+use crate::Error;
+
+/// The audit trail: appended to, and never changed.
+///
+/// A change is recorded by the method that makes it. What changes nothing, such as a read, is recorded with
+/// [`AuditTrail::audit`] before it is answered.
+#[async_trait]
+pub trait AuditTrail: Send + Sync {
+    /// Appends records, all or none, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be written: then what they describe must not be done.
+    async fn audit(&self, records: Vec<AuditRecord>) -> Result<(), Error>;
+
+    /// The records after `seq`, in order, at most `limit`; from the first one after 0. Nothing is checked: that is done by
+    /// [`healthmate_care::audit::link`].
+    ///
+    /// # Errors
+    /// If the store cannot be read, or holds a word that is none of the trail's.
+    async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error>;
+}

@@ -1,0 +1,94 @@
+//! The audit trail.
+
+use healthmate_care::audit::{FIRST_LINK, link};
+use healthmate_care::{AuditAction, AuditEntry, AuditOutcome, AuditRecord, By, CareRelation, Clock, Role};
+
+use super::sample::{by, id, people, user};
+use super::{Failed, Harness, Outcome};
+
+async fn whole(harness: &Harness) -> Result<Vec<AuditEntry>, Failed> {
+    Ok(harness.store()?.audit_after(0, 1000).await?)
+}
+
+/// Dense numbers from 1 on, and links that cover all before.
+fn assert_chained(entries: &[AuditEntry]) {
+    let mut previous = FIRST_LINK;
+    for (seq, entry) in (1..).zip(entries) {
+        assert_eq!(entry.seq, seq);
+        assert_eq!(entry.link, link(&previous, seq, &entry.record), "record {seq}");
+        previous = entry.link;
+    }
+}
+
+/// Every field, every action, and pages of it.
+pub async fn records_come_back_as_they_were_and_chained(harness: Harness) -> Outcome {
+    let nora = user("n", Role::Nurse)?;
+    let now = harness.clock.now();
+    let full =
+        By { break_glass: Some(harness.clock.uuid()), ..By::user(&nora, Some("2001:db8::1".parse()?), now) };
+    let bys = [full, By::anonymous(None, now.plus_millis(1)), By::server(now), By::command_line(now)];
+    let mut records = Vec::new();
+    for (n, action) in AuditAction::ALL.iter().enumerate() {
+        let record = AuditRecord::new(bys[n % bys.len()].clone(), *action);
+        records.push(match n % 3 {
+            0 => record.object("health:p").patient(&id("p")?).reason("own"),
+            1 => record.outcome(AuditOutcome::Denied).reason("token_expired"),
+            _ => record.outcome(AuditOutcome::Failed),
+        });
+    }
+    let (first, rest) = records.split_at(3);
+    harness.store()?.audit(first.to_vec()).await?;
+    harness.store()?.audit(Vec::new()).await?;
+    harness.store()?.audit(rest.to_vec()).await?;
+    let entries = whole(&harness).await?;
+    assert_chained(&entries);
+    assert_eq!(entries.iter().map(|entry| entry.record.clone()).collect::<Vec<_>>(), records);
+    assert_eq!(harness.store()?.audit_after(3, 2).await?, entries[3..5]);
+    assert_eq!(harness.store()?.audit_after(entries.len() as u64, 2).await?, []);
+    Ok(())
+}
+
+/// The record of a change is there when the change is, and only then.
+pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let relation = CareRelation::new(id("p")?, id("n")?, harness.clock.now());
+    store.add_care_relation(relation.clone(), by()).await?;
+    store.set_active(&id("n")?, false, by()).await?;
+    store.set_active(&id("n")?, true, by()).await?;
+    store.remove_care_relation(&id("p")?, &id("n")?, by()).await?;
+    assert!(store.add_user(user("p", Role::Nurse)?, by()).await.is_err());
+    assert!(store.set_active(&id("nobody")?, true, by()).await.is_err());
+    assert!(store.remove_care_relation(&id("p")?, &id("n")?, by()).await.is_err());
+    let unknown = CareRelation { member: id("nobody")?, ..relation };
+    assert!(store.add_care_relation(unknown, by()).await.is_err());
+    let entries = whole(&harness).await?;
+    assert_chained(&entries);
+    let said = entries.iter().map(|AuditEntry { record, .. }| {
+        let patient = record.patient.as_ref().map_or("-", |patient| patient.as_str());
+        format!("{} {} {patient}", record.action, record.object.as_deref().unwrap_or("-"))
+    });
+    let expected = [
+        "user_added user:p -",
+        "user_added user:q -",
+        "user_added user:d p",
+        "user_added user:n -",
+        "access_granted user:n p",
+        "user_disabled user:n -",
+        "user_enabled user:n -",
+        "access_ended user:n p",
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+    Ok(())
+}
+
+/// The first record after a reopening is chained to the last one before it.
+pub async fn the_chain_goes_on_after_a_reopening(mut harness: Harness) -> Outcome {
+    people(&harness).await?;
+    harness.reopen()?;
+    harness.store()?.set_active(&id("n")?, false, by()).await?;
+    let entries = whole(&harness).await?;
+    assert_eq!(entries.len(), 5);
+    assert_chained(&entries);
+    Ok(())
+}
