@@ -31,7 +31,7 @@ impl Connection {
     pub(super) fn record_connect(self: &Rc<Self>, shard: &Shard, user: &User) {
         let by = By::user(user, Some(self.client), shard.app().clock.now());
         let connection = Rc::clone(self);
-        shard.record(AuditRecord::connected(by, &self.id), move |shard, stands| {
+        shard.audit(AuditRecord::connected(by, &self.id), move |shard, stands| {
             if stands.is_err() {
                 connection.dismiss(shard, CloseCode::TryAgainLater);
             }
@@ -105,7 +105,7 @@ impl Connection {
     ) -> Result<(), Refused> {
         let by = self.by(shard.app()).ok_or_else(ended)?;
         let record = access.record(by, AuditAction::Read, object, patient);
-        shard.recorded(record).await.map_err(|error| storage_refusal(&error))
+        shard.audited(record).await.map_err(|error| storage_refusal(&error))
     }
 
     /// Opens the topic once it is on record that the user hears it. It is decided again if users
@@ -120,7 +120,7 @@ impl Connection {
         let rechecks = shard.rechecks.get();
         let record = access.record(by, AuditAction::Subscribe, topic.to_string(), topic.id());
         let connection = Rc::clone(self);
-        shard.record(record, move |shard, stands| {
+        shard.audit(record, move |shard, stands| {
             if let Err(error) = stands {
                 return connection.drive(shard, Input::TopicOpened(request, Err(storage_refusal(error))));
             }

@@ -237,14 +237,14 @@ impl Connection {
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        let (app, connection) = (Arc::clone(shard.app()), Rc::clone(self));
-        let (measurements, records) = (recording.measurements.len(), recording.audit.is_some());
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        let (measurements, audits) = (recording.measurements.len(), recording.audit.is_some());
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
-                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
-            app.metrics.count_receipts(&receipts);
-            if records {
+                on.record(recording).await.map_err(|error| storage_refusal(&error))?;
+            on.app().metrics.count_receipts(&receipts);
+            if audits {
                 connection.write_recorded.set(true);
             }
             Ok(receipts)

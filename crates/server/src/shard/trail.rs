@@ -38,7 +38,7 @@ impl Trail {
 impl Shard {
     /// Appends a record to the audit trail, after those before; `then` is told when it is on disk, or why it is not. What
     /// it describes must not be done before, or must be undone where it cannot be recorded.
-    pub(crate) fn record(
+    pub(crate) fn audit(
         &self,
         record: AuditRecord,
         then: impl FnOnce(&Rc<Self>, Result<(), &Error>) + 'static,
@@ -51,9 +51,9 @@ impl Shard {
     }
 
     /// Appends a record to the audit trail, and waits until it is on disk.
-    pub(crate) async fn recorded(&self, record: AuditRecord) -> Result<(), Error> {
+    pub(crate) async fn audited(&self, record: AuditRecord) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.record(record, |_, stands| {
+        self.audit(record, |_, stands| {
             // Whoever asked may be gone.
             let _ = answer.send(stands.map_err(Error::clone));
         });
@@ -63,7 +63,7 @@ impl Shard {
     /// Appends the record of a refusal, unless there were too many lately. Nobody waits for it.
     pub(crate) fn record_refusal(&self, record: AuditRecord) {
         if self.app().refusals.admit(&record.by, self.now().instant) {
-            self.record(record, |_, _| {});
+            self.audit(record, |_, _| {});
         }
     }
 
