@@ -114,7 +114,7 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         (request, topic, has): (RequestId, Topic, Offset),
-        Granted { mut opened, access }: Granted,
+        Granted { opened, access }: Granted,
     ) {
         let Some(by) = self.by(shard.app()) else { return };
         let rechecks = shard.rechecks.get();
@@ -127,10 +127,7 @@ impl Connection {
             if shard.rechecks.get() != rechecks {
                 return connection.open_topic(shard, request, topic, has);
             }
-            // As it is now: what was committed meanwhile was not published to this connection.
-            if let Some(range) = shard.app().heads.get(&topic, opened.head) {
-                (opened.oldest, opened.head) = (range.oldest, range.head);
-            }
+            // From where it was asked for: what was committed meanwhile comes from the log.
             connection.drive(shard, Input::TopicOpened(request, Ok(opened)));
         });
     }
