@@ -21,8 +21,9 @@ use tokio::task::spawn_local;
 use crate::auth::token_from_headers;
 use crate::config::Network;
 use crate::connection::{Connection, Reader, Stream};
+use crate::gate::Counted;
 use crate::http::Problem;
-use crate::listener::{self, Replayed};
+use crate::listener::{self, Replayed, Visit};
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 
@@ -31,7 +32,15 @@ pub(crate) struct Opening {
     endpoint: Endpoint,
     client: IpAddr,
     token: Option<String>,
-    place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// What a connection takes up; given back when it is dropped.
+pub(crate) struct Place {
+    /// One of the node's places.
+    _node: OwnedSemaphorePermit,
+    /// One of the address's.
+    _address: Counted,
 }
 
 /// Why a request does not become a WebSocket.
@@ -59,12 +68,12 @@ impl IntoResponse for Refusal {
 /// Answers a request to an endpoint: with 101, or with the reason why not.
 pub(crate) fn answer(
     shard: &Rc<Shard>,
-    peer: SocketAddr,
+    visit: &Visit,
     endpoint: Endpoint,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let parts = (request.method(), request.uri(), request.version(), request.headers());
-    match check(shard, peer, endpoint, parts) {
+    match check(shard, visit, endpoint, parts) {
         Ok((handshake, opening)) => {
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
@@ -79,7 +88,7 @@ pub(crate) fn answer(
 /// Whether the request of these parts becomes a WebSocket.
 pub(crate) fn check(
     shard: &Shard,
-    peer: SocketAddr,
+    visit: &Visit,
     endpoint: Endpoint,
     (method, uri, version, headers): (&Method, &Uri, Version, &HeaderMap),
 ) -> Result<(Handshake, Opening), Box<Refusal>> {
@@ -93,10 +102,17 @@ pub(crate) fn check(
         let problem = Problem::new(ErrorCode::AccessDenied, detail).at("Origin");
         return Err(Refusal::new(RefusalReason::Origin, problem));
     }
-    let place = place(shard)?;
+    let client = visit.client(shard, headers);
+    let counted =
+        visit.count(shard, client).map_err(|limit| Refusal::new(limit.reason(), limit.problem()))?;
+    let place = match place(shard) {
+        Ok(node) => Place { _node: node, _address: counted },
+        Err(refusal) => {
+            visit.keep(counted);
+            return Err(refusal);
+        }
+    };
     let token = token_from_headers(headers).map(str::to_owned);
-    let trusted = &shard.app().settings.server.trusted_proxies;
-    let client = client_address(peer.ip(), headers, trusted);
     Ok((handshake, Opening { endpoint, client, token, place }))
 }
 
@@ -138,7 +154,7 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Replayed>>() else {
         return tracing::error!("an upgraded connection is not the socket it came on");
     };
-    let Replayed { first, stream } = io.into_inner();
+    let Replayed { first, stream, .. } = io.into_inner();
     let rest = [read_buf, first].concat();
     listener::read(opening.open(&shard, stream, Bytes::new(), &rest));
 }
@@ -163,7 +179,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 
 /// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one
 /// of them. Anybody can write the header, so nothing is believed beyond the first address that is not trusted.
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let lists = headers.get_all("x-forwarded-for").iter().rev();
     let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
