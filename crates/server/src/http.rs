@@ -42,6 +42,7 @@ mod record;
 mod status;
 mod web;
 
+pub(crate) use caller::ClientAddress;
 pub use demo::DEMO_PREFIX;
 pub(crate) use headers::raw_answer;
 pub use openapi::openapi;

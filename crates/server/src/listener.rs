@@ -82,11 +82,19 @@ pub(crate) async fn accept(shard: Rc<Shard>, accepting: Accepting) {
             () = stopped.as_mut() => return,
             accepted = accept_one(&listener) => accepted,
         };
+        // Before it is dealt, so that sockets are counted in the order they came in.
+        let visit = match Visit::begin(&shard, peer) {
+            Ok(visit) => visit,
+            Err(limit) => {
+                refused::turn_away(&shard, stream, limit);
+                continue;
+            }
+        };
         if turn == 0 {
-            serve(&shard, stream, peer);
+            serve(&shard, stream, visit);
         } else if let Ok(stream) = stream.into_std() {
             // The other shard's reactor must know the socket, so this one forgets it.
-            accepting.shards[turn].accept(NewSocket { stream, peer });
+            accepting.shards[turn].accept(NewSocket { stream, visit });
         }
     }
 }
@@ -108,7 +116,7 @@ async fn accept_one(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Serves a socket that another shard accepted.
 pub(crate) fn take_over(shard: &Rc<Shard>, socket: NewSocket) {
     match TcpStream::from_std(socket.stream) {
-        Ok(stream) => serve(shard, stream, socket.peer),
+        Ok(stream) => serve(shard, stream, socket.visit),
         Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
     }
 }
@@ -119,13 +127,8 @@ pub(crate) fn read(reader: Reader) {
 }
 
 /// Serves one socket: TLS where it is configured, then HTTP, then a WebSocket if a request asks for one.
-fn serve(shard: &Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
-    match Visit::begin(shard, peer) {
-        Ok(visit) => {
-            spawn_local(Serving::Door(Box::pin(at_the_door(Rc::clone(shard), stream, visit))));
-        }
-        Err(limit) => refused::turn_away(shard, stream, limit),
-    }
+fn serve(shard: &Rc<Shard>, stream: TcpStream, visit: Visit) {
+    spawn_local(Serving::Door(Box::pin(at_the_door(Rc::clone(shard), stream, visit))));
 }
 
 /// The task of a socket.

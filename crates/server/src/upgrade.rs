@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_local;
 
+use crate::app::App;
 use crate::auth::token_from_headers;
 use crate::config::Network;
 use crate::connection::{Connection, Reader, Stream};
@@ -177,9 +178,14 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     hop.parse().ok().or_else(|| hop.parse().ok().map(|hop: SocketAddr| hop.ip()))
 }
 
+/// Where the client of a request is.
+pub(crate) fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    believed_address(peer, headers, &app.settings.server.trusted_proxies)
+}
+
 /// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one
 /// of them. Anybody can write the header, so nothing is believed beyond the first address that is not trusted.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+fn believed_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let lists = headers.get_all("x-forwarded-for").iter().rev();
     let mut hops = lists.filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
@@ -207,7 +213,7 @@ mod tests {
             for value in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
-            client_address(peer.parse().expect("valid"), &headers, &trusted).to_string()
+            believed_address(peer.parse().expect("valid"), &headers, &trusted).to_string()
         };
         assert_eq!(address("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "nobody vouches");
         assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");

@@ -1,24 +1,60 @@
 //! Who sends a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use healthmate_care::{Action, User};
-use healthmate_protocol::{ErrorCode, UserId};
+use healthmate_care::{Action, AuditAction, AuditRecord, By, User};
+use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 
 use super::Problem;
 use crate::app::App;
 use crate::auth::{self, access};
 use crate::node::Reach;
 
+/// Where the client of a request is: the listener puts it into the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl ClientAddress {
+    fn of(parts: &Parts) -> Option<IpAddr> {
+        parts.extensions.get::<Self>().map(|Self(address)| *address)
+    }
+}
+
 /// The active user whose token the request carries in `Authorization: Bearer`.
 #[derive(Debug)]
-pub(super) struct Caller(pub(super) auth::Identity);
+pub(super) struct Caller {
+    identity: auth::Identity,
+    address: Option<IpAddr>,
+}
 
 impl Caller {
+    async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
+        let identity = auth::authenticate(app, token).await?;
+        Ok(Self { identity, address: ClientAddress::of(parts) })
+    }
+
     pub(super) fn user(&self) -> &User {
-        &self.0.user
+        &self.identity.user
+    }
+
+    /// When the caller's token ends.
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.identity.expires_at
+    }
+
+    /// The caller as the one who acts, now: for the audit trail, and for whatever changes the store.
+    pub(super) fn by(&self, app: &App) -> By {
+        By::user(self.user(), self.address, app.clock.now())
+    }
+
+    /// Records that the caller looks at `object`, or steers it, as an operator: before it is done, so that it is not done
+    /// where it cannot be recorded.
+    pub(super) async fn administers(&self, app: &App, object: String) -> Result<(), Problem> {
+        let record = AuditRecord::new(self.by(app), AuditAction::Administered).object(object);
+        Ok(app.store.audit(vec![record]).await?)
     }
 
     /// Whose connections the caller may see and steer.
@@ -54,7 +90,7 @@ impl OptionalFromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
         match auth::authorization(&parts.headers) {
             None => Ok(None),
-            Some(token) => Ok(Some(Self(auth::authenticate(app, token).await?))),
+            Some(token) => Self::with_token(app, token, parts).await.map(Some),
         }
     }
 }
@@ -66,6 +102,6 @@ impl FromRequestParts<Arc<App>> for Caller {
         let Some(token) = auth::authorization(&parts.headers) else {
             return Err(Problem::new(ErrorCode::TokenMissing, ErrorCode::TokenMissing.remedy()));
         };
-        Ok(Self(auth::authenticate(app, token).await?))
+        Self::with_token(app, token, parts).await
     }
 }

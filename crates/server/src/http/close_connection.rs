@@ -31,6 +31,8 @@ pub(super) async fn close_connection(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = connection_id(id)?;
+    app.node.health(id.clone(), caller.reach()).await?.ok_or_else(no_connection)?;
+    caller.administers(&app, format!("connection:{id}")).await?;
     if !app.node.close(id.clone(), caller.reach()).await? {
         return Err(no_connection());
     }

@@ -31,8 +31,12 @@ pub(super) async fn connection_health(
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ConnectionHealth>, Problem> {
-    let health = app.node.health(connection_id(id)?, caller.reach()).await?;
-    health.map(Json).ok_or_else(no_connection)
+    let id = connection_id(id)?;
+    let health = app.node.health(id.clone(), caller.reach()).await?.ok_or_else(no_connection)?;
+    if health.summary.user_id.as_ref() != Some(&caller.user().id) {
+        caller.administers(&app, format!("connection:{id}")).await?;
+    }
+    Ok(Json(health))
 }
 
 /// The connection that a path names.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Problem;
 use super::caller::Caller;
 use crate::app::App;
-use crate::node::{ConnectionPage, ConnectionQuery, StateWord};
+use crate::node::{ConnectionPage, ConnectionQuery, Reach, StateWord};
 
 /// How many connections a page holds if the request does not say.
 const DEFAULT_LIMIT: u32 = 100;
@@ -55,6 +55,10 @@ pub(super) async fn connections(
         Problem::new(ErrorCode::InvalidField, "the query cannot be read: is a parameter given twice?")
     })?;
     let query = query(&caller, &parameters)?;
+    if query.reach == Reach::Everyone && query.user.as_ref() != Some(&caller.user().id) {
+        let whose = query.user.as_ref().map_or("connection:*".to_owned(), |user| format!("user:{user}"));
+        caller.administers(&app, whose).await?;
+    }
     Ok(Json(app.node.connections(query).await?))
 }
 

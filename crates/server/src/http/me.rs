@@ -34,14 +34,14 @@ pub(super) struct Me {
     ),
     security(("token" = [])),
 )]
-pub(super) async fn me(Caller(identity): Caller) -> Result<Json<Me>, Problem> {
-    let user = identity.user;
+pub(super) async fn me(caller: Caller) -> Result<Json<Me>, Problem> {
+    let user = caller.user();
     Ok(Json(Me {
         patient: user.own_patient().cloned(),
-        id: user.id,
+        id: user.id.clone(),
         role: user.role.as_str(),
-        name: user.name,
-        expires_at: identity.expires_at,
+        name: user.name.clone(),
+        expires_at: caller.expires_at(),
     }))
 }
 

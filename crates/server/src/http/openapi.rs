@@ -33,7 +33,8 @@ pub(super) async fn document() -> impl IntoResponse {
 
 fn write() -> String {
     // An `OpenApi` is plain JSON.
-    let mut document = serde_json::to_value(large_routes().merge(routes()).into_openapi()).unwrap_or_default();
+    let mut document =
+        serde_json::to_value(large_routes().merge(routes()).into_openapi()).unwrap_or_default();
     document["info"] = json!({
         "title": "HealthMate",
         "version": env!("CARGO_PKG_VERSION"),

@@ -50,6 +50,7 @@ pub(super) async fn reconnect(
     if app.store.user(&user_id).await?.is_none() {
         return Err(Problem::new(ErrorCode::NotFound, "there is no such user"));
     }
+    caller.administers(&app, format!("user:{user_id}")).await?;
     let connections = app.node.reconnect(&user_id).await?;
     let count = connections.len();
     tracing::info!(user.id = %user_id, by = %caller.user().id, count, "a user's clients are asked to come back");

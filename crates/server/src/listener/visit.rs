@@ -12,16 +12,17 @@ use healthmate_protocol::ErrorCode;
 use healthmate_session::Endpoint;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
 use crate::gate::{Counted, Limit};
-use crate::http::{Problem, headers};
+use crate::http::{ClientAddress, Problem, headers};
 use crate::shard::Shard;
 use crate::telemetry::RequestRefusal;
 use crate::upgrade::{self, client_address};
 
 /// A socket whose client may still ask for anything.
+#[derive(Debug)]
 pub(crate) struct Visit {
     /// Who is at the other end: the client, or a proxy.
     peer: IpAddr,
@@ -48,7 +49,7 @@ impl Visit {
 
     /// Where the client of a request with these headers is.
     pub(crate) fn client(&self, shard: &Shard, headers: &HeaderMap) -> IpAddr {
-        client_address(self.peer, headers, &shard.app().settings.server.trusted_proxies)
+        client_address(shard.app(), self.peer, headers)
     }
 
     /// The socket as one of `client`, for a WebSocket, which it will be and stay.
@@ -88,7 +89,7 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-async fn answer_one(shard: &Rc<Shard>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
+async fn answer_one(shard: &Rc<Shard>, visit: &Visit, mut request: Request<Incoming>) -> Response<Body> {
     let app = shard.app();
     let path = request.uri().path().to_owned();
     let secured = |mut response: Response<Body>| {
@@ -105,8 +106,20 @@ async fn answer_one(shard: &Rc<Shard>, visit: &Visit, request: Request<Incoming>
     }
     if let Some(endpoint) = Endpoint::at_path(request.uri().path()) {
         let response = upgrade::answer(shard, visit, endpoint, request);
-        return if response.status() == StatusCode::SWITCHING_PROTOCOLS { response } else { secured(response) };
+        return if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            response
+        } else {
+            secured(response)
+        };
     }
+    let most = app.settings.limits.body_bytes.max(app.settings.limits.small_body_bytes);
+    if request.body().size_hint().lower() > u64::from(most) {
+        let detail = format!("the body must be at most {most} bytes");
+        app.metrics.requests_refused.of(RequestRefusal::TooLarge).inc();
+        let problem = Problem::new(ErrorCode::InvalidField, detail);
+        return secured(problem.with_status(StatusCode::PAYLOAD_TOO_LARGE).into_response());
+    }
+    request.extensions_mut().insert(ClientAddress(client));
     let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
     let seconds = app.settings.limits.request_timeout_s;
     match tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await {

@@ -3,9 +3,11 @@
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
 mod access;
+mod audit;
 mod classes;
 mod client;
 mod handshake;
+mod hostile;
 mod leaks;
 mod limits;
 mod live;

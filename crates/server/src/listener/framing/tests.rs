@@ -31,7 +31,11 @@ fn requests_that_browsers_and_proxies_send_pass() {
         "GET / HTTP/1.0\r\n\r\n".to_owned(),
         format!("{}12345{}", head("Content-Length: 5\r\n"), head("")),
         format!("{}{}", head("Content-Length: 0\r\n"), head("")),
-        format!("{}5;a=b\r\n12345\r\n0A\r\n0123456789\r\n0\r\nX: y\r\n\r\n{}", head("Transfer-Encoding: Chunked\r\n"), head("")),
+        format!(
+            "{}5;a=b\r\n12345\r\n0A\r\n0123456789\r\n0\r\nX: y\r\n\r\n{}",
+            head("Transfer-Encoding: Chunked\r\n"),
+            head("")
+        ),
     ] {
         for piece in [1, 2, 7, usize::MAX] {
             assert_eq!(feed(text.as_bytes(), piece), Ok(Next::Head), "{text:?}");
