@@ -49,14 +49,14 @@ fn actor(row: &Row<'_>) -> rusqlite::Result<Actor> {
     }
 }
 
-fn optional_word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+pub(crate) fn optional_word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
 where
     T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     row.get_ref(column)?.as_str_or_null()?.map(|_| word(row, column)).transpose()
 }
 
-fn word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(crate) fn word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {

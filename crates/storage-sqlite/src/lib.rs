@@ -10,6 +10,7 @@ mod audit;
 #[cfg(feature = "bench")]
 pub mod baseline;
 mod codes;
+mod credentials;
 mod failure;
 mod integrity;
 mod migrations;

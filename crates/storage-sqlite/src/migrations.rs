@@ -20,6 +20,7 @@ pub(crate) const ALL: &[Migration] = &[
         sql: include_str!("../migrations/0001_measurements_and_log.sql"),
     },
     Migration { name: "audit trail", sql: include_str!("../migrations/0002_audit.sql") },
+    Migration { name: "credentials", sql: include_str!("../migrations/0004_signin.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params_from_iter};
 
-use crate::writer::{directory, record, retention};
+use crate::writer::{credentials, directory, record, retention, sign_ins};
 use crate::{integrity, migrations, queries};
 
 fn plan(conn: &Connection, sql: &str, parameters: usize) -> Vec<String> {
@@ -29,6 +29,17 @@ fn every_query_has_its_index() {
         (retention::SET_OLDEST, 2),
         (retention::FORGET_KEYS, 2),
         (directory::REMOVE_RELATION, 2),
+        (credentials::REVOKE_API_TOKEN, 3),
+        (credentials::API_TOKEN_USED, 2),
+        (credentials::COUNTER, 1),
+        (credentials::PASSKEY_USED, 3),
+        (credentials::REMOVE_PASSKEY, 2),
+        (sign_ins::FIND, 1),
+        (sign_ins::ROTATE, 5),
+        (sign_ins::OPEN, 1),
+        (sign_ins::END, 2),
+        (sign_ins::FORGET, 2),
+        (sign_ins::FORGET_REVOCATIONS, 2),
     ];
     for (sql, parameters) in queries::INDEXED.iter().chain(&written) {
         let plan = plan(&conn, sql, *parameters);

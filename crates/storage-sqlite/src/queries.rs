@@ -65,6 +65,13 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (PATIENTS, 1),
     (DIRECTORY_VERSION, 0),
     (crate::audit::AFTER, 2),
+    (crate::credentials::PASSWORD, 1),
+    (crate::credentials::SIGN_INS, 1),
+    (crate::credentials::API_TOKEN, 1),
+    (crate::credentials::API_TOKENS, 1),
+    (crate::credentials::PASSKEY, 1),
+    (crate::credentials::PASSKEYS, 1),
+    (crate::credentials::REVOCATIONS, 1),
 ];
 
 pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failure> {

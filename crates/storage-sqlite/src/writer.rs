@@ -2,11 +2,13 @@
 
 pub(crate) mod audit;
 pub(crate) mod cache;
+pub(crate) mod credentials;
 pub(crate) mod directory;
 pub(crate) mod group;
 pub(crate) mod record;
 pub(crate) mod retention;
 mod room;
+pub(crate) mod sign_ins;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@
 //! To add a check: write it in the module of its area, and name it in [`conformance_checks!`](crate::conformance_checks).
 
 pub mod audit;
+pub mod credentials;
 pub mod directory;
 pub mod idempotency;
 pub mod listener;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod paging;
 pub mod retention;
 mod sample;
+pub mod sign_ins;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,6 +90,12 @@ macro_rules! conformance_checks {
             audit::records_come_back_as_they_were_and_chained,
             audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
             audit::the_chain_goes_on_after_a_reopening,
+            credentials::a_password_is_set_and_changed,
+            credentials::an_api_token_is_issued_listed_and_revoked_once,
+            credentials::the_last_use_of_an_api_token_is_kept,
+            credentials::a_passkey_is_its_users_until_removed,
+            credentials::a_passkeys_counter_never_goes_back,
+            credentials::a_revocation_is_kept_until_the_token_has_ended,
             directory::a_user_is_found_as_it_was_added,
             directory::a_taken_id_is_refused_and_changes_nothing,
             directory::a_device_needs_a_patient,
@@ -137,6 +145,14 @@ macro_rules! conformance_checks {
             retention::trim_stops_at_its_limit_and_goes_on,
             retention::trim_leaves_no_hole_when_the_clock_went_back,
             retention::an_emptied_log_goes_on_at_its_head,
+            sign_ins::a_sign_in_is_found_as_it_was_added,
+            sign_ins::a_refresh_token_is_exchanged_for_the_next,
+            sign_ins::a_refresh_token_used_twice_ends_its_sign_in,
+            sign_ins::a_lost_answer_locks_nobody_out,
+            sign_ins::a_made_up_refresh_token_ends_nothing,
+            sign_ins::a_sign_in_ends_by_itself,
+            sign_ins::sign_ins_are_ended,
+            sign_ins::a_new_password_ends_sign_ins,
         }
     };
 }

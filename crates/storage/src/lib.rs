@@ -1,7 +1,7 @@
 //! What storage must do.
 //!
 //! Traits by use case, implemented by every store and held together by [`Store`]: the event log, the measurements, the
-//! directory of users and care teams, the audit trail, and the probe for readiness. The in-memory store is in
+//! directory of users and care teams, their credentials, the audit trail, and the probe for readiness. The in-memory store is in
 //! [`memory`]; the list of checks that every store passes is in [`conformance`].
 //!
 //! Whoever changes users, care teams or credentials says who asks for it ([`By`]), and the record of the change is appended
@@ -20,10 +20,15 @@ mod audit;
     reason = "a check fails by the first operation or assertion that does"
 )]
 pub mod conformance;
+mod credentials;
 pub mod memory;
 pub mod payload;
 
 pub use audit::AuditTrail;
+pub use credentials::{
+    ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
+    SignInEnd, SignIns,
+};
 pub use memory::MemoryStore;
 pub use payload::{RecordedAt, event_payload};
 
@@ -379,6 +384,6 @@ pub trait Probe: Send + Sync {
 }
 
 /// Everything a store does.
-pub trait Store: EventLog + Measurements + Directory + AuditTrail + Probe {}
+pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe {}
 
-impl<T: EventLog + Measurements + Directory + AuditTrail + Probe> Store for T {}
+impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe> Store for T {}

@@ -1,5 +1,6 @@
 //! The store that forgets everything when the process ends: for tests, and the measure of what a store means.
 
+mod credentials;
 mod state;
 #[cfg(test)]
 mod tests;

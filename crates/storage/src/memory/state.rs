@@ -7,6 +7,7 @@ use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, U
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
+use super::credentials::Held;
 use crate::{
     CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
     RecordedAt, Recording, Series, event_payload,
@@ -24,6 +25,7 @@ pub(super) struct State {
     named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
     answers: HashMap<(UserId, String), Answer>,
     trail: Vec<AuditEntry>,
+    pub(super) credentials: Held,
 }
 
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl State {
             named: HashMap::new(),
             answers: HashMap::new(),
             trail: Vec::new(),
+            credentials: Held::default(),
         }
     }
 

@@ -33,10 +33,13 @@ fn trait_methods(source: &str) -> Vec<&str> {
 
 #[test]
 fn the_suite_calls_every_method_of_every_trait() {
-    let methods = [include_str!("../lib.rs"), include_str!("../audit.rs")].map(trait_methods).concat();
+    let sources = [include_str!("../lib.rs"), include_str!("../audit.rs"), include_str!("../credentials.rs")];
+    let methods = sources.map(trait_methods).concat();
     let suite = [
         include_str!("../conformance/audit.rs"),
+        include_str!("../conformance/credentials.rs"),
         include_str!("../conformance/directory.rs"),
+        include_str!("../conformance/sign_ins.rs"),
         include_str!("../conformance/idempotency.rs"),
         include_str!("../conformance/listener.rs"),
         include_str!("../conformance/log.rs"),
@@ -62,7 +65,9 @@ fn every_check_has_its_own_name() {
 fn every_public_check_is_on_the_list() {
     let sources = [
         ("audit", include_str!("../conformance/audit.rs")),
+        ("credentials", include_str!("../conformance/credentials.rs")),
         ("directory", include_str!("../conformance/directory.rs")),
+        ("sign_ins", include_str!("../conformance/sign_ins.rs")),
         ("idempotency", include_str!("../conformance/idempotency.rs")),
         ("listener", include_str!("../conformance/listener.rs")),
         ("log", include_str!("../conformance/log.rs")),

@@ -6,9 +6,11 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
-    MeasurementQuery, Measurements, Probe, Recording,
+    ApiToken, AuditTrail, CircleMember, CommitListener, Credentials, Directory, Error, Event, EventLog,
+    LogRange, MeasurementPage, MeasurementQuery, Measurements, NewSignIn, Passkey, Probe, Recording,
+    Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
 };
+use uuid::Uuid;
 
 /// How it fails.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +137,85 @@ impl Directory for FailingStore {
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
         self.inner.patients_of(member).await
+    }
+}
+
+#[async_trait]
+impl Credentials for FailingStore {
+    async fn password(&self, user: &UserId) -> Result<Option<String>, Error> {
+        self.inner.password(user).await
+    }
+
+    async fn set_password(&self, _: String, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
+        self.fail().await
+    }
+
+    async fn add_sign_in(&self, _: NewSignIn, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn sign_ins(&self, user: &UserId) -> Result<Vec<SignIn>, Error> {
+        self.inner.sign_ins(user).await
+    }
+
+    async fn rotate(&self, _: Rotation, _: By) -> Result<Rotated, Error> {
+        self.fail().await
+    }
+
+    async fn end_sign_ins(&self, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
+        self.fail().await
+    }
+
+    async fn add_api_token(&self, _: ApiToken, _: SecretHash, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn api_token(&self, id: Uuid) -> Result<Option<(ApiToken, SecretHash)>, Error> {
+        self.inner.api_token(id).await
+    }
+
+    async fn api_tokens(&self, user: &UserId) -> Result<Vec<ApiToken>, Error> {
+        self.inner.api_tokens(user).await
+    }
+
+    async fn revoke_api_token(&self, _: &UserId, _: Uuid, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn api_tokens_used(&self, _: Vec<(Uuid, Timestamp)>) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn add_passkey(&self, _: Passkey, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, Error> {
+        self.inner.passkey(credential).await
+    }
+
+    async fn passkeys(&self, user: &UserId) -> Result<Vec<Passkey>, Error> {
+        self.inner.passkeys(user).await
+    }
+
+    async fn passkey_used(&self, _: &[u8], _: u32, _: Timestamp) -> Result<bool, Error> {
+        self.fail().await
+    }
+
+    async fn remove_passkey(&self, _: &UserId, _: &[u8], _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn revoke_token(&self, _: &UserId, _: Revocation, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, Error> {
+        self.inner.revocations(now).await
+    }
+
+    async fn forget_ended(&self, _: Timestamp, _: u32) -> Result<u64, Error> {
+        self.fail().await
     }
 }
 

@@ -1,0 +1,153 @@
+//! Writing passwords, API tokens, passkeys and revocations.
+
+use healthmate_care::{AuditRecord, By};
+use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::{ApiToken, Error, Passkey, Revocation, Revoked, SecretHash, SignInEnd};
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::writer::group::Group;
+use crate::writer::sign_ins;
+
+const SET_PASSWORD: &str = "INSERT INTO password (user, hash, changed_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (user) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+const ADD_API_TOKEN: &str = "INSERT INTO api_token (id, user, name, scopes, hash, created_at, expires_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+pub(crate) const REVOKE_API_TOKEN: &str =
+    "UPDATE api_token SET revoked_at = ?3 WHERE id = ?1 AND user = ?2 AND revoked_at IS NULL";
+pub(crate) const API_TOKEN_USED: &str =
+    "UPDATE api_token SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at < ?2, TRUE)";
+const ADD_PASSKEY: &str = "INSERT INTO passkey
+        (credential, user, name, algorithm, public_key, counter, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+pub(crate) const COUNTER: &str = "SELECT counter FROM passkey WHERE credential = ?1";
+pub(crate) const PASSKEY_USED: &str =
+    "UPDATE passkey SET counter = ?2, last_used_at = ?3 WHERE credential = ?1";
+pub(crate) const REMOVE_PASSKEY: &str = "DELETE FROM passkey WHERE credential = ?1 AND user = ?2";
+const REVOKE: &str = "INSERT INTO revocation (kind, id, until) VALUES (?1, ?2, ?3)
+    ON CONFLICT (kind, id) DO UPDATE SET until = max(until, excluded.until)";
+
+pub(crate) fn known(group: &mut Group<'_>, user: &UserId) -> Result<(), Failure> {
+    group.person(user)?.map(drop).ok_or(Failure::Refused(Error::NotFound("user")))
+}
+
+pub(crate) fn set_password(
+    group: &mut Group<'_>,
+    hash: &str,
+    end: &SignInEnd,
+    by: &By,
+) -> Result<Vec<Uuid>, Failure> {
+    known(group, &end.user)?;
+    group.conn.prepare_cached(SET_PASSWORD)?.execute(params![end.user.as_str(), hash, by.at.as_micros()])?;
+    let ended = sign_ins::end(group, end, by)?;
+    group.audit(&AuditRecord::password_set(by.clone(), &end.user))?;
+    Ok(ended)
+}
+
+pub(crate) fn add_api_token(
+    group: &mut Group<'_>,
+    token: &ApiToken,
+    hash: &SecretHash,
+    by: &By,
+) -> Result<(), Failure> {
+    known(group, &token.user)?;
+    let row = params![
+        token.id.to_string(),
+        token.user.as_str(),
+        token.name,
+        token.scopes.to_string(),
+        hash,
+        token.created_at.as_micros(),
+        token.expires_at.map(Timestamp::as_micros),
+    ];
+    if group.conn.prepare_cached(ADD_API_TOKEN)?.execute(row)? == 0 {
+        return Err(Error::Exists("API token").into());
+    }
+    Ok(group.audit(&AuditRecord::api_token_issued(by.clone(), &token.user, token.id))?)
+}
+
+pub(crate) fn revoke_api_token(
+    group: &mut Group<'_>,
+    user: &UserId,
+    id: Uuid,
+    by: &By,
+) -> Result<(), Failure> {
+    let row = params![id.to_string(), user.as_str(), by.at.as_micros()];
+    match group.conn.prepare_cached(REVOKE_API_TOKEN)?.execute(row)? {
+        0 => Err(Error::NotFound("API token").into()),
+        _ => Ok(group.audit(&AuditRecord::api_token_revoked(by.clone(), user, id))?),
+    }
+}
+
+pub(crate) fn api_tokens_used(group: &mut Group<'_>, used: &[(Uuid, Timestamp)]) -> Result<(), Failure> {
+    let mut statement = group.conn.prepare_cached(API_TOKEN_USED)?;
+    for (id, at) in used {
+        statement.execute(params![id.to_string(), at.as_micros()])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn add_passkey(group: &mut Group<'_>, passkey: &Passkey, by: &By) -> Result<(), Failure> {
+    known(group, &passkey.user)?;
+    let row = params![
+        passkey.credential,
+        passkey.user.as_str(),
+        passkey.name,
+        passkey.algorithm,
+        passkey.public_key,
+        passkey.counter,
+        passkey.created_at.as_micros(),
+    ];
+    if group.conn.prepare_cached(ADD_PASSKEY)?.execute(row)? == 0 {
+        return Err(Error::Exists("passkey").into());
+    }
+    Ok(group.audit(&AuditRecord::passkey_added(by.clone(), &passkey.user))?)
+}
+
+pub(crate) fn passkey_used(
+    group: &mut Group<'_>,
+    credential: &[u8],
+    counter: u32,
+    at: Timestamp,
+) -> Result<bool, Failure> {
+    let held = group.conn.prepare_cached(COUNTER)?.query_row([credential], |row| row.get::<_, u32>(0));
+    let held = held.optional()?.ok_or(Error::NotFound("passkey"))?;
+    if counter <= held && (counter, held) != (0, 0) {
+        return Ok(false);
+    }
+    group.conn.prepare_cached(PASSKEY_USED)?.execute(params![credential, counter, at.as_micros()])?;
+    Ok(true)
+}
+
+pub(crate) fn remove_passkey(
+    group: &mut Group<'_>,
+    user: &UserId,
+    credential: &[u8],
+    by: &By,
+) -> Result<(), Failure> {
+    match group.conn.prepare_cached(REMOVE_PASSKEY)?.execute(params![credential, user.as_str()])? {
+        0 => Err(Error::NotFound("passkey").into()),
+        _ => Ok(group.audit(&AuditRecord::passkey_removed(by.clone(), user))?),
+    }
+}
+
+pub(crate) fn revoke_token(
+    group: &mut Group<'_>,
+    user: &UserId,
+    revocation: &Revocation,
+    by: &By,
+) -> Result<(), Failure> {
+    revoke(group, &revocation.what, revocation.until)?;
+    Ok(group.audit(&AuditRecord::token_revoked(by.clone(), user))?)
+}
+
+/// Remembers what was taken back, until it has ended by itself.
+pub(crate) fn revoke(group: &Group<'_>, what: &Revoked, until: Timestamp) -> Result<(), Failure> {
+    let (kind, id) = match what {
+        Revoked::SignIn(id) => ("sid", id),
+        Revoked::Token(id) => ("jti", id),
+    };
+    group.conn.prepare_cached(REVOKE)?.execute(params![kind, id, until.as_micros()])?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Passwords, API tokens, passkeys and revocations.
+
+use healthmate_care::{Clock, TokenScope};
+use healthmate_protocol::Timestamp;
+use uuid::Uuid;
+
+use super::sample::{by, id, people};
+use super::{Failed, Harness, Outcome};
+use crate::{ApiToken, Error, Passkey, Revocation, Revoked, SignInEnd, SignIns};
+
+fn every(user: &str, at: Timestamp) -> Result<SignInEnd, Failed> {
+    Ok(SignInEnd { user: id(user)?, which: SignIns::All, reason: "password_changed", access_until: at })
+}
+
+fn token(harness: &Harness, user: &str) -> Result<ApiToken, Failed> {
+    Ok(ApiToken {
+        id: harness.clock.uuid(),
+        user: id(user)?,
+        name: "scale «kitchen»".to_owned(),
+        scopes: [TokenScope::WriteMeasurements].into_iter().collect(),
+        created_at: harness.clock.now(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    })
+}
+
+fn passkey(harness: &Harness, user: &str, credential: &[u8]) -> Result<Passkey, Failed> {
+    Ok(Passkey {
+        credential: credential.to_vec(),
+        user: id(user)?,
+        name: "phone".to_owned(),
+        algorithm: -7,
+        public_key: vec![4; 65],
+        counter: 0,
+        created_at: harness.clock.now(),
+        last_used_at: None,
+    })
+}
+
+/// The last words of the trail, from the oldest of them on.
+async fn said(harness: &Harness, last: usize) -> Result<Vec<String>, Failed> {
+    let entries = harness.store()?.audit_after(0, 1000).await?;
+    let words = entries.iter().map(|entry| {
+        let object = entry.record.object.as_deref().unwrap_or("-");
+        // Without the id at the end, which is new each time.
+        format!("{} {}", entry.record.action, object.split_once("token:").map_or(object, |(kind, _)| kind))
+    });
+    Ok(words.skip(entries.len().saturating_sub(last)).collect())
+}
+
+/// `set_password` twice: the second one counts. Nobody else has it, and a stranger gets none.
+pub async fn a_password_is_set_and_changed(mut harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let end = every("p", harness.clock.now())?;
+    assert_eq!(harness.store()?.password(&id("p")?).await?, None);
+    for hash in ["$argon2id$one", "$argon2id$two"] {
+        let ended = harness.store()?.set_password(hash.to_owned(), end.clone(), by()).await?;
+        assert!(ended.is_empty());
+        assert_eq!(harness.store()?.password(&id("p")?).await?.as_deref(), Some(hash));
+    }
+    assert_eq!(harness.store()?.password(&id("q")?).await?, None);
+    let stranger = every("nobody", harness.clock.now())?;
+    let refused = harness.store()?.set_password("$".to_owned(), stranger, by()).await;
+    assert_eq!(refused, Err(Error::NotFound("user")));
+    let issued = "credential_issued user:p/password";
+    assert_eq!(said(&harness, 2).await?, [issued, issued]);
+    harness.reopen()?;
+    assert_eq!(harness.store()?.password(&id("p")?).await?.as_deref(), Some("$argon2id$two"));
+    Ok(())
+}
+
+/// `add_api_token`, `api_token`, `api_tokens`, `revoke_api_token`.
+pub async fn an_api_token_is_issued_listed_and_revoked_once(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let (first, second) = (token(&harness, "p")?, token(&harness, "p")?);
+    let scopes = TokenScope::ALL.into_iter().collect();
+    let expires_at = Some(harness.clock.now().plus_millis(5));
+    let second = ApiToken { created_at: first.created_at.plus_millis(1), scopes, expires_at, ..second };
+    for (token, hash) in [(&first, [1; 32]), (&second, [2; 32])] {
+        store.add_api_token(token.clone(), hash, by()).await?;
+        assert_eq!(store.api_token(token.id).await?, Some((token.clone(), hash)));
+        let again = store.add_api_token(token.clone(), hash, by()).await;
+        assert_eq!(again, Err(Error::Exists("API token")));
+    }
+    let stranger = store.add_api_token(token(&harness, "nobody")?, [3; 32], by()).await;
+    assert_eq!(stranger, Err(Error::NotFound("user")));
+    assert_eq!(store.api_tokens(&id("p")?).await?, [second.clone(), first.clone()]);
+    assert!(store.api_tokens(&id("q")?).await?.is_empty());
+    assert_eq!(store.api_token(Uuid::nil()).await?, None);
+
+    let version = store.directory_version().await?;
+    let missing = Err(Error::NotFound("API token"));
+    assert_eq!(store.revoke_api_token(&id("q")?, first.id, by()).await, missing, "it is not q's");
+    assert_eq!(store.directory_version().await?, version);
+    store.revoke_api_token(&id("p")?, first.id, by()).await?;
+    assert!(store.directory_version().await? > version, "open connections must hear of it");
+    assert_eq!(store.revoke_api_token(&id("p")?, first.id, by()).await, missing, "only once");
+    assert_eq!(store.api_tokens(&id("p")?).await?, [second]);
+    let kept = store.api_token(first.id).await?.ok_or("it is kept")?.0;
+    assert_eq!(kept, ApiToken { revoked_at: Some(by().at), ..first });
+    let expected =
+        ["credential_issued user:p/api_", "credential_issued user:p/api_", "credential_revoked user:p/api_"];
+    assert_eq!(said(&harness, 3).await?, expected);
+    Ok(())
+}
+
+/// `api_tokens_used` keeps the latest time, passes over unknown ids, and is no change of the directory.
+pub async fn the_last_use_of_an_api_token_is_kept(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let token = token(&harness, "d")?;
+    store.add_api_token(token.clone(), [1; 32], by()).await?;
+    let version = store.directory_version().await?;
+    let now = harness.clock.now();
+    for (at, expected) in [(10, 10), (5, 10), (11, 11)] {
+        store.api_tokens_used(vec![(Uuid::nil(), now), (token.id, now.plus_millis(at))]).await?;
+        let held = store.api_token(token.id).await?.ok_or("it is there")?.0;
+        assert_eq!(held.last_used_at, Some(now.plus_millis(expected)));
+    }
+    store.api_tokens_used(Vec::new()).await?;
+    assert_eq!(store.directory_version().await?, version);
+    Ok(())
+}
+
+/// `add_passkey`, `passkey`, `passkeys`, `remove_passkey`.
+pub async fn a_passkey_is_its_users_until_removed(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let first = passkey(&harness, "p", &[0, 255])?;
+    let second = Passkey { created_at: first.created_at.plus_millis(1), ..passkey(&harness, "p", &[0])? };
+    store.add_passkey(second.clone(), by()).await?;
+    store.add_passkey(first.clone(), by()).await?;
+    for refused in [first.clone(), passkey(&harness, "q", &[0, 255])?] {
+        assert_eq!(store.add_passkey(refused, by()).await, Err(Error::Exists("passkey")));
+    }
+    let stranger = store.add_passkey(passkey(&harness, "nobody", &[9])?, by()).await;
+    assert_eq!(stranger, Err(Error::NotFound("user")));
+    assert_eq!(store.passkey(&[0, 255]).await?, Some(first.clone()));
+    assert_eq!(store.passkey(&[255]).await?, None);
+    assert_eq!(store.passkeys(&id("p")?).await?, [first, second.clone()]);
+    let missing = Err(Error::NotFound("passkey"));
+    assert_eq!(store.remove_passkey(&id("q")?, &[0, 255], by()).await, missing, "it is not q's");
+    store.remove_passkey(&id("p")?, &[0, 255], by()).await?;
+    assert_eq!(store.remove_passkey(&id("p")?, &[0, 255], by()).await, missing, "only once");
+    assert_eq!(store.passkeys(&id("p")?).await?, [second]);
+    let expected = ["credential_issued user:p/passkey", "credential_revoked user:p/passkey"];
+    assert_eq!(said(&harness, 2).await?, expected);
+    Ok(())
+}
+
+/// `passkey_used`: a counter goes on, or is not there at all.
+pub async fn a_passkeys_counter_never_goes_back(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    store.add_passkey(passkey(&harness, "p", &[1])?, by()).await?;
+    let now = harness.clock.now();
+    for (counter, good) in
+        [(0, true), (0, true), (4, true), (4, false), (3, false), (0, false), (u32::MAX, true)]
+    {
+        assert_eq!(store.passkey_used(&[1], counter, now).await?, good, "{counter}");
+    }
+    let held = store.passkey(&[1]).await?.ok_or("it is there")?;
+    assert_eq!((held.counter, held.last_used_at), (u32::MAX, Some(now)));
+    assert_eq!(store.passkey_used(&[2], 1, now).await, Err(Error::NotFound("passkey")));
+    Ok(())
+}
+
+/// `revoke_token`, `revocations`: until the token's own end, and the later of two ends counts.
+pub async fn a_revocation_is_kept_until_the_token_has_ended(mut harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let now = harness.clock.now();
+    let revocation = |name: &str, millis| Revocation {
+        what: Revoked::Token(name.to_owned()),
+        until: now.plus_millis(millis),
+    };
+    let before = harness.store()?.directory_version().await?;
+    for (name, millis) in [("a", 10), ("b", 20), ("a", 5), ("' OR 1=1 --", 30)] {
+        harness.store()?.revoke_token(&id("p")?, revocation(name, millis), by()).await?;
+    }
+    assert!(harness.store()?.directory_version().await? > before);
+    harness.reopen()?;
+    let store = harness.store()?;
+    let mut live = store.revocations(now).await?;
+    live.sort_by_key(|revocation| revocation.until);
+    assert_eq!(live, [revocation("a", 10), revocation("b", 20), revocation("' OR 1=1 --", 30)]);
+    assert_eq!(store.revocations(now.plus_millis(10)).await?.len(), 2);
+    assert_eq!(store.forget_ended(now.plus_millis(20), 1).await?, 1);
+    assert_eq!(store.forget_ended(now.plus_millis(20), 5).await?, 1);
+    assert_eq!(store.revocations(now).await?, [revocation("' OR 1=1 --", 30)]);
+    assert_eq!(said(&harness, 1).await?, ["credential_revoked user:p/token"]);
+    Ok(())
+}
