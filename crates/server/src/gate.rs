@@ -31,7 +31,7 @@ impl Origin {
                 let [a, b, c, d, ..] = address.segments();
                 Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
             }
-            v4 => Self(v4),
+            v4 @ IpAddr::V4(_) => Self(v4),
         }
     }
 }

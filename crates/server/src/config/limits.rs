@@ -49,7 +49,7 @@ pub struct LimitSettings {
     pub replace_oldest: bool,
     /// How many new connections the server takes a second, twice as many at once: 1 to 100000. Default 500.
     pub connections_per_second: u32,
-    /// How many connections one client address holds, WebSockets and HTTP together: 1 to 1000000. An IPv6 client is its
+    /// How many connections one client address holds, sockets and HTTP together: 1 to 1000000. An IPv6 client is its
     /// /64. Default 500.
     pub connections_per_address: u32,
     /// How many new connections the server takes a second from one client address, twice as many at once: 1 to 100000.

@@ -71,15 +71,14 @@ pub(crate) struct Framing {
 /// What a head says about itself.
 #[derive(Debug, Default)]
 struct Head {
-    /// Whether the request line was there.
-    begun: bool,
-    http_11: bool,
-    connect: bool,
+    /// Whether it is HTTP/1.1; `None` before the request line.
+    http_11: Option<bool>,
+    /// Whether it asks for another protocol.
+    leaves: bool,
     headers: usize,
     hosts: usize,
     length: Option<u64>,
     chunked: bool,
-    upgrade: bool,
 }
 
 impl Framing {
@@ -127,7 +126,7 @@ impl Framing {
         let length = self.line.len();
         match self.next {
             Next::ChunkSize | Next::ChunkEnd if length > CHUNK_LINE_BYTES => Err(Violation::Chunk),
-            Next::Head if !self.head.begun && length > self.limits.url + 32 => {
+            Next::Head if self.head.http_11.is_none() && length > self.limits.url + 32 => {
                 Err(if self.line.contains(&b' ') { Violation::UrlTooLong } else { Violation::RequestLine })
             }
             _ if self.taken + length > self.limits.bytes => Err(Violation::HeadTooLong),
@@ -146,7 +145,7 @@ impl Framing {
             return Err(Violation::HeadTooLong);
         }
         match self.next {
-            Next::Head if !self.head.begun => self.request_line(line),
+            Next::Head if self.head.http_11.is_none() => self.request_line(line),
             Next::Head if line.is_empty() => self.end_head(),
             Next::Head => self.header(line),
             Next::ChunkSize => self.chunk_size(line),
@@ -186,9 +185,8 @@ impl Framing {
         if target.len() > self.limits.url {
             return Err(Violation::UrlTooLong);
         }
-        self.head.begun = true;
-        self.head.http_11 = version == b"HTTP/1.1";
-        self.head.connect = method == b"CONNECT";
+        self.head.http_11 = Some(version == b"HTTP/1.1");
+        self.head.leaves = method == b"CONNECT";
         Ok(())
     }
 
@@ -203,28 +201,28 @@ impl Framing {
             let length = decimal(value).filter(|_| head.length.is_none());
             head.length = Some(length.ok_or(Violation::ContentLength)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if head.chunked || !head.http_11 || !value.eq_ignore_ascii_case(b"chunked") {
+            if head.chunked || head.http_11 != Some(true) || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Violation::TransferEncoding);
             }
             head.chunked = true;
         } else if name.eq_ignore_ascii_case(b"host") {
             head.hosts += 1;
         } else if name.eq_ignore_ascii_case(b"upgrade") {
-            head.upgrade = true;
+            head.leaves = true;
         }
         Ok(())
     }
 
     fn end_head(&mut self) -> Result<(), Violation> {
         let head = &self.head;
-        if head.hosts > 1 || (head.http_11 && head.hosts == 0) {
+        if head.hosts > 1 || (head.http_11 == Some(true) && head.hosts == 0) {
             return Err(Violation::Host);
         }
         if head.chunked && head.length.is_some() {
             return Err(Violation::TwoLengths);
         }
         let next = match head.length {
-            _ if head.upgrade || head.connect => Next::Anything,
+            _ if head.leaves => Next::Anything,
             _ if head.chunked => Next::ChunkSize,
             Some(length) if length > 0 => Next::Body(length),
             _ => Next::Head,

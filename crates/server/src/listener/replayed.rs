@@ -175,8 +175,9 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up() {
         let (peer, mut replayed, metrics) = pair(b"").await;
         tokio::time::pause();
+        let much = vec![0; 65_536];
         let error = loop {
-            if let Err(error) = replayed.write_all(&[0; 65_536]).await {
+            if let Err(error) = replayed.write_all(&much).await {
                 break error;
             }
         };
