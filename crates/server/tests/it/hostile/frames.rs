@@ -10,7 +10,7 @@ use crate::server::TestServer;
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = match payload.len() {
         length @ 0..=125 => vec![0x80 | length as u8],
-        length => [&[0x80 | 126][..], &(length as u16).to_be_bytes()].concat(),
+        length => [&[0xfe][..], &(length as u16).to_be_bytes()].concat(),
     };
     [&[first], length.as_slice(), &[0; 4], payload].concat()
 }
@@ -94,17 +94,17 @@ async fn a_flood_of_pings_between_fragments_is_answered_and_held_back() {
     let server = start(|settings| settings.limits.queued_bytes_per_connection = 65_536).await;
     let stream = raw(&server).await;
     let (mut read, mut write) = stream.into_split();
-    let pings = 20_000;
+    let count = 20_000;
     let flood = tokio::spawn(async move {
         write.write_all(&frame(0x01, br#"{"type":"#)).await.expect("written");
-        for _ in 0..pings / 100 {
+        for _ in 0..count / 100 {
             write.write_all(&frame(0x89, &[b'p'; 100]).repeat(100)).await.expect("the server reads, in time");
         }
         write.write_all(&frame(0x80, br#""ping"}"#)).await.expect("written");
         write
     });
     let (mut received, mut pongs) = (Vec::new(), 0);
-    while pongs < pings {
+    while pongs < count {
         assert_ne!(read.read_buf(&mut received).await.expect("open"), 0, "closed");
         while received.len() >= 102 && received.starts_with(&[0x8a, 100]) {
             received.drain(..102);

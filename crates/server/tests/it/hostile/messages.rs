@@ -23,7 +23,7 @@ async fn strange_json_is_refused_with_its_code() {
         ("\u{feff}{\"type\":\"ping\"}".to_owned(), E::MalformedJson),
         (r#"{"type":"ping"} {"type":"ping"}"#.to_owned(), E::MalformedJson),
         (r#"{"type":"ping",}"#.to_owned(), E::MalformedJson),
-        (r#"{'type':'ping'}"#.to_owned(), E::MalformedJson),
+        (r"{'type':'ping'}".to_owned(), E::MalformedJson),
         (r#"{"type":"pi\ud800ng"}"#.to_owned(), E::MalformedJson),
         (r#"{"type":"PING"}"#.to_owned(), E::UnknownType),
         (r#"{"type":"ping\u0000"}"#.to_owned(), E::UnknownType),
