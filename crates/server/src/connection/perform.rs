@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::Action as Act;
+use healthmate_care::access::Until;
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
+use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
@@ -201,24 +202,24 @@ impl Connection {
         app: &App,
         patient: &UserId,
         field: &str,
-    ) -> Result<Option<Timestamp>, Refused> {
+    ) -> Result<Option<Until>, Refused> {
         let user = self.session.borrow().user().cloned();
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
         let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
-        let Access { decision, until } = access.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
+        let Access { decision, .. } = access.map_err(|error| storage_refusal(&error))?;
+        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        let app = Arc::clone(shard.app());
+        let on = Rc::clone(shard);
         let measurements = recording.measurements.len();
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
-                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
-            app.metrics.count_receipts(&receipts);
+                on.record(recording).await.map_err(|error| storage_refusal(&error))?;
+            on.app().metrics.count_receipts(&receipts);
             Ok(receipts)
         };
         self.later(shard, span, work, move |result| Input::Recorded(request, result));
