@@ -11,6 +11,7 @@ mod audit;
 pub mod auth;
 pub mod config;
 mod connection;
+mod gate;
 mod heads;
 pub mod http;
 mod jobs;
