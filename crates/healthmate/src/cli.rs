@@ -1,5 +1,6 @@
 //! The commands.
 
+mod access;
 mod admin;
 mod bench;
 mod care;
@@ -54,6 +55,7 @@ enum Command {
     Waveform(waveform::Waveform),
     User(user::User),
     Care(care::Care),
+    Access(access::Access),
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
@@ -65,7 +67,7 @@ enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "status", "config", "migrate", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
-    ("People", &["user", "care", "token"]),
+    ("People", &["user", "care", "access", "token"]),
     ("Documents", &["schema"]),
 ];
 
@@ -91,6 +93,7 @@ impl Command {
             Self::Waveform(command) => command.run(),
             Self::User(command) => command.run(),
             Self::Care(command) => command.run(),
+            Self::Access(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),

@@ -56,13 +56,16 @@ async fn announce_presence(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
 }
 
 /// Has access decided again on every open connection within a second of a change of users or care teams, whoever
-/// made it: the command line changes them while the server runs.
+/// made it: the command line changes them while the server runs. What this server changed itself is looked at at once.
 async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     let mut turns = tokio::time::interval(ACCESS_INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
     loop {
-        turns.tick().await;
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = app.access_change() => {}
+        }
         let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
             Ok(version) if known.replace(version) != Some(version) => {

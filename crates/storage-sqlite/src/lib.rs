@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::{
@@ -189,6 +189,11 @@ impl Directory for SqliteStore {
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
         let id = id.clone();
         self.writer.write(1, move |group| directory::set_active(group, &id, active, &by)).await
+    }
+
+    async fn set_role(&self, id: &UserId, role: Role, by: By) -> Result<(), Error> {
+        let id = id.clone();
+        self.writer.write(1, move |group| directory::set_role(group, &id, role, &by)).await
     }
 
     async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error> {

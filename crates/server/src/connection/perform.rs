@@ -21,7 +21,7 @@ use crate::auth::access::{self, Access};
 use crate::auth::{TokenError, active_user};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
-use crate::refusal::{access_denied, storage_refusal};
+use crate::refusal::storage_refusal;
 use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
@@ -178,28 +178,33 @@ impl Connection {
         Ok(())
     }
 
-    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic, has: Offset) {
+    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic, has: Option<Offset>) {
         if let Some(opened) = self.known_topic(shard, &topic, has) {
             return self.drive(shard, Input::TopicOpened(request, Ok(opened)));
         }
         let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
         let work = async move {
-            let range = app.heads.read(&*app.store, &topic, has).await;
+            let range = app.heads.read(&*app.store, &topic, has.unwrap_or(Offset::START)).await;
             let range = range.map_err(|error| storage_refusal(&error))?;
             // Last, so that nothing is waited for between the decision and the subscription.
-            let until =
-                on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;
+            let until = on.undisturbed(async || connection.check_hears(&app, &topic).await).await?;
             Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
         };
         let span = debug_span!("subscribe", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
     }
 
-    /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
-    /// known.
-    pub(super) async fn check_reads(
+    /// Refuses, unless the connection's user may hear the topic now; says until when, where that is known.
+    pub(super) async fn check_hears(&self, app: &App, topic: &Topic) -> Result<Option<Until>, Refused> {
+        self.check(app, Act::hearing(topic.kind()), topic.id(), "topic").await
+    }
+
+    /// Refuses, unless the connection's user may do this with the data of `patient` now; says until when, where that is
+    /// known. `field` names the patient.
+    async fn check(
         &self,
         app: &App,
+        action: Act,
         patient: &UserId,
         field: &str,
     ) -> Result<Option<Until>, Refused> {
@@ -207,9 +212,13 @@ impl Connection {
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
-        let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
+        let access = access::may(app, &user, action, patient).await;
         let Access { decision, .. } = access.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
+        if decision.is_allowed() {
+            Ok(decision.until())
+        } else {
+            Err(Refused::access(decision.reason(), field))
+        }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
@@ -226,20 +235,25 @@ impl Connection {
     }
 
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
-        let work = async move {
-            connection.check_reads(&app, &query.patient, "patient").await?;
-            let after = query.cursor.as_deref().map(str::parse).transpose();
-            let after = after.map_err(|error: healthmate_storage::CursorError| {
-                Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
-            })?;
-            let HistoryQuery { patient, metric, from, to, limit, .. } = query;
-            let query = MeasurementQuery { patient, metric, from, to, limit, after };
-            let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
-            let next_cursor = page.next.map(|cursor| cursor.to_string());
-            Ok(Found { measurements: page.measurements, next_cursor })
-        };
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // A page that access was taken back from while it was read is not sent.
+        let work =
+            async move { on.undisturbed(async || connection.page(on.app(), query.clone()).await).await };
         let span = debug_span!("get_health_data", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::HistoryLoaded(request, result));
+    }
+
+    /// A page of history, for a user who may read it.
+    async fn page(&self, app: &App, query: HistoryQuery) -> Result<Found, Refused> {
+        self.check(app, Act::ReadMeasurements, &query.patient, "patient").await?;
+        let after = query.cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|error: healthmate_storage::CursorError| {
+            Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
+        })?;
+        let HistoryQuery { patient, metric, from, to, limit, .. } = query;
+        let query = MeasurementQuery { patient, metric, from, to, limit, after };
+        let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
+        Ok(Found { measurements: page.measurements, next_cursor })
     }
 }

@@ -1,7 +1,6 @@
 //! What a connection makes known of its user: that it is there, and what it watches.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use healthmate_protocol::server::PresenceResponse;
 use healthmate_protocol::{Interest, Offset, Topic};
@@ -65,10 +64,13 @@ impl Connection {
 
     /// Looks up who is there, for a user who may hear the topic.
     pub(super) fn load_presence(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            connection.check_reads(&app, topic.id(), "topic").await?;
-            let present = presence::look_up(&app, &topic).await.map_err(|error| storage_refusal(&error))?;
+            let look = async || {
+                connection.check_hears(on.app(), &topic).await?;
+                presence::look_up(on.app(), &topic).await.map_err(|error| storage_refusal(&error))
+            };
+            let present = on.undisturbed(look).await?;
             Ok(PresenceResponse { topic, present })
         };
         let span = debug_span!("get_presence", connection.id = %self.id);

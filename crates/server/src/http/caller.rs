@@ -75,11 +75,7 @@ impl Caller {
     /// answer is the same as for somebody else's.
     pub(super) async fn must(&self, app: &App, action: Action, patient: &UserId) -> Result<(), Problem> {
         let decision = access::may(app, self.user(), action, patient).await?.decision;
-        if decision.is_allowed() {
-            Ok(())
-        } else {
-            Err(Problem::new(ErrorCode::AccessDenied, decision.message()))
-        }
+        if decision.is_allowed() { Ok(()) } else { Err(Problem::denied(decision.reason())) }
     }
 }
 
