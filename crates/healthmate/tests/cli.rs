@@ -382,7 +382,7 @@ fn access_is_granted_narrowed_and_explained() {
             "--scopes",
             "alerts,vitals",
             "--until",
-            "2999-01-01T00:00:00Z",
+            "2199-01-01T00:00:00Z",
         ],
     ] {
         printed(data, arguments);
@@ -399,7 +399,7 @@ fn access_is_granted_narrowed_and_explained() {
     assert_eq!(first(&shown), "yes: n1 (nurse), read_measurements of p1");
     for part in [
         "care_team: you are in",
-        "until   2999-01-01T00:00:00",
+        "until   2199-01-01T00:00:00",
         "then ended",
         "place   nurse,",
         "vitals,alerts",
@@ -408,7 +408,7 @@ fn access_is_granted_narrowed_and_explained() {
     }
     for (arguments, answer, reason) in [
         (&["n1", "p1", "--action", "medications"][..], "no", "scope_missing: "),
-        (&["n1", "health:p1", "--at", "2999-01-01T00:00:00Z"], "no", "ended: "),
+        (&["n1", "health:p1", "--at", "2199-01-01T00:00:00Z"], "no", "ended: "),
         (&["n1", "chat:p1"], "no", "scope_missing: "),
         (&["n1", "notifications:n1"], "yes", "own: "),
         (&["n1", "health:nobody"], "no", "not_in_care_team: "),
