@@ -382,6 +382,7 @@ mod tests {
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.
+        key_fetches Requests for the keys of issuers, by how they ended.
         sessions_resumed Sessions that went on over another connection.
         sessions_ended Sessions in `error` that ended before their clients came back.
         resumable_bytes Memory of the sessions in `error`.

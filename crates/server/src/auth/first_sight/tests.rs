@@ -1,5 +1,4 @@
 use healthmate_care::Actor;
-use healthmate_storage::{AuditTrail, Directory};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
