@@ -14,6 +14,7 @@ use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 mod auth;
+mod issuers;
 mod known;
 mod limits;
 mod log;
@@ -27,6 +28,7 @@ mod storage;
 mod telemetry;
 
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
+pub use issuers::{IssuerSettings, MAX_ISSUERS, OnUnknownUser};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
@@ -155,15 +157,20 @@ impl Settings {
     }
 }
 
-/// Settings whose value is not repeated in errors.
-const SECRETS: &[&str] = &["auth.jwt_secret"];
+/// Whether the value of this setting is not repeated in errors.
+fn is_secret(key: &str) -> bool {
+    key == "auth.jwt_secret" || (key.starts_with("auth.issuers.") && key.ends_with("secret"))
+}
 
 fn wrong_kind(error: figment::Error) -> ConfigError {
     let problem = |error: figment::Error| {
         let key = error.path.join(".");
         let source =
             error.metadata.as_ref().map_or("default".to_owned(), |metadata| metadata.name.to_string());
-        let message = if SECRETS.contains(&key.as_str()) {
+        let is_issuer = key.strip_prefix("auth.issuers").is_some_and(|place| place.matches('.').count() < 2);
+        let message = if is_issuer && matches!(error.kind, figment::error::Kind::InvalidType(..)) {
+            "must be tables, each an issuer, as config.default.toml shows".to_owned()
+        } else if is_secret(&key) {
             "must be a text".to_owned()
         } else {
             error.kind.to_string()

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::node::{SAMPLE_EVERY, Sample};
 use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
+use crate::telemetry::metrics::KeyFetch;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_mins(10);
@@ -28,14 +29,23 @@ const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Starts everything that is done beside the shards, until it is aborted.
 pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHandle> {
-    vec![
+    let keys = app.verifier.published().map(|jwks| {
+        let (jwks, metrics) = (Arc::clone(jwks), Arc::clone(&app.metrics));
+        let count = move |fetched| {
+            metrics.key_fetches.of(KeyFetch::of(fetched)).inc();
+        };
+        tokio::spawn(jwks.run(count)).abort_handle()
+    });
+    let mut tasks = vec![
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
         tokio::spawn(recover(Arc::clone(app))).abort_handle(),
-    ]
+    ];
+    tasks.extend(keys);
+    tasks
 }
 
 /// Tells those who asked who began and who ceased to watch a topic.

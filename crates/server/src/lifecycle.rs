@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
-use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
+use crate::auth::{IssuerError, TokenVerifier};
 use crate::config::Settings;
 use crate::listener::{self, Accepting};
 use crate::registry::Registry;
@@ -40,6 +40,9 @@ pub enum ServeError {
     /// The key for tokens cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The keys of an issuer cannot be read.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// An allowed origin is none.
     #[error("server.allowed_origins: {0}")]
     Origin(#[from] InvalidOrigin),
@@ -173,7 +176,7 @@ pub async fn serve(
     };
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
-    let verifier = TokenVerifier::new(&settings.auth, &key);
+    let verifier = TokenVerifier::with_issuers(&settings.auth, &key)?;
     let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
     let server = Server::start(app).await?;
     tracing::info!(listen = %server.address(), "ready");

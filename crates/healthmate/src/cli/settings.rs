@@ -94,7 +94,7 @@ fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<
 /// Makes tokens the server of these settings takes. The secret is made if there is none yet.
 pub(crate) fn signer(settings: &Settings, clock: &dyn Clock) -> Result<TokenVerifier, Failure> {
     let secret = secret::load_or_create(settings, clock).map_err(Failure::failed)?;
-    Ok(TokenVerifier::new(&settings.auth, &secret))
+    TokenVerifier::with_issuers(&settings.auth, &secret).map_err(Failure::failed)
 }
 
 /// The same, if there is a secret; makes none.

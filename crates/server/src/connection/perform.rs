@@ -18,7 +18,7 @@ use super::Connection;
 use super::resume::take_over;
 use crate::app::App;
 use crate::auth::access::{self, Access};
-use crate::auth::{TokenError, active_user};
+use crate::auth::{TokenError, user_of};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
 use crate::refusal::storage_refusal;
@@ -133,21 +133,34 @@ impl Connection {
     ) {
         let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
         let (app, now) = (Arc::clone(shard.app()), shard.now());
-        let claims = match app.verifier.verify(token, now.time) {
-            Ok(claims) => claims,
-            Err(error) => return self.drive(shard, Input::Identified(request, Err(refused(error)))),
-        };
-        if session_id.is_none()
-            && let Some(user) = app.people.user(&claims.user, now.instant)
-        {
-            let identity = self.enter(shard, user, &claims, None);
-            return self.drive(shard, Input::Identified(request, identity));
+        let claims = app.verifier.verify(token, now.time);
+        match &claims {
+            Err(error) if !error.may_pass_with_fresh_keys() => {
+                return self.drive(shard, Input::Identified(request, Err(refused(*error))));
+            }
+            Ok(claims) if session_id.is_none() => {
+                let known = app.people.user(&claims.user, now.instant);
+                if let Some(user) = known.filter(|user| claims.agrees_with(user)) {
+                    let identity = self.enter(shard, user, claims, None);
+                    return self.drive(shard, Input::Identified(request, identity));
+                }
+            }
+            _ => {}
         }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // Kept for as long as its issuer's keys are fetched; otherwise all that counts has been read.
+        let token = claims.is_err().then(|| token.to_owned());
         let work = async move {
-            let found =
-                on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
-            let user = found.map_err(refused)?;
+            let claims = match token {
+                Some(token) => app.verifier.verify_patiently(&token, now.time).await,
+                None => claims,
+            };
+            let claims = claims.map_err(refused)?;
+            let find = async || {
+                let found = app.people.find_user(&*app.store, &claims.user, on.now().instant).await;
+                user_of(&app, &claims, found, Some(connection.client)).await
+            };
+            let user = on.undisturbed(find).await.map_err(refused)?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }

@@ -32,8 +32,9 @@ pub(super) struct Caller {
 
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
-        let identity = auth::authenticate(app, token).await?;
-        Ok(Self { identity, address: ClientAddress::of(parts) })
+        let address = ClientAddress::of(parts);
+        let identity = auth::authenticate(app, token, address).await?;
+        Ok(Self { identity, address })
     }
 
     pub(super) fn user(&self) -> &User {

@@ -112,7 +112,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::AlreadyAuthenticated | E::NotSubscribed | E::NotAcknowledged => StatusCode::CONFLICT,
         E::TooManyTopics | E::TooManyRequests | E::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
-        E::StorageUnavailable | E::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+        E::StorageUnavailable | E::StorageFull | E::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotAuthenticated
@@ -125,6 +125,9 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | E::TokenNotYetValid
         | E::TokenIssuer
         | E::TokenAudience
+        | E::TokenKey
+        | E::TokenUser
+        | E::TokenRole
         | E::UserUnknown
         | E::UserInactive => StatusCode::UNAUTHORIZED,
     }
