@@ -5,6 +5,7 @@ mod bench;
 mod care;
 mod config;
 mod failure;
+mod keys;
 mod migrate;
 mod output;
 mod replay;
@@ -57,13 +58,14 @@ enum Command {
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
+    Keys(keys::Keys),
     Schema(schema::Schema),
     Bench(bench::Bench),
 }
 
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "status", "config", "migrate", "bench"]),
+    ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
     ("People", &["user", "care", "token"]),
     ("Documents", &["schema"]),
@@ -94,6 +96,7 @@ impl Command {
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),
+            Self::Keys(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Bench(command) => command.run(),
         }
