@@ -6,6 +6,7 @@ mod bench;
 mod care;
 mod config;
 mod failure;
+mod keys;
 mod migrate;
 mod output;
 mod replay;
@@ -59,13 +60,14 @@ enum Command {
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
+    Keys(keys::Keys),
     Schema(schema::Schema),
     Bench(bench::Bench),
 }
 
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "status", "config", "migrate", "bench"]),
+    ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
     ("People", &["user", "care", "access", "token"]),
     ("Documents", &["schema"]),
@@ -97,6 +99,7 @@ impl Command {
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),
+            Self::Keys(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Bench(command) => command.run(),
         }

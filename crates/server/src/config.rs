@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
+use healthmate_storage::seal::{KEY_RING_FILE, KeySource};
 use serde::{Deserialize, Serialize};
 
 mod auth;
@@ -118,6 +119,15 @@ impl Settings {
         self.check(|_| None)
     }
 
+    /// Where the keys of data at rest are.
+    pub fn key_source(&self) -> KeySource {
+        let StorageSettings { keys, key_ring, .. } = &self.storage;
+        match keys {
+            Some(keys) => KeySource::Text(keys.expose().to_owned().into()),
+            None => KeySource::File(key_ring.clone().unwrap_or_else(|| self.server.data.join(KEY_RING_FILE))),
+        }
+    }
+
     /// The settings with secrets left out, as JSON.
     pub fn redacted(&self) -> serde_json::Value {
         // Only maps with non-text keys fail to serialize.
@@ -159,7 +169,7 @@ impl Settings {
 
 /// Whether the value of this setting is not repeated in errors.
 fn is_secret(key: &str) -> bool {
-    key == "auth.jwt_secret" || (key.starts_with("auth.issuers.") && key.ends_with("secret"))
+    ["auth.jwt_secret", "storage.keys"].contains(&key) || (key.starts_with("auth.issuers.") && key.ends_with("secret"))
 }
 
 fn wrong_kind(error: figment::Error) -> ConfigError {

@@ -172,6 +172,7 @@ pub async fn serve(
     let options = Options {
         max_group_rows: settings.storage.max_group as usize,
         exclusive: true,
+        keys: Some(settings.key_source()),
         ..Options::default()
     };
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;

@@ -87,7 +87,8 @@ fn require_database(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<Arc<SqliteStore>, Failure> {
-    let options = Options { exclusive, ..Options::default() };
+    let keys = Some(settings.key_source());
+    let options = Options { exclusive, keys, ..Options::default() };
     SqliteStore::open(&settings.server.data, &options, Arc::clone(clock)).map_err(Failure::failed)
 }
 

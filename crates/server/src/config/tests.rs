@@ -215,6 +215,9 @@ fn a_secret_is_shown_nowhere() {
     let shown = format!("{settings:?} {} {}", settings.redacted(), settings.redacted_toml());
     assert!(!shown.contains("MARKER"), "{shown}");
     assert_eq!(settings.redacted()["auth"]["jwt_secret"], "(redacted)");
+    let settings = from_file(&format!("[storage]\nkeys = \"{secret}\"")).expect("valid");
+    assert_eq!(settings.redacted()["storage"]["keys"], "(redacted)");
+    assert!(!format!("{settings:?} {:?}", settings.key_source()).contains("MARKER"));
     for wrong in
         ["[auth]\njwt_secret = \"MARKER\"", "[auth]\njwt_secret = \"MARKER", "[auth]\njwt_secret = 4242"]
     {

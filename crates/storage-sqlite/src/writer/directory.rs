@@ -3,6 +3,7 @@
 use healthmate_care::{AuditRecord, By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
+use healthmate_storage::seal::SealedColumn;
 use rusqlite::{OptionalExtension, params};
 
 use crate::audit::word;
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::writer::group::Group;
 
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
-const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
+const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ROLE: &str = "SELECT role FROM user WHERE id = ?1";
 const SET_ROLE: &str = "UPDATE user SET role = ?2 WHERE id = ?1";
 const ADD_RELATION: &str =
@@ -31,8 +32,12 @@ pub(crate) fn add_user(group: &mut Group<'_>, user: &User, by: &By) -> Result<()
         (_, None) => {}
     }
     let device_of = user.device_of.as_ref().map(UserId::as_str);
-    let row = params![user.id.as_str(), user.role.as_str(), user.name, device_of, user.active];
+    let key = group.sealer.new_key();
+    let (row, clock) = (user.id.as_str().as_bytes(), group.sealer.clock());
+    let name = key.seal(&user.id, SealedColumn::UserName, row, user.name.as_bytes(), clock);
+    let row = params![user.id.as_str(), user.role.as_str(), name, device_of, user.active];
     group.conn.prepare_cached(ADD_USER)?.execute(row)?;
+    group.sealer.store_key(group.conn, &user.id, &key)?;
     group.audit(&AuditRecord::user_added(by.clone(), user))?;
     Ok(())
 }
