@@ -13,7 +13,7 @@ use crate::writer::group::Group;
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ROLE: &str = "SELECT role FROM user WHERE id = ?1";
-const SET_ROLE: &str = "UPDATE user SET role = ?2 WHERE id = ?1";
+const SET_ROLE: &str = "UPDATE user SET role = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ADD_RELATION: &str =
     "INSERT INTO care_relation (patient, member, starts_at, ends_at, relation, scopes, granted_by)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
