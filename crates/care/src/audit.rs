@@ -299,6 +299,11 @@ impl AuditRecord {
         Self::new(by, action).object(format!("user:{id}"))
     }
 
+    /// A user has this role now.
+    pub fn role_changed(by: By, id: &UserId, role: Role) -> Self {
+        Self::new(by, AuditAction::RoleChanged).object(format!("user:{id}")).reason(role.as_str())
+    }
+
     /// A member was let into a patient's care team, or their access was changed.
     pub fn access_granted(by: By, relation: &CareRelation) -> Self {
         let record = Self::new(by, AuditAction::AccessGranted).patient(&relation.patient);

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::node::{SAMPLE_EVERY, Sample};
 use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
+use crate::telemetry::metrics::KeyFetch;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_mins(10);
@@ -31,7 +32,14 @@ const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Starts everything that is done beside the shards, until it is aborted.
 pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHandle> {
-    vec![
+    let keys = app.verifier.published().map(|jwks| {
+        let (jwks, metrics) = (Arc::clone(jwks), Arc::clone(&app.metrics));
+        let count = move |fetched| {
+            metrics.key_fetches.of(KeyFetch::of(fetched)).inc();
+        };
+        tokio::spawn(jwks.run(count)).abort_handle()
+    });
+    let mut tasks = vec![
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
@@ -39,7 +47,9 @@ pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHan
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
         tokio::spawn(recover(Arc::clone(app))).abort_handle(),
-    ]
+    ];
+    tasks.extend(keys);
+    tasks
 }
 
 /// Tells those who asked who began and who ceased to watch a topic.
@@ -60,13 +70,16 @@ async fn announce_presence(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
 }
 
 /// Has access decided again on every open connection within a second of a change of users or care teams, whoever
-/// made it: the command line changes them while the server runs.
+/// made it: the command line changes them while the server runs. What this server changed itself is looked at at once.
 async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     let mut turns = tokio::time::interval(ACCESS_INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
     loop {
-        turns.tick().await;
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = app.access_change() => {}
+        }
         let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
             Ok(version) if known.replace(version) != Some(version) => {

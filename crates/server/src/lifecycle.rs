@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
-use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
+use crate::auth::{IssuerError, TokenVerifier};
 use crate::config::Settings;
 use crate::gate::Gate;
 use crate::listener::{self, Accepting};
@@ -41,6 +41,9 @@ pub enum ServeError {
     /// The key for tokens cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The keys of an issuer cannot be read.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// An allowed origin is none.
     #[error("server.allowed_origins: {0}")]
     Origin(#[from] InvalidOrigin),
@@ -178,11 +181,12 @@ pub async fn serve(
     let options = Options {
         max_group_rows: settings.storage.max_group as usize,
         exclusive: true,
+        keys: Some(settings.key_source()),
         ..Options::default()
     };
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
-    let verifier = TokenVerifier::new(&settings.auth, &key);
+    let verifier = TokenVerifier::with_issuers(&settings.auth, &key)?;
     let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
     let server = Server::start(app).await?;
     tracing::info!(listen = %server.address(), "ready");

@@ -24,9 +24,9 @@ pub enum Action {
         /// The session that the client comes back to.
         session_id: Option<SessionId>,
     },
-    /// Check that the user may hear the topic, and say how far its log reaches. The client says that it has the event at
-    /// the offset, 0 if it does not say: a log that seems to end before must be looked at again.
-    OpenTopic(RequestId, Topic, Offset),
+    /// Check that the user may hear the topic, and say how far its log reaches. Where the client wants what it missed, it
+    /// says that it has the event at the offset: a log that seems to end before must be looked at again.
+    OpenTopic(RequestId, Topic, Option<Offset>),
     /// Deliver the topic's events.
     StartDelivery {
         /// What to deliver.

@@ -181,8 +181,9 @@ impl Active {
                 self.on_reviewed(context, now, &topic, position, chance, actions);
             }
             Input::AccessDecided(topic, result) => self.on_access(context, now, topic, result, actions),
+            Input::UserChanged(user) if user.id == self.user.id => self.user = user,
             Input::UserRefused(refused) => actions.extend(turn_away(now, None, refused)),
-            Input::Token(_) | Input::Lost(_) | Input::Disconnected => {}
+            Input::UserChanged(_) | Input::Token(_) | Input::Lost(_) | Input::Disconnected => {}
         }
     }
 

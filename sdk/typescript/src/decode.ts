@@ -121,7 +121,7 @@ const DATA: Record<ServerMessage["type"], Check> = {
     reason: optional(oneOf("retention", "new_epoch", "ahead_of_log")),
     delivery: optional(oneOf("latest")),
   }),
-  subscription_denied: object({ topic: text, ...refusal }),
+  subscription_denied: object({ topic: text, reason: optional(text), ...refusal }),
   unsubscription_success: object({ topic: text }),
   pong: object({}),
   heartbeat: object({ epoch: text, heads: mapOf(count) }),

@@ -214,6 +214,8 @@ export interface Refusal {
 
 export interface RefusedSubscription extends Refusal {
   topic: string;
+  /** Why access is denied, as a stable word such as `ended`; docs/access.md lists them. */
+  reason?: string;
 }
 
 export interface ErrorData extends Refusal {

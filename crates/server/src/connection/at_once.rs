@@ -31,13 +31,17 @@ impl Connection {
     }
 
     /// Opens the topic, if it is known that the connection's user may read it, and how far its log reaches: to `has` at
-    /// least.
-    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Offset) -> Option<Granted> {
+    /// least. Whoever is to get what was missed is asked for in the store: what is known may be a second old, and nothing is
+    /// replayed that is no longer allowed.
+    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Option<Granted> {
         let app = shard.app();
-        let range = app.heads.get(topic, has)?;
+        let range = app.heads.get(topic, has.unwrap_or(Offset::START))?;
+        if has.is_some_and(|has| has < range.head) {
+            return None;
+        }
         let session = self.session.borrow();
-        let access =
-            access::known(app, session.user()?, Act::ReadMeasurements, topic.id(), shard.now().instant)?;
+        let hearing = Act::hearing(topic.kind());
+        let access = access::known(app, session.user()?, hearing, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
         let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() };
         Some(Granted { opened, access })

@@ -10,7 +10,7 @@ use super::Connection;
 use crate::app::App;
 use crate::auth::TokenError;
 use crate::auth::access::{self, Access};
-use crate::refusal::{access_denied, storage_refusal};
+use crate::refusal::storage_refusal;
 use crate::shard::Shard;
 
 /// A topic that is about to be opened, once that is on record.
@@ -67,17 +67,17 @@ impl Connection {
         Some(Box::new(record.object("measurements").patient(patient)))
     }
 
-    /// What the policy says about reading the patient's measurements. A refusal is recorded as one of `action` on
+    /// What the policy says about what is wanted of the patient's data. A refusal is recorded as one of `action` on
     /// `object`; what is allowed is for the caller to record.
     pub(super) async fn check_recorded(
         &self,
         shard: &Shard,
-        action: AuditAction,
+        (wanted, action): (Act, AuditAction),
         object: &str,
         patient: &UserId,
         field: &str,
     ) -> Result<Access, Refused> {
-        let access = self.decide_reads(shard.app(), patient).await?;
+        let access = self.decide(shard.app(), wanted, patient).await?;
         if access.decision.is_allowed() {
             return Ok(access);
         }
@@ -85,21 +85,21 @@ impl Connection {
             let record = access.record(by, action, object, patient);
             shard.record_refusal(record);
         }
-        Err(access_denied(access.decision, field))
+        Err(Refused::access(access.decision.reason(), field))
     }
 
-    /// What the policy says about the connection's user reading the patient's measurements.
-    pub(super) async fn decide_reads(&self, app: &App, patient: &UserId) -> Result<Access, Refused> {
+    /// What the policy says about the connection's user doing this with the patient's data.
+    pub(super) async fn decide(&self, app: &App, action: Act, patient: &UserId) -> Result<Access, Refused> {
         let user = self.session.borrow().user().cloned();
         let user = user.ok_or_else(ended)?;
-        access::may(app, &user, Act::ReadMeasurements, patient).await.map_err(|error| storage_refusal(&error))
+        access::may(app, &user, action, patient).await.map_err(|error| storage_refusal(&error))
     }
 
     /// Records that the user reads, and waits until that is on disk.
     pub(super) async fn record_read(
         &self,
         shard: &Shard,
-        object: String,
+        object: &str,
         patient: &UserId,
         access: Access,
     ) -> Result<(), Refused> {
@@ -113,7 +113,7 @@ impl Connection {
     pub(super) fn open_on_record(
         self: &Rc<Self>,
         shard: &Rc<Shard>,
-        (request, topic, has): (RequestId, Topic, Offset),
+        (request, topic, has): (RequestId, Topic, Option<Offset>),
         Granted { opened, access }: Granted,
     ) {
         let Some(by) = self.by(shard.app()) else { return };

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_care::AuditAction;
 use healthmate_care::access::Until;
+use healthmate_care::{Action as Act, AuditAction};
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
@@ -19,11 +19,10 @@ use super::audit::Granted;
 use super::resume::take_over;
 use crate::app::App;
 use crate::audit::history_object;
-use crate::auth::access::Access;
-use crate::auth::{TokenError, active_user};
+use crate::auth::{TokenError, user_of};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
-use crate::refusal::{access_denied, storage_refusal};
+use crate::refusal::storage_refusal;
 use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
@@ -139,27 +138,39 @@ impl Connection {
     ) {
         let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
         let (app, now) = (Arc::clone(shard.app()), shard.now());
-        let claims = match app.verifier.verify(token, now.time) {
-            Ok(claims) => claims,
-            Err(error) => {
-                self.record_sign_in_denied(shard, error);
-                return self.drive(shard, Input::Identified(request, Err(refused(error))));
+        let claims = app.verifier.verify(token, now.time);
+        match &claims {
+            Err(error) if !error.may_pass_with_fresh_keys() => {
+                self.record_sign_in_denied(shard, *error);
+                return self.drive(shard, Input::Identified(request, Err(refused(*error))));
             }
-        };
-        if session_id.is_none()
-            && let Some(user) = app.people.user(&claims.user, now.instant)
-        {
-            let identity = self.enter(shard, user, &claims, None);
-            return self.drive(shard, Input::Identified(request, identity));
+            Ok(claims) if session_id.is_none() => {
+                let known = app.people.user(&claims.user, now.instant);
+                if let Some(user) = known.filter(|user| claims.agrees_with(user)) {
+                    let identity = self.enter(shard, user, claims, None);
+                    return self.drive(shard, Input::Identified(request, identity));
+                }
+            }
+            _ => {}
         }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // Kept for as long as its issuer's keys are fetched; otherwise all that counts has been read.
+        let token = claims.is_err().then(|| token.to_owned());
         let work = async move {
-            let found =
-                on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
-            let user = found.map_err(|error| {
+            let claims = match token {
+                Some(token) => app.verifier.verify_patiently(&token, now.time).await,
+                None => claims,
+            };
+            let refused = |error: TokenError| {
                 connection.record_sign_in_denied(&on, error);
                 refused(error)
-            })?;
+            };
+            let claims = claims.map_err(refused)?;
+            let find = async || {
+                let found = app.people.find_user(&*app.store, &claims.user, on.now().instant).await;
+                user_of(&app, &claims, found, Some(connection.client)).await
+            };
+            let user = on.undisturbed(find).await.map_err(refused)?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }
@@ -195,7 +206,7 @@ impl Connection {
         shard: &Rc<Shard>,
         request: RequestId,
         topic: Topic,
-        has: Offset,
+        has: Option<Offset>,
     ) {
         if let Some(granted) = self.known_topic(shard, &topic, has) {
             return self.open_on_record(shard, (request, topic, has), granted);
@@ -211,12 +222,12 @@ impl Connection {
     }
 
     /// Asks the store how far the topic's log reaches, and whether the connection's user may hear it.
-    async fn grant(&self, shard: &Shard, topic: &Topic, has: Offset) -> Result<Granted, Refused> {
+    async fn grant(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Result<Granted, Refused> {
         let app = shard.app();
-        let range = app.heads.read(&*app.store, topic, has).await;
+        let range = app.heads.read(&*app.store, topic, has.unwrap_or(Offset::START)).await;
         let range = range.map_err(|error| storage_refusal(&error))?;
         // Last, so that nothing is waited for between the decision and its record.
-        let (name, action) = (topic.to_string(), AuditAction::Subscribe);
+        let (name, action) = (topic.to_string(), (Act::hearing(topic.kind()), AuditAction::Subscribe));
         let decide = async || self.check_recorded(shard, action, &name, topic.id(), "topic").await;
         let access = shard.undisturbed(decide).await?;
         let (epoch, until) = (app.store.epoch(), access.until());
@@ -224,16 +235,14 @@ impl Connection {
         Ok(Granted { opened, access })
     }
 
-    /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
-    /// known.
-    pub(super) async fn check_reads(
-        &self,
-        app: &App,
-        patient: &UserId,
-        field: &str,
-    ) -> Result<Option<Until>, Refused> {
-        let Access { decision, .. } = self.decide_reads(app, patient).await?;
-        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
+    /// Refuses, unless the connection's user may hear the topic now; says until when, where that is known.
+    pub(super) async fn check_hears(&self, app: &App, topic: &Topic) -> Result<Option<Until>, Refused> {
+        let access = self.decide(app, Act::hearing(topic.kind()), topic.id()).await?;
+        if access.decision.is_allowed() {
+            Ok(access.until())
+        } else {
+            Err(Refused::access(access.decision.reason(), "topic"))
+        }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
@@ -253,24 +262,26 @@ impl Connection {
     }
 
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
-        let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
-        let work = async move {
-            let object = history_object(query.metric);
-            let action = AuditAction::Read;
-            let decided = connection.check_recorded(&on, action, &object, &query.patient, "patient");
-            let access = decided.await?;
-            let after = query.cursor.as_deref().map(str::parse).transpose();
-            let after = after.map_err(|error: healthmate_storage::CursorError| {
-                Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
-            })?;
-            let HistoryQuery { patient, metric, from, to, limit, .. } = query;
-            let query = MeasurementQuery { patient: patient.clone(), metric, from, to, limit, after };
-            let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
-            connection.record_read(&on, object, &patient, access).await?;
-            let next_cursor = page.next.map(|cursor| cursor.to_string());
-            Ok(Found { measurements: page.measurements, next_cursor })
-        };
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // A page that access was taken back from while it was read is not sent.
+        let work = async move { on.undisturbed(async || connection.page(&on, query.clone()).await).await };
         let span = debug_span!("get_health_data", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::HistoryLoaded(request, result));
+    }
+
+    /// A page of history, for a user who may read it.
+    async fn page(&self, shard: &Shard, query: HistoryQuery) -> Result<Found, Refused> {
+        let (object, action) = (history_object(query.metric), (Act::ReadMeasurements, AuditAction::Read));
+        let access = self.check_recorded(shard, action, &object, &query.patient, "patient").await?;
+        let after = query.cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|error: healthmate_storage::CursorError| {
+            Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
+        })?;
+        let HistoryQuery { patient, metric, from, to, limit, .. } = query;
+        let query = MeasurementQuery { patient: patient.clone(), metric, from, to, limit, after };
+        let page = shard.app().store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
+        self.record_read(shard, &object, &patient, access).await?;
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
+        Ok(Found { measurements: page.measurements, next_cursor })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use healthmate_care::AuditAction;
+use healthmate_care::{Action as Act, AuditAction};
 use healthmate_protocol::server::PresenceResponse;
 use healthmate_protocol::{Interest, Offset, Topic};
-use healthmate_session::{Input, RequestId};
+use healthmate_session::{Input, Refused, RequestId};
 
 use tracing::debug_span;
 
@@ -67,11 +67,15 @@ impl Connection {
     pub(super) fn load_presence(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            let action = AuditAction::Read;
-            let access = connection.check_recorded(&on, action, "presence", topic.id(), "topic").await?;
-            let present =
-                presence::look_up(on.app(), &topic).await.map_err(|error| storage_refusal(&error))?;
-            connection.record_read(&on, "presence".to_owned(), topic.id(), access).await?;
+            let look = async || {
+                let action = (Act::hearing(topic.kind()), AuditAction::Read);
+                let access = connection.check_recorded(&on, action, "presence", topic.id(), "topic").await?;
+                let present = presence::look_up(on.app(), &topic).await;
+                let present = present.map_err(|error| storage_refusal(&error))?;
+                connection.record_read(&on, "presence", topic.id(), access).await?;
+                Ok::<_, Refused>(present)
+            };
+            let present = on.undisturbed(look).await?;
             Ok(PresenceResponse { topic, present })
         };
         let span = debug_span!("get_presence", connection.id = %self.id);

@@ -33,7 +33,7 @@ pub(super) struct Caller {
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
         let address = ClientAddress::of(parts);
-        match auth::authenticate(app, token).await {
+        match auth::authenticate(app, token, address).await {
             Ok(identity) => Ok(Self { identity, address }),
             Err(error) => {
                 if !error.code().retry() {
@@ -104,7 +104,7 @@ impl Caller {
             return Ok(record);
         }
         app.record_refusal(record).await;
-        Err(Problem::new(ErrorCode::AccessDenied, access.decision.message()))
+        Err(Problem::denied(access.decision.reason()))
     }
 }
 

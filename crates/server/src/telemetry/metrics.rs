@@ -39,6 +39,22 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// How fetching an issuer's keys ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFetch {
+    /// With keys.
+    Fetched,
+    /// Without: those there were stay.
+    Failed,
+}
+
+impl KeyFetch {
+    /// Whether there were keys.
+    pub fn of(fetched: bool) -> Self {
+        if fetched { Self::Fetched } else { Self::Failed }
+    }
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
@@ -114,6 +130,7 @@ label!(
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(KeyFetch, "result", &[Self::Fetched, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
     "reason",
@@ -234,6 +251,8 @@ metrics! {
     subscriptions: Gauge = "subscriptions";
     /// Subscriptions that went on from an offset, by result.
     resumes: By<ResumeResult, Counter> = "resumes";
+    /// Requests for the keys of issuers, by how they ended.
+    key_fetches: By<KeyFetch, Counter> = "key_fetches";
     /// Sessions that went on over another connection.
     sessions_resumed: Counter = "sessions_resumed";
     /// Sessions in `error` that ended before their clients came back.
@@ -415,6 +434,7 @@ mod tests {
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.
+        key_fetches Requests for the keys of issuers, by how they ended.
         sessions_resumed Sessions that went on over another connection.
         sessions_ended Sessions in `error` that ended before their clients came back.
         resumable_bytes Memory of the sessions in `error`.

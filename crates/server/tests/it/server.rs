@@ -57,7 +57,8 @@ impl TestServer {
         // Tests that are not about it send as fast as they can.
         settings.limits.commands_per_second = 1_000_000;
         adjust(&mut settings);
-        let verifier = TokenVerifier::new(&settings.auth, &Secret::new(SECRET));
+        let verifier =
+            TokenVerifier::with_issuers(&settings.auth, &Secret::new(SECRET)).expect("issuers with keys");
         let app = Arc::new(App::new(settings, store, clock, verifier));
         let server = Server::start(Arc::clone(&app)).await.expect("the server starts");
         Self { server, app, folder }

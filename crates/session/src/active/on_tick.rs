@@ -56,7 +56,7 @@ impl Active {
             let Held { topic, .. } = self.topics.remove(index);
             let named = topic.to_string();
             actions.push(Action::RevokeDelivery(topic));
-            let refused = Refused::new(ErrorCode::AccessDenied, then.message());
+            let refused = Refused::access(then, "topic");
             actions.push(denied(now, None, named, refused));
         }
     }

@@ -235,6 +235,17 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn set_role(&mut self, id: &UserId, role: Role, by: By) -> Result<(), Error> {
+        let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
+        if let Some(stays) = [user.role, role].into_iter().find(|role| role.is_for_good()) {
+            return Err(Error::RoleStays(stays));
+        }
+        user.role = role;
+        self.audit([AuditRecord::role_changed(by, id, role)]);
+        self.directory_version += 1;
+        Ok(())
+    }
+
     pub(super) fn add_care_relation(&mut self, relation: CareRelation, by: By) -> Result<(), Error> {
         self.patient(&relation.patient)?;
         let known = |id: &UserId| self.users.contains_key(id);
