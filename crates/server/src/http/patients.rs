@@ -52,7 +52,7 @@ pub(super) async fn patients(
     };
     // By id, with whether the caller manages the care team.
     let mut found: BTreeMap<UserId, bool> = BTreeMap::new();
-    let mut add = |patient: &UserId, relation| {
+    let mut add = |patient: &UserId, relation: Option<&CareRelation>| {
         if may(Action::ReadMeasurements, patient, relation) {
             let manages = may(Action::ManageCareTeam, patient, relation);
             found.entry(patient.clone()).and_modify(|known| *known |= manages).or_insert(manages);
