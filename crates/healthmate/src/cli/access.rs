@@ -27,6 +27,8 @@ Examples:
 
 docs/access.md has the whole table.";
 
+const ACTIONS: &str = "Do this instead of hearing the topic, such as write_measurements or manage_care_team";
+
 #[derive(Subcommand)]
 enum Action {
     /// Decide as the server would, and say why
@@ -35,8 +37,7 @@ enum Action {
         user: UserId,
         /// What: a topic to hear, such as health:patient-1; or, with --action, whose data
         topic: String,
-        /// Do this instead of hearing the topic, such as write_measurements or manage_care_team
-        #[arg(long, value_name = "ACTION")]
+        #[arg(long, value_name = "ACTION", help = ACTIONS)]
         action: Option<Act>,
         /// Decide for this time, in RFC 3339 [default: now]
         #[arg(long, value_name = "TIME")]

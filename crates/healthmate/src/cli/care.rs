@@ -27,6 +27,9 @@ Examples:
   healthmate care remove patient-1 locum-1
   healthmate care list patient-1";
 
+const RELATIONS: &str =
+    "family, friend, caregiver, nurse, general_practitioner, specialist, therapist or other";
+
 #[derive(Subcommand)]
 enum Action {
     /// Let a member in, or change the whole of their access
@@ -35,8 +38,7 @@ enum Action {
         patient: UserId,
         /// Who is let in
         member: UserId,
-        /// family, friend, caregiver, nurse, general_practitioner, specialist, therapist or other
-        #[arg(long, value_name = "RELATION", default_value_t, hide_default_value = true)]
+        #[arg(long, value_name = "RELATION", default_value_t, hide_default_value = true, help = RELATIONS)]
         relation: Relationship,
         /// What to, with commas: vitals, alerts, chat, medications, symptoms, records, manage [default: all but manage]
         #[arg(long, value_name = "SCOPES", default_value_t = Scopes::DATA, hide_default_value = true)]
