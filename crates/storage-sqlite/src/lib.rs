@@ -98,9 +98,9 @@ impl SqliteStore {
     /// If the folder or file cannot be made, read or written, is in use by another server, is newer than this
     /// program, or is damaged or no database of ours. Each error is a sentence that says what to do.
     pub fn open(dir: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        let Opened { path, writer, lock, sealer } = open::open(dir, options, &clock)?;
+        let Opened { path, writer, lock, sealer } = open::open(dir, options, clock)?;
         let epoch =
-            first_epoch(&writer, clock.as_ref()).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+            first_epoch(&writer, sealer.clock()).map_err(|error| OpenError::from_sqlite(&path, &error))?;
         let shared = Arc::new(Shared { epoch: Mutex::new(epoch), listener: Mutex::new(None), sealer });
         let readers = Readers::start(&path, options.readers)?;
         let max_group_rows = options.max_group_rows.max(1);

@@ -40,7 +40,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens the database in `dir`, making both where they are missing.
-pub(crate) fn open(dir: &Path, options: &Options, clock: &Arc<dyn Clock>) -> Result<Opened, OpenError> {
+pub(crate) fn open(dir: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Opened, OpenError> {
     make_folder(dir)?;
     let path = dir.join(DATABASE);
     let mut lock = if options.exclusive { Some(FolderLock::take(dir)?) } else { None };
@@ -57,14 +57,14 @@ pub(crate) fn open(dir: &Path, options: &Options, clock: &Arc<dyn Clock>) -> Res
     if found > known {
         return Err(OpenError::Newer { file: path, found, known });
     }
-    let sealed = found == known && sealing::is_done(&writer).map_err(failed)?;
-    if !sealed && lock.is_none() {
+    let is_done = found == known && sealing::is_done(&writer).map_err(failed)?;
+    if !is_done && lock.is_none() {
         // Nobody may be serving the old schema meanwhile.
         lock = Some(FolderLock::take(dir)?);
     }
     migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
     let sealer = keys::sealer(dir, options.keys.as_ref(), &mut writer, clock)?;
-    if !sealed {
+    if !is_done {
         let unsealed = sealing::run(&mut writer, &sealer);
         unsealed.map_err(|failure| OpenError::from_failure(&path, failure))?;
     }

@@ -1,4 +1,5 @@
 //! What the file holds: nothing that people wrote, and what happens to it when keys change.
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -29,14 +29,14 @@ pub(super) fn sealer(
     dir: &Path,
     source: Option<&KeySource>,
     conn: &mut Connection,
-    clock: &Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Sealer, OpenError> {
     let source = source.cloned().unwrap_or_else(|| KeySource::File(dir.join(KEY_RING_FILE)));
     let failed = |error: rusqlite::Error| OpenError::from_sqlite(&dir.join(super::DATABASE), &error);
     let known = known(conn).map_err(failed)?;
     let ring = match source.read()? {
         Some(ring) => ring,
-        None if known.is_empty() => source.create(&**clock)?,
+        None if known.is_empty() => source.create(&*clock)?,
         None => return Err(missing(source, &known)),
     };
     for key in &known {
@@ -48,9 +48,9 @@ pub(super) fn sealer(
         }
     }
     if !known.iter().any(|key| key.active && key.id == *ring.active()) {
-        make_active(conn, &ring, &**clock).map_err(failed)?;
+        make_active(conn, &ring, &*clock).map_err(failed)?;
     }
-    Ok(Sealer::new(source, ring, Arc::clone(clock)))
+    Ok(Sealer::new(source, ring, clock))
 }
 
 fn known(conn: &Connection) -> rusqlite::Result<Vec<Known>> {

@@ -68,8 +68,8 @@ fn names(conn: &Connection, sealer: &Sealer) -> Result<bool, Failure> {
         let key = sealer.new_key();
         sealer.store_key(conn, id, &key)?;
         let row = id.as_str().as_bytes();
-        let sealed = key.seal(id, SealedColumn::UserName, row, name.as_bytes(), sealer.clock());
-        conn.prepare_cached(SET_NAME)?.execute(params![user, sealed])?;
+        let bytes = key.seal(id, SealedColumn::UserName, row, name.as_bytes(), sealer.clock());
+        conn.prepare_cached(SET_NAME)?.execute(params![user, bytes])?;
         conn.prepare_cached(FORGET_NAME)?.execute([user])?;
     }
     Ok(!found.is_empty())

@@ -1,6 +1,7 @@
 //! What measured, in words: sealed once for each patient and text, and named by number in measurements and events.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use healthmate_protocol::UserId;
 use healthmate_storage::seal::SealedColumn;
@@ -34,10 +35,10 @@ impl Devices {
         if let Some(key) = self.0.get(&patient).and_then(|known| known.get(name)) {
             return Ok(*key);
         }
-        if !self.0.contains_key(&patient) {
-            self.0.insert(patient, stored(conn, sealer, patient, id)?);
-        }
-        let known = self.0.entry(patient).or_default();
+        let known = match self.0.entry(patient) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(stored(conn, sealer, patient, id)?),
+        };
         if let Some(key) = known.get(name) {
             return Ok(*key);
         }
@@ -46,8 +47,8 @@ impl Devices {
         }
         conn.prepare_cached(ADD)?.execute([patient])?;
         let key = conn.last_insert_rowid();
-        let sealed = sealer.seal(conn, id, SealedColumn::DeviceName, &row(key), name)?;
-        conn.prepare_cached(SET_NAME)?.execute(params![key, sealed])?;
+        let bytes = sealer.seal(conn, id, SealedColumn::DeviceName, &row(key), name)?;
+        conn.prepare_cached(SET_NAME)?.execute(params![key, bytes])?;
         known.insert(name.to_owned(), key);
         Ok(key)
     }
@@ -75,8 +76,8 @@ fn stored(
 ) -> Result<HashMap<String, i64>, Failure> {
     let mut statement = conn.prepare_cached(DEVICES)?;
     let rows = statement.query_map([patient], |found| {
-        let (key, sealed): (i64, Vec<u8>) = (found.get(0)?, found.get(1)?);
-        Ok((sealer.open(conn, id, SealedColumn::DeviceName, &row(key), &sealed)?, key))
+        let (key, bytes): (i64, Vec<u8>) = (found.get(0)?, found.get(1)?);
+        Ok((sealer.open(conn, id, SealedColumn::DeviceName, &row(key), &bytes)?, key))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
