@@ -35,7 +35,7 @@ use self::runs::Runs;
 use self::timers::Timers;
 use self::trail::Trail;
 use crate::app::App;
-use crate::config::{LimitSettings, SessionSettings};
+use crate::config::{AuthSettings, LimitSettings, SessionSettings};
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::listener;
@@ -96,10 +96,10 @@ pub(crate) struct Shard {
 
 impl Shard {
     fn new(ground: Ground, handle: Arc<ShardHandle>, number: usize) -> Rc<Self> {
-        let limits = &ground.app.settings.limits;
-        let leeway = Duration::from_secs(ground.app.settings.auth.leeway_s.into());
+        let settings = Arc::clone(&ground.app.settings);
+        let limits = &settings.limits;
         Rc::new(Self {
-            options: Arc::new(session_options(limits, &ground.app.settings.sessions, leeway)),
+            options: Arc::new(session_options(limits, &settings.sessions, &settings.auth)),
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
             runs: Runs::default(),
@@ -286,7 +286,7 @@ impl Drop for ServingHttp {
     }
 }
 
-fn session_options(limits: &LimitSettings, sessions: &SessionSettings, token_leeway: Duration) -> Options {
+fn session_options(limits: &LimitSettings, sessions: &SessionSettings, auth: &AuthSettings) -> Options {
     let seconds = |count: u32| Duration::from_secs(count.into());
     Options {
         authenticate_within: seconds(limits.authenticate_within_s),
@@ -296,7 +296,9 @@ fn session_options(limits: &LimitSettings, sessions: &SessionSettings, token_lee
         // Two seconds' worth at once: a client that was away sends what it could not.
         commands: Rate::per_second(limits.commands_per_second, limits.commands_per_second.saturating_mul(2)),
         idle_timeout: seconds(limits.idle_timeout_s),
-        token_leeway,
+        token_leeway: seconds(auth.leeway_s),
+        warn_before: seconds(auth.warn_before_s),
+        expiry_grace: seconds(auth.expiry_grace_s),
         topics: limits.topics_per_connection as usize,
         pending_requests: limits.pending_requests_per_connection as usize,
         redelivery: sessions.redelivery(),

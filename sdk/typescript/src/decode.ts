@@ -126,6 +126,7 @@ const DATA: Record<ServerMessage["type"], Check> = {
   pong: object({}),
   heartbeat: object({ epoch: text, heads: mapOf(count) }),
   reconnect: object({ after_ms: count }),
+  token_expiring: object({ expires_at: text, seconds: count }),
   acknowledgment: object({ patient: text, results: listOf(result) }),
   health_update: object(recorded),
   health_data_response: object({

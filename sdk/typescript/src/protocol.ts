@@ -245,6 +245,13 @@ export interface ReconnectData {
   after_ms: number;
 }
 
+/** The connection's token ends soon: a fresh one is wanted. */
+export interface TokenExpiringData {
+  expires_at: string;
+  /** How long that is from now. */
+  seconds: number;
+}
+
 export interface HeartbeatData {
   epoch: string;
   /** Newest offset of each topic this connection subscribes to. */
@@ -322,6 +329,7 @@ export type ServerMessage =
   | Envelope<"pong", Record<string, never>>
   | Envelope<"heartbeat", HeartbeatData>
   | Envelope<"reconnect", ReconnectData>
+  | Envelope<"token_expiring", TokenExpiringData>
   | Envelope<"acknowledgment", AcknowledgmentData>
   | Envelope<"health_data_response", HealthData>
   | Envelope<"error", ErrorData>

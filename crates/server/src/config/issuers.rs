@@ -179,7 +179,7 @@ impl IssuerSettings {
                 (Some(_), Some(_)) => {}
                 (Some(_), None) => wrong(format!("{algorithm} needs a secret, and public keys are none")),
                 (None, Some(_)) => {
-                    wrong(format!("`{algorithm}` must be HS256, HS384 or HS512 with a secret"))
+                    wrong(format!("`{algorithm}` must be HS256, HS384 or HS512 with a secret"));
                 }
                 (None, None) if WITH_PUBLIC_KEYS.contains(&algorithm.as_str()) => {}
                 (None, None) => {
@@ -198,7 +198,7 @@ impl IssuerSettings {
         for role in named {
             match role.parse() {
                 Ok(Role::Device) => {
-                    wrong("a token gives nobody the role device: add it, with its patient".to_owned())
+                    wrong("a token gives nobody the role device: add it, with its patient".to_owned());
                 }
                 Ok(_) => {}
                 Err(error) => wrong(format!("`{role}` is {error}")),

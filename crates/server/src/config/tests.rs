@@ -255,9 +255,9 @@ fn with_issuer(lines: &str) -> Result<Settings, String> {
     ];
     let given = |name: &str| lines.lines().any(|line| line.starts_with(&format!("{name} =")));
     let source = ["secret", "jwks_url"].iter().any(|name| given(name));
-    let plain = plain.iter().filter(|(name, _)| !given(name) && !(source && *name == "pem_file"));
-    let plain: String = plain.map(|(name, value)| format!("{name} = {value}\n")).collect();
-    from_file(&format!("[[auth.issuers]]\n{plain}{lines}"))
+    let plain = plain.iter().filter(|(name, _)| !(given(name) || source && *name == "pem_file"));
+    let plain: Vec<_> = plain.map(|(name, value)| format!("{name} = {value}")).collect();
+    from_file(&format!("[[auth.issuers]]\n{}\n{lines}", plain.join("\n")))
 }
 
 #[test]

@@ -138,9 +138,10 @@ impl KeySet {
         let named = |key: &&Key| kid.is_some() && key.kid.as_deref() == kid;
         // One that has the name comes before those that have none.
         let fitting: Vec<_> = self.0.iter().filter(fits).collect();
-        let keys: Vec<_> = match fitting.iter().any(|key| named(key)) {
-            true => fitting.into_iter().filter(named).map(|key| &key.decoding).collect(),
-            false => fitting.into_iter().take(MAX_TRIED).map(|key| &key.decoding).collect(),
+        let keys: Vec<_> = if fitting.iter().any(named) {
+            fitting.into_iter().filter(named).map(|key| &key.decoding).collect()
+        } else {
+            fitting.into_iter().take(MAX_TRIED).map(|key| &key.decoding).collect()
         };
         if keys.is_empty() { Selected::None } else { Selected::Keys(keys) }
     }

@@ -151,7 +151,7 @@ fn a_public_key_is_no_secret_and_a_key_of_the_wrong_kind_is_none() {
 
 #[test]
 fn pem_files_hold_public_keys_that_are_good_enough() {
-    let refused = |pem: &str| with_pem(&["RS256"], pem, "").err().expect("refused");
+    let refused = |pem: &str| with_pem(&["RS256"], pem, "").expect_err("refused");
     insta::assert_snapshot!(refused(RSA_SHORT), @"issuer clinic: FILE: holds an RSA key of 1024 bits, must be at least 2048");
     insta::assert_snapshot!(refused(RSA), @"issuer clinic: FILE: holds a key that is not public: only public keys belong here");
     insta::assert_snapshot!(refused("nothing"), @"issuer clinic: FILE: holds no PUBLIC KEY and no CERTIFICATE");
