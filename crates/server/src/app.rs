@@ -9,6 +9,10 @@ use healthmate_care::Clock;
 use healthmate_storage::Store;
 
 use crate::auth::TokenVerifier;
+use crate::auth::api_tokens::ApiTokens;
+use crate::auth::password::Passwords;
+use crate::auth::revocations::Revocations;
+use crate::auth::throttle::Throttle;
 use crate::config::Settings;
 use crate::heads::Heads;
 use crate::node::Node;
@@ -26,6 +30,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who may come in.
     pub verifier: TokenVerifier,
+    /// Hashes passwords.
+    pub passwords: Passwords,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
@@ -34,6 +40,12 @@ pub struct App {
     pub(crate) heads: Arc<Heads>,
     /// Who was let in lately.
     pub(crate) people: People,
+    /// Which API tokens were used lately.
+    pub(crate) api_tokens: ApiTokens,
+    /// What was taken back before its end.
+    pub(crate) revocations: Revocations,
+    /// Who tries to sign in.
+    pub(crate) throttle: Throttle,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -52,6 +64,8 @@ impl App {
         let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
+            passwords: Passwords::new(&settings.sign_in, Arc::clone(&clock)),
+            throttle: Throttle::new(&settings.sign_in),
             settings: Arc::new(settings),
             store,
             clock,
@@ -60,6 +74,8 @@ impl App {
             ready: AtomicBool::new(false),
             heads: Arc::new(Heads::new()),
             people: People::new(),
+            api_tokens: ApiTokens::new(),
+            revocations: Revocations::default(),
             presence: PresenceBook::new(grace),
         }
     }

@@ -8,16 +8,24 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::User;
+use healthmate_care::{TokenScopes, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
-use healthmate_storage::Error;
+use healthmate_storage::{ApiToken, Error};
+use uuid::Uuid;
 
 use crate::app::App;
 
 pub mod access;
+pub(crate) mod api_tokens;
 mod header;
+pub(crate) mod opaque;
+pub mod password;
+pub(crate) mod revocations;
 pub mod secret;
+pub(crate) mod throttle;
 mod token;
+
+use self::opaque::{API_PREFIX, ApiSecret};
 
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
@@ -30,6 +38,128 @@ pub struct Identity {
     pub user: User,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// What it came in with.
+    pub credential: Credential,
+}
+
+/// What somebody came in with, as far as it can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A JWT, with its `jti` and `sid` where it has them.
+    Token {
+        /// Its own name.
+        id: Option<Box<str>>,
+        /// The sign-in it belongs to.
+        sign_in: Option<Box<str>>,
+    },
+    /// An API token, which opens a part of what its user may.
+    Api {
+        /// Which.
+        id: Uuid,
+        /// What it opens.
+        scopes: TokenScopes,
+    },
+}
+
+impl Credential {
+    /// What it opens at most; `None` for all that its user may.
+    pub fn scopes(&self) -> Option<TokenScopes> {
+        match self {
+            Self::Token { .. } => None,
+            Self::Api { scopes, .. } => Some(*scopes),
+        }
+    }
+
+    /// The sign-in it belongs to, if it belongs to one of ours.
+    pub fn sign_in(&self) -> Option<Uuid> {
+        match self {
+            Self::Token { sign_in, .. } => sign_in.as_deref().and_then(|id| Uuid::try_parse(id).ok()),
+            Self::Api { .. } => None,
+        }
+    }
+}
+
+/// What a good token gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    /// Whose it is.
+    pub(crate) user: UserId,
+    /// When it ends.
+    pub(crate) expires_at: Timestamp,
+    pub(crate) credential: Credential,
+}
+
+/// The end of an API token that has none: the last second of the year 9999, which every client can write.
+const NEVER: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
+
+impl Grant {
+    fn of_claims(app: &App, claims: Claims) -> Result<Self, TokenError> {
+        let Claims { user, expires_at, id, sign_in, .. } = claims;
+        let grant = Self { user, expires_at, credential: Credential::Token { id, sign_in } };
+        grant.check(app)?;
+        Ok(grant)
+    }
+
+    fn of_api_token(token: &ApiToken) -> Self {
+        let credential = Credential::Api { id: token.id, scopes: token.scopes };
+        Self { user: token.user.clone(), expires_at: token.expires_at.unwrap_or(NEVER), credential }
+    }
+
+    /// Refuses a JWT that was taken back, by what is known on this node.
+    pub(crate) fn check(&self, app: &App) -> Result<(), TokenError> {
+        match &self.credential {
+            Credential::Token { id, sign_in } if app.revocations.include(sign_in.as_deref(), id.as_deref()) => {
+                Err(TokenError(ErrorCode::TokenRevoked))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the token gives, by what is known at `instant`; `None` for an API token that the store must be asked for.
+pub(crate) fn known_grant(app: &App, token: &str, instant: Instant) -> Option<Result<Grant, TokenError>> {
+    let now = app.clock.now();
+    if !token.starts_with(API_PREFIX) {
+        return Some(app.verifier.verify(token, now).and_then(|claims| Grant::of_claims(app, claims)));
+    }
+    match ApiSecret::parse(token) {
+        None => Some(Err(TokenError(ErrorCode::TokenMalformed))),
+        Some(secret) => {
+            let known = app.api_tokens.known(&secret, now, instant)?;
+            Some(known.map(|held| Grant::of_api_token(&held.0)))
+        }
+    }
+}
+
+/// What the token gives.
+///
+/// # Errors
+/// A `token_…` code if it is refused, `storage_unavailable` if it cannot be looked up.
+pub(crate) async fn grant(app: &App, token: &str, instant: Instant) -> Result<Grant, TokenError> {
+    if let Some(known) = known_grant(app, token, instant) {
+        return known;
+    }
+    let secret = ApiSecret::parse(token).ok_or(TokenError(ErrorCode::TokenMalformed))?;
+    let held = app.api_tokens.find(&*app.store, &secret, app.clock.now(), instant).await?;
+    Ok(Grant::of_api_token(&held.0))
+}
+
+/// Whether what somebody came in with is still good.
+///
+/// # Errors
+/// As [`grant`].
+pub(crate) async fn still_good(
+    app: &App,
+    credential: &Credential,
+    instant: Instant,
+) -> Result<(), TokenError> {
+    match credential {
+        Credential::Token { id, sign_in } if app.revocations.include(sign_in.as_deref(), id.as_deref()) => {
+            Err(TokenError(ErrorCode::TokenRevoked))
+        }
+        Credential::Token { .. } => Ok(()),
+        Credential::Api { id, .. } => app.api_tokens.still(&*app.store, *id, app.clock.now(), instant).await,
+    }
 }
 
 /// Whose token this is, now.
@@ -38,9 +168,10 @@ pub struct Identity {
 /// A `token_…` code if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
 /// if the user cannot be read.
 pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError> {
-    let claims = app.verifier.verify(token, app.clock.now())?;
-    let user = active(app.store.user(&claims.user).await)?;
-    Ok(Identity { user, expires_at: claims.expires_at })
+    let Grant { user, expires_at, credential } =
+        grant(app, token, tokio::time::Instant::now().into_std()).await?;
+    let user = active(app.store.user(&user).await)?;
+    Ok(Identity { user, expires_at, credential })
 }
 
 /// The active user with this id, by what is known at `now`, or by the store.

@@ -18,10 +18,12 @@ mod known;
 mod limits;
 mod log;
 mod network;
+mod passkeys;
 mod problem;
 mod secret;
 mod server;
 mod sessions;
+mod sign_in;
 mod sources;
 mod storage;
 mod telemetry;
@@ -30,10 +32,12 @@ pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
+pub use passkeys::PasskeySettings;
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use server::ServerSettings;
 pub use sessions::SessionSettings;
+pub use sign_in::SignInSettings;
 pub use storage::StorageSettings;
 pub use telemetry::TelemetrySettings;
 
@@ -56,6 +60,10 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Whose tokens are good.
     pub auth: AuthSettings,
+    /// Signing in with passwords, and the tokens that are given for it.
+    pub sign_in: SignInSettings,
+    /// Signing in with passkeys.
+    pub passkeys: PasskeySettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -132,6 +140,8 @@ impl Settings {
         let mut found = Findings::default();
         self.server.check(&mut found);
         self.auth.check(&mut found);
+        self.sign_in.check(&mut found);
+        self.passkeys.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

@@ -7,7 +7,7 @@ use healthmate_protocol::{Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
-use crate::auth::{Claims, access};
+use crate::auth::{Grant, access};
 use crate::shard::Shard;
 
 impl Connection {
@@ -17,19 +17,23 @@ impl Connection {
         &self,
         shard: &Shard,
         user: Arc<User>,
-        claims: &Claims,
+        granted: &Grant,
         session_id: Option<SessionId>,
     ) -> Result<Identity, Refused> {
+        // Whatever was taken back while the user was looked up.
+        granted.check(shard.app()).map_err(|error| Refused::new(error.code(), error.to_string()))?;
         self.admit(shard, &user.id)?;
+        *self.credential.borrow_mut() = Some(granted.credential.clone());
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));
         let epoch = shard.app().store.epoch();
-        Ok(Identity { user, expires_at: claims.expires_at, epoch, lost })
+        Ok(Identity { user, expires_at: granted.expires_at, epoch, lost })
     }
 
     /// Opens the topic, if it is known that the connection's user may read it, and how far its log reaches: to `has` at
     /// least.
     pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Offset) -> Option<OpenedTopic> {
         let app = shard.app();
+        self.check_scope(Act::ReadMeasurements).ok()?;
         let range = app.heads.get(topic, has)?;
         let session = self.session.borrow();
         let access =

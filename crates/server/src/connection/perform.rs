@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::Action as Act;
-use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
+use healthmate_protocol::server::{Error, Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
@@ -17,7 +17,7 @@ use super::Connection;
 use super::resume::take_over;
 use crate::app::App;
 use crate::auth::access::{self, Access};
-use crate::auth::{TokenError, active_user};
+use crate::auth::{Credential, TokenError, active_user, grant, known_grant};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
 use crate::refusal::{access_denied, storage_refusal};
@@ -25,6 +25,9 @@ use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 use crate::telemetry::metrics::ResumeResult;
+
+/// What a client is told whose API token does not open what it asks for.
+const NOT_OPENED: &str = "this API token does not open this: it was issued for less";
 
 impl Connection {
     pub(super) fn perform(self: &Rc<Self>, shard: &Rc<Shard>, action: Action) {
@@ -48,6 +51,15 @@ impl Connection {
             Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
             Action::Broadcast { event, topic, kind } => {
+                if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+                    let error = ServerMessage::Error(Error {
+                        code: refused.code,
+                        message: refused.message,
+                        field: None,
+                        retry: false,
+                    });
+                    return self.send(shard, &Envelope::new(shard.app().clock.now(), error));
+                }
                 shard.broadcast(Broadcast::new(topic, kind, &event.to_text()));
             }
             Action::ReviewDelivery(topic) => self.review_delivery(shard, topic),
@@ -132,25 +144,33 @@ impl Connection {
     ) {
         let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
         let (app, now) = (Arc::clone(shard.app()), shard.now());
-        let claims = match app.verifier.verify(token, now.time) {
-            Ok(claims) => claims,
+        let known = known_grant(&app, token, now.instant).transpose();
+        let known = match known {
+            Ok(known) => known,
             Err(error) => return self.drive(shard, Input::Identified(request, Err(refused(error)))),
         };
         if session_id.is_none()
-            && let Some(user) = app.people.user(&claims.user, now.instant)
+            && let Some(granted) = &known
+            && let Some(user) = app.people.user(&granted.user, now.instant)
         {
-            let identity = self.enter(shard, user, &claims, None);
+            let identity = self.enter(shard, user, granted, None);
             return self.drive(shard, Input::Identified(request, identity));
         }
-        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        let (connection, on, token) = (Rc::clone(self), Rc::clone(shard), token.to_owned());
         let work = async move {
-            let found =
-                on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
-            let user = found.map_err(refused)?;
+            let find = async || {
+                let granted = match &known {
+                    Some(granted) => granted.clone(),
+                    None => grant(&app, &token, on.now().instant).await?,
+                };
+                let user = active_user(&app, &granted.user, on.now().instant).await?;
+                Ok((granted, user))
+            };
+            let (granted, user) = on.undisturbed(find).await.map_err(refused)?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }
-            connection.enter(&on, user, &claims, session_id)
+            connection.enter(&on, user, &granted, session_id)
         };
         let span = debug_span!("authenticate", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::Identified(request, result));
@@ -194,6 +214,15 @@ impl Connection {
         self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
     }
 
+    /// Refuses, where the connection came in with an API token that does not open this.
+    pub(super) fn check_scope(&self, action: Act) -> Result<(), Refused> {
+        let credential = self.credential.borrow();
+        match credential.as_ref().and_then(Credential::scopes) {
+            Some(scopes) if !scopes.opens(action) => Err(Refused::new(ErrorCode::AccessDenied, NOT_OPENED)),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
     /// known.
     pub(super) async fn check_reads(
@@ -206,12 +235,16 @@ impl Connection {
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
+        self.check_scope(Act::ReadMeasurements)?;
         let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
         let Access { decision, until } = access.map_err(|error| storage_refusal(&error))?;
         if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
+        if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+            return self.drive(shard, Input::Recorded(request, Err(refused)));
+        }
         let app = Arc::clone(shard.app());
         let measurements = recording.measurements.len();
         let span = debug_span!("health_update", connection.id = %self.id, measurements);

@@ -8,7 +8,7 @@ use healthmate_session::{Input, Refused};
 use tokio::task::spawn_local;
 
 use super::Connection;
-use crate::auth::{TokenError, active_user};
+use crate::auth::{TokenError, active_user, still_good};
 use crate::shard::Shard;
 
 impl Shard {
@@ -48,10 +48,16 @@ impl Connection {
         });
     }
 
-    /// Why the connection's user is no longer welcome.
+    /// Why the connection's user, or what the user came in with, is no longer welcome.
     async fn user_refused(&self, shard: &Shard) -> Option<Refused> {
         let id = self.session.borrow().user()?.id.clone();
-        match active_user(shard.app(), &id, shard.now().instant).await {
+        let credential = self.credential.borrow().clone()?;
+        let (app, instant) = (shard.app(), shard.now().instant);
+        let still = async {
+            still_good(app, &credential, instant).await?;
+            active_user(app, &id, instant).await
+        };
+        match still.await {
             Err(TokenError(code)) if !code.retry() => Some(Refused::new(code, code.meaning())),
             // Not decided, where the store could not be read: asked again with the next change.
             _ => None,

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
+use axum::http::Method;
 use axum::http::request::Parts;
-use healthmate_care::{Action, AuditAction, AuditRecord, By, User};
+use healthmate_care::{Action, AuditAction, AuditRecord, By, TokenScope, TokenScopes, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 
 use super::Problem;
@@ -33,11 +34,20 @@ pub(super) struct Caller {
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
         let identity = auth::authenticate(app, token).await?;
+        if let Some(scopes) = identity.credential.scopes() {
+            let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+            must_open(scopes, &parts.method, route)?;
+        }
         Ok(Self { identity, address: ClientAddress::of(parts) })
     }
 
     pub(super) fn user(&self) -> &User {
         &self.identity.user
+    }
+
+    /// What the caller came in with.
+    pub(super) fn credential(&self) -> &auth::Credential {
+        &self.identity.credential
     }
 
     /// When the caller's token ends.
@@ -79,6 +89,29 @@ impl Caller {
             Ok(())
         } else {
             Err(Problem::new(ErrorCode::AccessDenied, decision.message()))
+        }
+    }
+}
+
+/// What API tokens open: a method and a route, and the scope that opens them; none where every token does. What is not
+/// here is not for API tokens.
+const OPENED: &[(&Method, &str, Option<TokenScope>)] = &[
+    (&Method::GET, "/v1/me", None),
+    (&Method::POST, "/v1/measurements", Some(TokenScope::WriteMeasurements)),
+    (&Method::GET, "/v1/patients", Some(TokenScope::ReadMeasurements)),
+    (&Method::GET, "/v1/patients/{id}/measurements", Some(TokenScope::ReadMeasurements)),
+    (&Method::GET, "/v1/patients/{id}/presence", Some(TokenScope::ReadMeasurements)),
+];
+
+/// Goes on only if an API token with these scopes opens the route.
+fn must_open(scopes: TokenScopes, method: &Method, route: &str) -> Result<(), Problem> {
+    let opened = OPENED.iter().find(|(opened, path, _)| **opened == *method && *path == route);
+    match opened {
+        Some((.., None)) => Ok(()),
+        Some((.., Some(scope))) if scopes.contains(*scope) => Ok(()),
+        _ => {
+            let detail = "this API token does not open this: it was issued for less";
+            Err(Problem::new(ErrorCode::AccessDenied, detail))
         }
     }
 }

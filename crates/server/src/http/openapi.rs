@@ -11,7 +11,7 @@ use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, PresenceRe
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{PROBLEM_JSON, Problem, demo, me, patients, reconnect, record, routes, status};
+use super::{PROBLEM_JSON, Problem, api_tokens, auth, demo, me, patients, reconnect, record, routes, status};
 use crate::node::{ConnectionHealth, ConnectionPage};
 
 /// Written once: it depends on nothing but the code.
@@ -43,6 +43,7 @@ fn write() -> String {
     document["tags"] = json!([
         { "name": "measurements", "description": "Patients' measurements." },
         { "name": "users", "description": "Who is who." },
+        { "name": "sign-in", "description": "Passwords, passkeys, sign-ins and API tokens: see docs/sign-in.md." },
         { "name": "operation", "description": "For those who run the server." },
         { "name": "demo", "description": "Only with `--demo`." },
     ]);
@@ -69,6 +70,15 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<patients::PatientList>();
     generator.subschema_for::<PresenceResponse>();
     generator.subschema_for::<me::Me>();
+    generator.subschema_for::<auth::login::LoginRequest>();
+    generator.subschema_for::<auth::refresh::RefreshRequest>();
+    generator.subschema_for::<auth::logout::LogoutRequest>();
+    generator.subschema_for::<auth::password::PasswordRequest>();
+    generator.subschema_for::<auth::SignedIn>();
+    generator.subschema_for::<auth::sign_ins::SignInList>();
+    generator.subschema_for::<api_tokens::ApiTokenRequest>();
+    generator.subschema_for::<api_tokens::IssuedApiToken>();
+    generator.subschema_for::<api_tokens::ApiTokenList>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
     generator.subschema_for::<ConnectionPage>();
@@ -140,7 +150,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 16);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 23);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -39,6 +39,21 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// What became of an attempt to sign in, or of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInResult {
+    /// Somebody signed in.
+    Succeeded,
+    /// Nobody was let in.
+    Refused,
+    /// It came too soon after others.
+    Throttled,
+    /// A refresh token was exchanged.
+    Renewed,
+    /// A refresh token came a second time: its sign-in was ended.
+    Reused,
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
@@ -110,6 +125,12 @@ label!(
         };
         word.to_owned()
     }
+);
+label!(
+    SignInResult,
+    "result",
+    &[Self::Succeeded, Self::Refused, Self::Throttled, Self::Renewed, Self::Reused],
+    |result| format!("{result:?}").to_lowercase()
 );
 label!(Presence, "presence", &[Self::Joined, Self::Left], |presence| format!("{presence:?}").to_lowercase());
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
@@ -229,6 +250,8 @@ metrics! {
     measurements_duplicate: Counter = "measurements_duplicate";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Attempts to sign in, and refresh tokens, by what became of them.
+    sign_ins: By<SignInResult, Counter> = "sign_ins";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -334,6 +357,7 @@ mod tests {
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
+        in_order::<SignInResult>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
@@ -383,6 +407,7 @@ mod tests {
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.
+        sign_ins Attempts to sign in, and refresh tokens, by what became of them.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");
