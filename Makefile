@@ -55,9 +55,10 @@ check: ## Formatting and lints, without tests: a minute or so
 fmt: ## Format the Rust code
 	@cargo fmt --all
 
-generate: ## Write docs/api and the tables of docs/protocol.md and docs/metrics.md from the types
+generate: ## Write docs/api and the tables of docs/protocol.md, docs/access.md and docs/metrics.md from the code
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-protocol --lib schema
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test protocol_docs
+	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test access_docs
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib openapi
 	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib telemetry::docs
 	@git status --short docs || true

@@ -1,158 +1,295 @@
 //! Who may do what: one pure function that everything asks.
+//!
+//! A role alone opens no patient. What does is one's own data, a place in the care team with the scope that the action
+//! needs, or, for doctors and nurses, break-glass..
 
-use healthmate_protocol::{Timestamp, UserId};
+mod reason;
+#[cfg(test)]
+mod tests;
 
-use crate::user::{CareRelation, Role, User};
+use std::fmt;
+use std::str::FromStr;
+
+use healthmate_protocol::{Timestamp, TopicKind, UserId};
+
+pub use self::reason::Reason;
+use crate::break_glass::BreakGlass;
+use crate::team::{CareRelation, Scope};
+use crate::user::{Role, User};
 
 /// What someone wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Hear a patient's measurements, live or from the log, or read their history.
+    /// Hear a patient's measurements and waveforms, live or from the log, read their history, see who is there.
     ReadMeasurements,
     /// Store measurements of a patient.
     WriteMeasurements,
+    /// Hear a patient's alerts, and acknowledge them.
+    Alerts,
+    /// Read and write in a patient's conversation.
+    Chat,
+    /// Read and keep a patient's medications and doses.
+    Medications,
+    /// Read and keep a patient's symptoms.
+    Symptoms,
+    /// Read and keep a patient's appointments, notes and documents.
+    Records,
+    /// See a patient's care team, let members in, change what they may, and take them out.
+    ManageCareTeam,
+    /// See who saw a patient's data.
+    SeeAccessLog,
+    /// Open a patient in an emergency, without being let in.
+    BreakGlass,
+    /// Hear a user's notifications.
+    HearNotifications,
+    /// Hear what concerns a ward.
+    HearWard,
+    /// See and steer a user's connections.
+    SteerConnections,
+    /// Run the service: users, care teams, connections, the audit trail.
+    Administer,
+}
+
+impl Action {
+    /// Every action, in the order of the docs.
+    pub const ALL: [Self; 14] = [
+        Self::ReadMeasurements,
+        Self::WriteMeasurements,
+        Self::Alerts,
+        Self::Chat,
+        Self::Medications,
+        Self::Symptoms,
+        Self::Records,
+        Self::ManageCareTeam,
+        Self::SeeAccessLog,
+        Self::BreakGlass,
+        Self::HearNotifications,
+        Self::HearWard,
+        Self::SteerConnections,
+        Self::Administer,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadMeasurements => "read_measurements",
+            Self::WriteMeasurements => "write_measurements",
+            Self::Alerts => "alerts",
+            Self::Chat => "chat",
+            Self::Medications => "medications",
+            Self::Symptoms => "symptoms",
+            Self::Records => "records",
+            Self::ManageCareTeam => "manage_care_team",
+            Self::SeeAccessLog => "see_access_log",
+            Self::BreakGlass => "break_glass",
+            Self::HearNotifications => "hear_notifications",
+            Self::HearWard => "hear_ward",
+            Self::SteerConnections => "steer_connections",
+            Self::Administer => "administer",
+        }
+    }
+
+    /// What it is to hear a topic of this kind. Whose topic it is, is its id.
+    pub fn hearing(kind: TopicKind) -> Self {
+        match kind {
+            TopicKind::Health => Self::ReadMeasurements,
+            TopicKind::Chat => Self::Chat,
+            TopicKind::Notifications => Self::HearNotifications,
+            TopicKind::Ward => Self::HearWard,
+        }
+    }
+
+    /// The scope that a member of the care team needs for it; `None` where being a member changes nothing.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::ReadMeasurements => Some(Scope::Vitals),
+            Self::Alerts => Some(Scope::Alerts),
+            Self::Chat => Some(Scope::Chat),
+            Self::Medications => Some(Scope::Medications),
+            Self::Symptoms => Some(Scope::Symptoms),
+            Self::Records => Some(Scope::Records),
+            Self::ManageCareTeam | Self::SeeAccessLog => Some(Scope::Manage),
+            Self::WriteMeasurements
+            | Self::BreakGlass
+            | Self::HearNotifications
+            | Self::HearWard
+            | Self::SteerConnections
+            | Self::Administer => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The word is no action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an action: docs/access.md lists them, such as read_measurements or manage_care_team")]
+pub struct UnknownAction;
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAction> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text).ok_or(UnknownAction)
+    }
 }
 
 /// What the policy says, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes, because of this.
-    Allowed(Reason),
+    /// Yes.
+    Allowed {
+        /// Because of this.
+        reason: Reason,
+        /// When that ends, where it is known to.
+        until: Option<Until>,
+    },
     /// No, because of this.
     Denied(Reason),
 }
 
+/// When access ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// When.
+    pub at: Timestamp,
+    /// Why it is denied from then on.
+    pub then: Reason,
+}
+
 impl Decision {
+    /// Yes, because of `reason`, until that is ended.
+    const fn yes(reason: Reason) -> Self {
+        Self::Allowed { reason, until: None }
+    }
+
     /// Whether the answer is yes.
     pub fn is_allowed(self) -> bool {
-        matches!(self, Self::Allowed(_))
+        matches!(self, Self::Allowed { .. })
+    }
+
+    /// Why.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Allowed { reason, .. } | Self::Denied(reason) => reason,
+        }
+    }
+
+    /// When it ends by itself, where it is allowed and that is known.
+    pub fn until(self) -> Option<Until> {
+        match self {
+            Self::Allowed { until, .. } => until,
+            Self::Denied(_) => None,
+        }
     }
 
     /// Why, in a sentence for the person who asked.
     pub fn message(self) -> &'static str {
-        match self {
-            Self::Allowed(reason) | Self::Denied(reason) => reason.message(),
-        }
+        self.reason().message()
     }
 }
 
-/// Why the policy decides as it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It is one's own data.
-    Own,
-    /// The user is in the patient's care team.
-    CareTeam,
-    /// The user is disabled.
-    Inactive,
-    /// Devices send, they do not read.
-    DeviceReads,
-    /// Only a patient and the patient's devices write.
-    NotTheWriter,
-    /// The user is not, or no longer, in the patient's care team.
-    NotInCareTeam,
-    /// Administrators administer; they read no health data.
-    Administrator,
+/// What a user was given with a patient.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Grants<'a> {
+    /// The user's place in the patient's care team, if there is one.
+    pub relation: Option<&'a CareRelation>,
+    /// The user's break-glass access to the patient, if there is one: the one that ends last.
+    pub break_glass: Option<&'a BreakGlass>,
 }
 
-impl Reason {
-    /// The reason in a sentence.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::Own => "it is your own data",
-            Self::CareTeam => "you are in this patient's care team",
-            Self::Inactive => "this user is disabled",
-            Self::DeviceReads => "a device reads the measurements of its own patient only",
-            Self::NotTheWriter => "only the patient and the patient's devices may write measurements",
-            Self::NotInCareTeam => "you are not in this patient's care team",
-            Self::Administrator => "administrators do not read health data",
-        }
-    }
+impl Grants<'_> {
+    /// Nothing.
+    pub const NONE: Self = Self { relation: None, break_glass: None };
 }
 
-/// Decides whether `user` may do `action` with the data of `patient` at `now`. `relation` is the user's place in
-/// the patient's care team, if there is one.
+/// Decides whether `user` may do `action` with the data of `patient` at `now`, with what the user was given. For what
+/// concerns no patient (notifications, connections), `patient` is whoever it concerns.
 pub fn decide(
     user: &User,
     action: Action,
     patient: &UserId,
-    relation: Option<&CareRelation>,
+    grants: &Grants<'_>,
     now: Timestamp,
 ) -> Decision {
     if !user.active {
         return Decision::Denied(Reason::Inactive);
     }
-    // Only patients and devices have measurements of their own, and they may do both with them.
-    if user.own_patient() == Some(patient) {
-        return Decision::Allowed(Reason::Own);
-    }
-    match (action, user.role) {
-        (Action::WriteMeasurements, _) => Decision::Denied(Reason::NotTheWriter),
-        (Action::ReadMeasurements, Role::Device) => Decision::Denied(Reason::DeviceReads),
-        (Action::ReadMeasurements, Role::Admin) => Decision::Denied(Reason::Administrator),
-        (Action::ReadMeasurements, _) => {
-            let holds = relation.is_some_and(|relation| {
-                relation.patient == *patient && relation.member == user.id && relation.holds_at(now)
-            });
-            if holds { Decision::Allowed(Reason::CareTeam) } else { Decision::Denied(Reason::NotInCareTeam) }
+    let yes_if = |condition, yes, no| if condition { Decision::yes(yes) } else { Decision::Denied(no) };
+    let (own, admin) = (user.id == *patient, user.role == Role::Admin);
+    match action {
+        // Only patients and devices have measurements of their own.
+        Action::WriteMeasurements => {
+            yes_if(user.own_patient() == Some(patient), Reason::Own, Reason::NotTheWriter)
         }
+        Action::BreakGlass => yes_if(is_clinician(user.role), Reason::Clinician, Reason::NotClinician),
+        Action::HearNotifications => yes_if(own, Reason::Own, Reason::NotOwn),
+        Action::HearWard => Decision::Denied(Reason::NoWard),
+        Action::SteerConnections if own => Decision::yes(Reason::Own),
+        Action::SteerConnections | Action::Administer => {
+            yes_if(admin, Reason::Administers, Reason::NotAdministrator)
+        }
+        Action::ReadMeasurements
+        | Action::Alerts
+        | Action::Chat
+        | Action::Medications
+        | Action::Symptoms
+        | Action::Records
+        | Action::ManageCareTeam
+        | Action::SeeAccessLog => match user.role {
+            Role::Patient if own => Decision::yes(Reason::Own),
+            Role::Device => {
+                let reads = action == Action::ReadMeasurements && user.own_patient() == Some(patient);
+                yes_if(reads, Reason::Own, Reason::Device)
+            }
+            Role::Admin => {
+                yes_if(action.scope() == Some(Scope::Manage), Reason::Administers, Reason::Administrator)
+            }
+            _ => granted(user, action, patient, grants, now),
+        },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> UserId {
-        UserId::new(text).expect("valid")
-    }
-
-    fn user(name: &str, role: Role) -> User {
-        let device_of = (role == Role::Device).then(|| id("p"));
-        User { id: id(name), role, name: name.to_owned(), device_of, active: true }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_micros(second * 1_000_000)
-    }
-
-    /// Role by role: (reads p without a relation, reads p with one, writes p).
-    #[test]
-    fn the_decision_table() {
-        let relation = |member: &User| CareRelation {
-            patient: id("p"),
-            member: member.id.clone(),
-            starts_at: at(10),
-            ends_at: Some(at(20)),
-        };
-        let table = [
-            (user("p", Role::Patient), true, true, true),
-            (user("q", Role::Patient), false, true, false),
-            (user("c", Role::Caregiver), false, true, false),
-            (user("n", Role::Nurse), false, true, false),
-            (user("d", Role::Doctor), false, true, false),
-            (user("a", Role::Admin), false, false, false),
-            (user("w", Role::Device), true, true, true),
-        ];
-        for (user, alone, related, writes) in table {
-            let member = relation(&user);
-            let may = |action, relation, now| decide(&user, action, &id("p"), relation, now).is_allowed();
-            assert_eq!(may(Action::ReadMeasurements, None, at(15)), alone, "{user:?} alone");
-            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(15)), related, "{user:?} related");
-            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(9)), alone, "{user:?} too early");
-            assert_eq!(may(Action::ReadMeasurements, Some(&member), at(20)), alone, "{user:?} too late");
-            assert_eq!(may(Action::WriteMeasurements, Some(&member), at(15)), writes, "{user:?} writes");
-            let disabled = User { active: false, ..user };
-            assert!(
-                !decide(&disabled, Action::ReadMeasurements, &id("p"), Some(&member), at(15)).is_allowed()
-            );
+/// Whether what the user was given carries the action.
+fn granted(user: &User, action: Action, patient: &UserId, grants: &Grants<'_>, now: Timestamp) -> Decision {
+    let between = |of: &UserId, member: &UserId| of == patient && *member == user.id;
+    let relation = grants.relation.filter(|relation| between(&relation.patient, &relation.member));
+    let emergency = grants.break_glass.filter(|access| between(&access.patient, &access.member));
+    let emergency = emergency.filter(|_| is_clinician(user.role));
+    let opened = emergency.filter(|access| {
+        access.holds_at(now) && action.scope().is_some_and(|scope| BreakGlass::scopes().contains(scope))
+    });
+    let emergency_end = opened.map(|access| Until { at: access.ends_at, then: Reason::BreakGlassOver });
+    match (relation.map(|relation| carries(relation, action, now)), emergency_end) {
+        // Where both hold, access goes on until the later end.
+        (Some(Ok(until)), end) => {
+            let until = until.map(|until| end.filter(|end| end.at > until.at).unwrap_or(until));
+            Decision::Allowed { reason: Reason::CareTeam, until }
         }
+        (_, Some(end)) => Decision::Allowed { reason: Reason::BreakGlass, until: Some(end) },
+        (Some(Err(reason)), None) => Decision::Denied(reason),
+        (None, None) if emergency.is_some_and(|access| access.ends_at <= now) => {
+            Decision::Denied(Reason::BreakGlassOver)
+        }
+        (None, None) => Decision::Denied(Reason::NotInCareTeam),
     }
+}
 
-    #[test]
-    fn a_relation_to_one_patient_opens_no_other() {
-        let nurse = user("n", Role::Nurse);
-        let relation = CareRelation { patient: id("p"), member: id("n"), starts_at: at(0), ends_at: None };
-        assert!(!decide(&nurse, Action::ReadMeasurements, &id("q"), Some(&relation), at(1)).is_allowed());
+/// Until when the relation carries the action, or why it does not.
+fn carries(relation: &CareRelation, action: Action, now: Timestamp) -> Result<Option<Until>, Reason> {
+    match action.scope() {
+        _ if relation.is_over(now) => Err(Reason::Ended),
+        _ if !relation.holds_at(now) => Err(Reason::NotYet),
+        Some(scope) if !relation.scopes.contains(scope) => Err(Reason::ScopeMissing(scope)),
+        _ => Ok(relation.ends_at.map(|at| Until { at, then: Reason::Ended })),
     }
+}
+
+/// Whether the role may break glass.
+fn is_clinician(role: Role) -> bool {
+    matches!(role, Role::Doctor | Role::Nurse)
 }

@@ -13,7 +13,8 @@ use healthmate_protocol::{Timestamp, UserId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::user::{CareRelation, Role, User};
+use crate::team::CareRelation;
+use crate::user::{Role, User};
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]

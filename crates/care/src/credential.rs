@@ -79,6 +79,8 @@ impl TokenScopes {
         match action {
             Action::ReadMeasurements => self.contains(TokenScope::ReadMeasurements),
             Action::WriteMeasurements => self.contains(TokenScope::WriteMeasurements),
+            // No token of a device opens anything else.
+            _ => false,
         }
     }
 }

@@ -6,21 +6,25 @@
 pub mod access;
 pub mod audit;
 pub mod backoff;
+pub mod break_glass;
 pub mod clock;
 pub mod credential;
 pub mod measurement;
 pub mod metric;
 pub mod rate;
+pub mod team;
 pub mod user;
 pub mod waveform;
 
-pub use access::{Action, Decision, decide};
+pub use access::{Action, Decision, Grants, Reason, decide};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditOutcome, AuditRecord, By};
 pub use backoff::Backoff;
+pub use break_glass::BreakGlass;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use credential::{SignInMethod, TokenScope, TokenScopes};
 pub use measurement::{Measurement, Refusal};
 pub use metric::Metric;
 pub use rate::{Bucket, Rate};
-pub use user::{CareRelation, Role, User};
+pub use team::{CareRelation, Relationship, Scope, Scopes};
+pub use user::{Role, User};
 pub use waveform::Waveform;

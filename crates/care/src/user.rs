@@ -1,9 +1,9 @@
-//! Users, their roles, and the care team.
+//! Users and their roles.
 
 use std::fmt;
 use std::str::FromStr;
 
-use healthmate_protocol::{Timestamp, UserId};
+use healthmate_protocol::UserId;
 
 /// What a user is. A role alone opens no patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,25 +93,5 @@ impl fmt::Debug for User {
             .field("role", &self.role)
             .field("active", &self.active)
             .finish_non_exhaustive()
-    }
-}
-
-/// One member of a patient's care team.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CareRelation {
-    /// Who is cared for.
-    pub patient: UserId,
-    /// Who was let in.
-    pub member: UserId,
-    /// From when on.
-    pub starts_at: Timestamp,
-    /// Until when, exclusive; `None` for "until ended".
-    pub ends_at: Option<Timestamp>,
-}
-
-impl CareRelation {
-    /// Whether the relation holds at `now`.
-    pub fn holds_at(&self, now: Timestamp) -> bool {
-        self.starts_at <= now && self.ends_at.is_none_or(|end| now < end)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use healthmate_care::{CareRelation, User};
-use healthmate_protocol::{Timestamp, UserId};
+use healthmate_protocol::UserId;
 use healthmate_storage::{Directory, Error};
 use parking_lot::Mutex;
 
@@ -20,9 +20,6 @@ const HALF: usize = 4096;
 
 /// For how long a look at the directory's version is good.
 const GOOD_FOR: Duration = Duration::from_secs(1);
-
-/// From when, and until when, a relation holds.
-type Term = (Timestamp, Option<Timestamp>);
 
 /// The users and care relations used lately.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ struct State {
     looked_at: Option<Instant>,
     users: Recent<UserId, Arc<User>>,
     /// By patient and member.
-    relations: Recent<(UserId, UserId), Term>,
+    relations: Recent<(UserId, UserId), Arc<CareRelation>>,
 }
 
 impl People {
@@ -86,15 +83,17 @@ impl People {
     }
 
     /// The member's place in the patient's care team, if known at `now`.
-    pub(crate) fn relation(&self, patient: &UserId, member: &UserId, now: Instant) -> Option<CareRelation> {
+    pub(crate) fn relation(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+        now: Instant,
+    ) -> Option<Arc<CareRelation>> {
         let mut state = self.0.lock();
         if !state.is_good(now) {
             return None;
         }
-        let key = (patient.clone(), member.clone());
-        let &mut (starts_at, ends_at) = state.relations.get(&key)?;
-        let (patient, member) = key;
-        Some(CareRelation { patient, member, starts_at, ends_at })
+        state.relations.get(&(patient.clone(), member.clone())).cloned()
     }
 
     /// The member's place in the patient's care team, from the store.
@@ -103,14 +102,14 @@ impl People {
         store: &(impl Directory + ?Sized),
         patient: &UserId,
         member: &UserId,
-    ) -> Result<Option<CareRelation>, Error> {
+    ) -> Result<Option<Arc<CareRelation>>, Error> {
         let change = self.change();
-        let relation = store.care_relation(patient, member).await?;
-        if let Some(CareRelation { starts_at, ends_at, .. }) = &relation {
-            // Under the asker's ids, which the connection keeps anyway.
-            self.keep_relation(change, (patient.clone(), member.clone()), (*starts_at, *ends_at));
-        }
-        Ok(relation)
+        let Some(found) = store.care_relation(patient, member).await? else { return Ok(None) };
+        // With the asker's ids, which the connection keeps anyway.
+        let (patient, member) = (patient.clone(), member.clone());
+        let relation = Arc::new(CareRelation { patient, member, ..found });
+        self.keep_relation(change, &relation);
+        Ok(Some(relation))
     }
 
     /// How many changes were seen: to be asked before what is to be kept is read.
@@ -125,10 +124,11 @@ impl People {
         }
     }
 
-    fn keep_relation(&self, change: u64, between: (UserId, UserId), term: Term) {
+    fn keep_relation(&self, change: u64, relation: &Arc<CareRelation>) {
         let mut state = self.0.lock();
         if state.change == change {
-            state.relations.insert(between, term);
+            let between = (relation.patient.clone(), relation.member.clone());
+            state.relations.insert(between, Arc::clone(relation));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
-use healthmate_care::{Action, decide};
+use healthmate_care::{Action, Grants, decide};
 use healthmate_hub::{Presence, PresenceChange};
 use healthmate_protocol::server::Present;
 use healthmate_protocol::{Interest, Timestamp, Topic, UserId};
@@ -161,7 +161,8 @@ impl PresenceBook {
     fn present(&self, topic: &Topic, circle: Vec<CircleMember>, now: Timestamp) -> Vec<Present> {
         let book = self.book.lock();
         let present = circle.into_iter().filter_map(|CircleMember { user, relation }| {
-            let decision = decide(&user, Action::ReadMeasurements, topic.id(), relation.as_ref(), now);
+            let grants = Grants { relation: relation.as_ref(), break_glass: None };
+            let decision = decide(&user, Action::ReadMeasurements, topic.id(), &grants, now);
             let seen = book.presence.seen(topic, &user.id).filter(|_| decision.is_allowed())?;
             let role = user.role.as_str().to_owned();
             Some(Present { user_id: user.id, role, since: seen.since, watching: seen.watching })

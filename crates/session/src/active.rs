@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use healthmate_care::access::Until;
 use healthmate_care::{Bucket, User};
 use healthmate_protocol::{
     CorrelationId, ErrorCode, Interest, Offset, ServerMessage, Timestamp, Topic, UserId,
@@ -51,7 +52,7 @@ struct Held {
     topic: Topic,
     interest: Interest,
     /// When the user's access ends, where that is known.
-    until: Option<Timestamp>,
+    until: Option<Until>,
     /// What the client surely has: what it acknowledged last, or where the subscription began.
     since: Since,
     /// Where each event must be acknowledged: what is to be sent again, and when.
@@ -227,7 +228,7 @@ impl Active {
         context: &Context,
         now: Now,
         topic: Topic,
-        result: Result<Option<Timestamp>, Refused>,
+        result: Result<Option<Until>, Refused>,
         actions: &mut Vec<Action>,
     ) {
         let Some(index) = self.topics.iter().position(|held| held.topic == topic) else { return };

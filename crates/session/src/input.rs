@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use healthmate_care::User;
+use healthmate_care::access::Until;
 use healthmate_protocol::server::{MeasurementReceipt, PresenceResponse, RecordedMeasurement};
 use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp, Topic};
 
@@ -55,7 +56,7 @@ pub enum Input<'a> {
         chance: f64,
     },
     /// Whether the user may still hear this topic was decided again: until when, or why not.
-    AccessDecided(Topic, Result<Option<Timestamp>, Refused>),
+    AccessDecided(Topic, Result<Option<Until>, Refused>),
     /// The user was refused: disabled, or gone.
     UserRefused(Refused),
     /// The connection is lost, but its client may come back to the session.
@@ -86,8 +87,8 @@ pub struct OpenedTopic {
     pub oldest: Offset,
     /// The newest offset; 0 if there was none.
     pub head: Offset,
-    /// When the user's access ends, where that is known.
-    pub until: Option<Timestamp>,
+    /// When the user's access ends by itself, where that is known.
+    pub until: Option<Until>,
 }
 
 /// A page of history.

@@ -1,6 +1,7 @@
 //! What is read, and how rows become what callers know.
 
-use healthmate_care::{CareRelation, Metric, User};
+use healthmate_care::team::UnknownRelationship;
+use healthmate_care::{CareRelation, Metric, Scopes, User};
 use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{
     ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, UserId,
@@ -32,21 +33,24 @@ const HISTORY_OF_METRIC: &str =
     ORDER BY m.taken_at DESC, m.offset DESC LIMIT ?5";
 const USER: &str = "SELECT id, role, name, device_of, active FROM user WHERE id = ?1";
 const USERS: &str = "SELECT id, role, name, device_of, active FROM user ORDER BY id";
-const RELATION: &str =
-    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 AND member = ?2";
-const TEAM: &str =
-    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE patient = ?1 ORDER BY member";
-const CIRCLE: &str = "SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+const RELATION: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
+    FROM care_relation WHERE patient = ?1 AND member = ?2";
+const TEAM: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
+    FROM care_relation WHERE patient = ?1 ORDER BY member";
+const CIRCLE: &str = "SELECT u.id, u.role, u.name, u.device_of, u.active,
+        r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
     WHERE u.id = ?1 AND u.role = 'patient'
-    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active,
+        r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
     WHERE u.device_of = ?1
-    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active, r.starts_at, r.ends_at
+    UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active,
+        r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM care_relation AS r CROSS JOIN user AS u ON u.id = r.member
     WHERE r.patient = ?1 AND u.id <> ?1 AND u.device_of IS NOT ?1";
-const PATIENTS: &str =
-    "SELECT patient, member, starts_at, ends_at FROM care_relation WHERE member = ?1 ORDER BY patient";
+const PATIENTS: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
+    FROM care_relation WHERE member = ?1 ORDER BY patient";
 const DIRECTORY_VERSION: &str = "SELECT version FROM directory_version WHERE only_row = 1";
 const EPOCH: &str = "SELECT epoch FROM meta";
 
@@ -199,13 +203,8 @@ pub(crate) fn care_team(conn: &Connection, patient: &UserId) -> Result<Vec<CareR
 pub(crate) fn circle(conn: &Connection, patient: &UserId) -> Result<Vec<CircleMember>, Failure> {
     let mut members = rows(conn, CIRCLE, [patient.as_str()], |row| {
         let user = user_row(row)?;
-        let ends_at: Option<i64> = row.get(6)?;
-        let relation = row.get::<_, Option<i64>>(5)?.map(|starts_at| CareRelation {
-            patient: patient.clone(),
-            member: user.id.clone(),
-            starts_at: Timestamp::from_micros(starts_at),
-            ends_at: ends_at.map(Timestamp::from_micros),
-        });
+        let related = row.get_ref(5)?.as_str_or_null()?.is_some();
+        let relation = related.then(|| relation_from(row, 5)).transpose()?;
         Ok(CircleMember { user, relation })
     })?;
     members.sort_unstable_by(|one, other| one.user.id.cmp(&other.user.id));
@@ -223,12 +222,23 @@ pub(crate) fn directory_version(conn: &Connection) -> Result<u64, Failure> {
 }
 
 fn relation_row(row: &Row<'_>) -> rusqlite::Result<CareRelation> {
-    let ends_at: Option<i64> = row.get(3)?;
+    relation_from(row, 0)
+}
+
+/// The relation whose columns begin with this one.
+fn relation_from(row: &Row<'_>, first: usize) -> rusqlite::Result<CareRelation> {
+    let ends_at: Option<i64> = row.get(first + 3)?;
+    let relation = row.get_ref(first + 4)?.as_str()?.parse();
+    let granter = row.get_ref(first + 6)?.as_str_or_null()?.is_some();
     Ok(CareRelation {
-        patient: user_id(row, 0)?,
-        member: user_id(row, 1)?,
-        starts_at: time(row, 2)?,
+        patient: user_id(row, first)?,
+        member: user_id(row, first + 1)?,
+        relation: relation.map_err(|error: UnknownRelationship| unreadable(first + 4, Type::Text, error))?,
+        scopes: Scopes::from_bits(row.get(first + 5)?)
+            .ok_or_else(|| unreadable(first + 5, Type::Integer, "an unknown scope"))?,
+        starts_at: time(row, first + 2)?,
         ends_at: ends_at.map(Timestamp::from_micros),
+        granted_by: granter.then(|| user_id(row, first + 6)).transpose()?,
     })
 }
 

@@ -101,8 +101,7 @@ async fn two_processes_see_each_others_changes_of_the_directory() {
     let command = beside(folder.path()).expect("opened beside the server");
     let (p, q) = (patient("p"), patient("q"));
     let now = Timestamp::from_micros(0);
-    let relation =
-        CareRelation { patient: p.id.clone(), member: q.id.clone(), starts_at: now, ends_at: None };
+    let relation = CareRelation::new(p.id.clone(), q.id.clone(), now);
     let mut before = server.directory_version().await.expect("read");
     let both = [&server, &command];
     for turn in 0..5 {

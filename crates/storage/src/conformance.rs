@@ -103,6 +103,7 @@ macro_rules! conformance_checks {
             directory::a_user_is_disabled_and_enabled_again,
             directory::a_care_relation_is_added_and_changed,
             directory::a_care_relation_needs_a_patient_and_a_member,
+            directory::what_a_relation_says_comes_back,
             directory::a_care_relation_is_removed,
             directory::care_teams_and_patients_come_in_order,
             directory::a_circle_holds_whoever_has_to_do_with_a_patient,

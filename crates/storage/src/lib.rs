@@ -325,11 +325,11 @@ pub trait Directory: Send + Sync {
     /// `NotFound("user")` if there is no such user; or the store cannot be written.
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error>;
 
-    /// Lets a member into a patient's care team, or changes when the relation holds.
+    /// Lets a member into a patient's care team, or changes everything about the member's place there.
     ///
     /// # Errors
-    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member is unknown;
-    /// or the store cannot be written.
+    /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member or who grants
+    /// it is unknown; or the store cannot be written.
     async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error>;
 
     /// Takes a member out of a patient's care team. The other members stay.

@@ -106,5 +106,5 @@ fn person(id: &str, role: Role, device_of: Option<&str>) -> anyhow::Result<User>
 
 fn relation(of: usize, member: usize, now: Timestamp) -> Result<CareRelation, String> {
     let id = |text: String| text.parse::<UserId>().map_err(|error| error.to_string());
-    Ok(CareRelation { patient: id(patient(of))?, member: id(reader(member))?, starts_at: now, ends_at: None })
+    Ok(CareRelation::new(id(patient(of))?, id(reader(member))?, now))
 }

@@ -71,7 +71,7 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn at(now: Timestamp, relation: &'a CareRelation) -> Self {
-        let CareRelation { patient, member, starts_at, ends_at } = relation;
+        let CareRelation { patient, member, starts_at, ends_at, .. } = relation;
         Self { patient, member, starts_at: *starts_at, ends_at: *ends_at, holds: relation.holds_at(now) }
     }
 }
@@ -82,7 +82,8 @@ impl Care {
         let now = system_clock().now();
         match self.action {
             Action::Add { patient, member, until, common } => {
-                add(CareRelation { patient, member, starts_at: now, ends_at: until }, now, &common)
+                let relation = CareRelation { ends_at: until, ..CareRelation::new(patient, member, now) };
+                add(relation, now, &common)
             }
             Action::Remove { patient, member, common } => remove(&patient, &member, &common),
             Action::List { patient, common } => list(&patient, now, &common),

@@ -79,8 +79,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
         for member in *members {
             let member: UserId = member.parse()?;
             if store.care_relation(&patient, &member).await?.is_none() {
-                let patient = patient.clone();
-                let relation = CareRelation { patient, member, starts_at: now, ends_at: None };
+                let relation = CareRelation::new(patient.clone(), member, now);
                 store.add_care_relation(relation, by.clone()).await?;
             }
         }
@@ -92,7 +91,7 @@ pub(crate) async fn seed(store: &dyn Directory, now: Timestamp) -> anyhow::Resul
 mod tests {
     use std::sync::Arc;
 
-    use healthmate_care::{Action, Clock, ManualClock, decide};
+    use healthmate_care::{Action, Clock, Grants, ManualClock, decide};
     use healthmate_server::http::DEMO_PREFIX;
     use healthmate_storage::MemoryStore;
 
@@ -139,8 +138,8 @@ mod tests {
             let user = store.user(&id(who)).await.expect("read").expect("seeded");
             for (patient, seen) in patients.iter().zip(seen) {
                 let relation = store.care_relation(&id(patient), &user.id).await.expect("read");
-                let decision =
-                    decide(&user, Action::ReadMeasurements, &id(patient), relation.as_ref(), clock.now());
+                let grants = Grants { relation: relation.as_ref(), break_glass: None };
+                let decision = decide(&user, Action::ReadMeasurements, &id(patient), &grants, clock.now());
                 assert_eq!(decision.is_allowed(), seen, "{who} and {patient}");
             }
         }

@@ -1,20 +1,64 @@
 //! Asks the policy, with what it needs to know from storage.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::{Action, Decision, User, decide};
+use healthmate_care::access::Until;
+use healthmate_care::{Action, BreakGlass, CareRelation, Decision, Grants, Reason, User, decide};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
+use uuid::Uuid;
 
 use crate::app::App;
 
 /// What the policy said.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// Whether, and why.
+    /// Whether, why, and until when.
     pub decision: Decision,
-    /// When it ends, where that is known.
-    pub until: Option<Timestamp>,
+    /// The break-glass access that opened the patient, where one did.
+    pub break_glass: Option<Uuid>,
+}
+
+impl Access {
+    /// When it ends by itself, where that is known.
+    pub fn until(&self) -> Option<Until> {
+        self.decision.until()
+    }
+}
+
+/// What a user was given with a patient, as it was found.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    relation: Option<Arc<CareRelation>>,
+    break_glass: Option<Arc<BreakGlass>>,
+}
+
+impl Given {
+    /// From the store.
+    async fn find(app: &App, user: &User, patient: &UserId) -> Result<Self, Error> {
+        let relation = app.people.find_relation(&*app.store, patient, &user.id).await?;
+        Ok(Self { relation, break_glass: None })
+    }
+
+    /// What is known at `instant`, without a question to the store.
+    fn known(app: &App, user: &User, patient: &UserId, instant: Instant) -> Self {
+        Self { relation: app.people.relation(patient, &user.id, instant), break_glass: None }
+    }
+
+    fn decide(&self, user: &User, action: Action, patient: &UserId, now: Timestamp) -> Access {
+        let grants = Grants { relation: self.relation.as_deref(), break_glass: self.break_glass.as_deref() };
+        let decision = decide(user, action, patient, &grants, now);
+        let opened = decision.is_allowed() && decision.reason() == Reason::BreakGlass;
+        let break_glass = self.break_glass.as_ref().filter(|_| opened).map(|access| access.id);
+        Access { decision, break_glass }
+    }
+}
+
+/// What is decided by who the user is: `None` where it takes a look at what the user was given.
+fn alone(user: &User, action: Action, patient: &UserId, now: Timestamp) -> Option<Access> {
+    let access = Given::default().decide(user, action, patient, now);
+    (access.decision != Decision::Denied(Reason::NotInCareTeam)).then_some(access)
 }
 
 /// Whether `user` may do `action` with the data of `patient`, now. A patient who does not exist is answered like one
@@ -23,15 +67,12 @@ pub struct Access {
 /// # Errors
 /// If the care team cannot be read.
 pub async fn may(app: &App, user: &User, action: Action, patient: &UserId) -> Result<Access, Error> {
-    let now = app.clock.now();
     // One's own data, the way of every device, costs no query.
-    let alone = decide(user, action, patient, None, now);
-    if alone.is_allowed() || action == Action::WriteMeasurements {
-        return Ok(Access { decision: alone, until: None });
+    if let Some(access) = alone(user, action, patient, app.clock.now()) {
+        return Ok(access);
     }
-    let relation = app.people.find_relation(&*app.store, patient, &user.id).await?;
-    let decision = decide(user, action, patient, relation.as_ref(), now);
-    Ok(Access { decision, until: relation.and_then(|relation| relation.ends_at) })
+    let given = Given::find(app, user, patient).await?;
+    Ok(given.decide(user, action, patient, app.clock.now()))
 }
 
 /// Says that `user` may do `action` with the data of `patient`, if that is so by what is known at `instant`. What would
@@ -44,13 +85,9 @@ pub(crate) fn known(
     instant: Instant,
 ) -> Option<Access> {
     let now = app.clock.now();
-    let alone = decide(user, action, patient, None, now);
-    if alone.is_allowed() {
-        return Some(Access { decision: alone, until: None });
-    }
-    let relation = app.people.relation(patient, &user.id, instant)?;
-    let decision = decide(user, action, patient, Some(&relation), now);
-    decision.is_allowed().then_some(Access { decision, until: relation.ends_at })
+    let access = alone(user, action, patient, now)
+        .unwrap_or_else(|| Given::known(app, user, patient, instant).decide(user, action, patient, now));
+    Some(access).filter(|access| access.decision.is_allowed())
 }
 
 #[cfg(test)]

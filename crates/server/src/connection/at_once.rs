@@ -39,6 +39,6 @@ impl Connection {
         let access =
             access::known(app, session.user()?, Act::ReadMeasurements, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
-        Some(OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until })
+        Some(OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() })
     }
 }

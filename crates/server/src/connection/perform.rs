@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::Action as Act;
+use healthmate_care::access::Until;
 use healthmate_protocol::server::{Error, Heartbeat, MeasurementReceipt, Resumed};
-use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Timestamp, Topic, UserId};
+use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
 use healthmate_ws::Frame;
@@ -230,15 +231,15 @@ impl Connection {
         app: &App,
         patient: &UserId,
         field: &str,
-    ) -> Result<Option<Timestamp>, Refused> {
+    ) -> Result<Option<Until>, Refused> {
         let user = self.session.borrow().user().cloned();
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
         self.check_scope(Act::ReadMeasurements)?;
         let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
-        let Access { decision, until } = access.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() { Ok(until) } else { Err(access_denied(decision, field)) }
+        let Access { decision, .. } = access.map_err(|error| storage_refusal(&error))?;
+        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::{Action, CareRelation, Role, decide};
+use healthmate_care::{Action, CareRelation, Grants, Role, decide};
 use healthmate_protocol::UserId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -45,7 +45,8 @@ pub(super) async fn patients(
 ) -> Result<Json<PatientList>, Problem> {
     let (user, now) = (caller.user(), app.clock.now());
     let may_read = |patient: &UserId, relation: Option<&CareRelation>| {
-        decide(user, Action::ReadMeasurements, patient, relation, now).is_allowed()
+        decide(user, Action::ReadMeasurements, patient, &Grants { relation, break_glass: None }, now)
+            .is_allowed()
     };
     let mut ids: Vec<UserId> =
         user.own_patient().filter(|own| may_read(own, None)).cloned().into_iter().collect();

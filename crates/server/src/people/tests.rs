@@ -1,4 +1,5 @@
 use healthmate_care::{By, Clock, ManualClock, Role};
+use healthmate_protocol::Timestamp;
 use healthmate_storage::MemoryStore;
 
 use super::*;
@@ -34,11 +35,11 @@ impl World {
 
     async fn relate(&self) {
         let starts_at = Timestamp::from_micros(0);
-        let relation = CareRelation { patient: id("ana"), member: id("nora"), starts_at, ends_at: None };
+        let relation = CareRelation::new(id("ana"), id("nora"), starts_at);
         self.store.add_care_relation(relation, by()).await.expect("known users");
     }
 
-    async fn find_relation(&self) -> Option<CareRelation> {
+    async fn find_relation(&self) -> Option<Arc<CareRelation>> {
         self.people.find_relation(&self.store, &id("ana"), &id("nora")).await.expect("read")
     }
 
@@ -97,7 +98,8 @@ async fn what_was_read_before_a_change_is_not_kept() {
         world.people.find_user(&world.store, &id("nora"), world.start).await.expect("read").expect("there");
     let before = world.people.change();
     world.people.changed(world.start);
-    world.people.keep_relation(before, (id("ana"), id("nora")), (Timestamp::from_micros(0), None));
+    let relation = CareRelation::new(id("ana"), id("nora"), Timestamp::from_micros(0));
+    world.people.keep_relation(before, &Arc::new(relation));
     world.people.keep_user(before, &user);
     assert!(!world.knows_relation());
     assert_eq!(world.people.user(&id("nora"), world.start), None);

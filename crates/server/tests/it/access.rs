@@ -101,7 +101,7 @@ async fn a_relation_that_ends_ends_its_subscriptions() {
         let mut nora = server.connect("nora").await;
         let starts_at = server.app.clock.now().plus_millis(-1000);
         let ends_at = Some(starts_at.plus_millis(2000));
-        let relation = CareRelation { patient: id("ben"), member: id("nora"), starts_at, ends_at };
+        let relation = CareRelation { ends_at, ..CareRelation::new(id("ben"), id("nora"), starts_at) };
         store.add_care_relation(relation, by()).await.expect("known users");
         nora.subscribe("health:ben", None).await;
         nora.subscribe("health:ana", None).await;

@@ -107,11 +107,6 @@ async fn populate(store: &dyn Store, clock: &dyn Clock) {
             User { id: id(name), role, name: name.to_owned(), device_of: device_of.map(id), active: true };
         store.add_user(user, by()).await.expect("a new user");
     }
-    let relation = CareRelation {
-        patient: id("ana"),
-        member: id("nora"),
-        starts_at: clock.now().plus_millis(-1000),
-        ends_at: None,
-    };
+    let relation = CareRelation::new(id("ana"), id("nora"), clock.now().plus_millis(-1000));
     store.add_care_relation(relation, by()).await.expect("known users");
 }

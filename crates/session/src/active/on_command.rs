@@ -1,6 +1,6 @@
 //! What the client says.
 
-use healthmate_care::{Action as Act, Measurement, Metric, Refusal, Waveform, decide};
+use healthmate_care::{Action as Act, Grants, Measurement, Metric, Refusal, Waveform, decide};
 use healthmate_protocol::client::{
     Authenticate, GetHealthData, GetPresence, HealthUpdate, HealthWaveform, Subscribe,
 };
@@ -253,7 +253,7 @@ impl Active {
     }
 
     fn may_write(&self, patient: &UserId, now: Now) -> Result<(), Refused> {
-        let decision = decide(&self.user, Act::WriteMeasurements, patient, None, now.time);
+        let decision = decide(&self.user, Act::WriteMeasurements, patient, &Grants::NONE, now.time);
         if decision.is_allowed() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use healthmate_care::access::Until;
 use healthmate_protocol::{CloseCode, ErrorCode, Timestamp};
 
 use super::on_command::denied;
@@ -48,19 +49,20 @@ impl Active {
 
     /// Ends the delivery of topics that the user may no longer hear.
     fn end_access(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let over = |held: &Held| held.until.is_some_and(|until| until <= now.time);
-        while let Some(index) = self.topics.iter().position(over) {
+        let over = |held: &Held| held.until.filter(|until| until.at <= now.time);
+        while let Some((index, Until { then, .. })) =
+            self.topics.iter().enumerate().find_map(|(index, held)| Some((index, over(held)?)))
+        {
             let Held { topic, .. } = self.topics.remove(index);
             let named = topic.to_string();
             actions.push(Action::RevokeDelivery(topic));
-            let refused =
-                Refused::new(ErrorCode::AccessDenied, "your place in this patient's care team has ended");
+            let refused = Refused::new(ErrorCode::AccessDenied, then.message());
             actions.push(denied(now, None, named, refused));
         }
     }
 
     pub(super) fn set_deadline(&mut self, options: &Options, now: Now) {
-        let ends = self.topics.iter().filter_map(|held| held.until);
+        let ends = self.topics.iter().filter_map(|held| Some(held.until?.at));
         let end = ends.chain([self.token_end(options)]).min().unwrap_or(self.expires_at);
         let left = u64::try_from(end.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon; and looked at again within

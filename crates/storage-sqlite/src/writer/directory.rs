@@ -11,8 +11,10 @@ use crate::writer::group::Group;
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
 const ADD_RELATION: &str =
-    "INSERT INTO care_relation (patient, member, starts_at, ends_at) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at";
+    "INSERT INTO care_relation (patient, member, starts_at, ends_at, relation, scopes, granted_by)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (patient, member) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+        relation = excluded.relation, scopes = excluded.scopes, granted_by = excluded.granted_by";
 pub(crate) const REMOVE_RELATION: &str = "DELETE FROM care_relation WHERE patient = ?1 AND member = ?2";
 
 pub(crate) fn add_user(group: &mut Group<'_>, user: &User, by: &By) -> Result<(), Failure> {
@@ -46,9 +48,18 @@ pub(crate) fn add_care_relation(
 ) -> Result<(), Failure> {
     group.patient(&relation.patient)?;
     group.person(&relation.member)?.ok_or(Error::NotFound("user"))?;
-    let (starts_at, ends_at) = (relation.starts_at.as_micros(), relation.ends_at.map(Timestamp::as_micros));
-    let row = params![relation.patient.as_str(), relation.member.as_str(), starts_at, ends_at];
-    group.conn.prepare_cached(ADD_RELATION)?.execute(row)?;
+    if let Some(granter) = &relation.granted_by {
+        group.person(granter)?.ok_or(Error::NotFound("user"))?;
+    }
+    group.conn.prepare_cached(ADD_RELATION)?.execute(params![
+        relation.patient.as_str(),
+        relation.member.as_str(),
+        relation.starts_at.as_micros(),
+        relation.ends_at.map(Timestamp::as_micros),
+        relation.relation.as_str(),
+        relation.scopes.bits(),
+        relation.granted_by.as_ref().map(UserId::as_str),
+    ])?;
     group.audit(&AuditRecord::access_granted(by.clone(), relation))?;
     Ok(())
 }

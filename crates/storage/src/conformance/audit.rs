@@ -52,8 +52,7 @@ pub async fn records_come_back_as_they_were_and_chained(harness: Harness) -> Out
 pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
-    let relation =
-        CareRelation { patient: id("p")?, member: id("n")?, starts_at: harness.clock.now(), ends_at: None };
+    let relation = CareRelation::new(id("p")?, id("n")?, harness.clock.now());
     store.add_care_relation(relation.clone(), by()).await?;
     store.set_active(&id("n")?, false, by()).await?;
     store.set_active(&id("n")?, true, by()).await?;

@@ -1,6 +1,6 @@
 //! Users and care teams.
 
-use healthmate_care::{CareRelation, Clock, Role, User};
+use healthmate_care::{CareRelation, Clock, Relationship, Role, Scope, Scopes, User};
 
 use super::sample::{beat, by, device, id, people, recording, user};
 use super::{Failed, Harness, Outcome};
@@ -8,7 +8,7 @@ use crate::{CircleMember, Error};
 
 fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
     let starts_at = harness.clock.now();
-    Ok(CareRelation { patient: id(patient)?, member: id(member)?, starts_at, ends_at: None })
+    Ok(CareRelation::new(id(patient)?, id(member)?, starts_at))
 }
 
 /// `add_user`, then `user`, for every role.
@@ -80,7 +80,7 @@ pub async fn a_user_is_disabled_and_enabled_again(harness: Harness) -> Outcome {
     Ok(())
 }
 
-/// `add_care_relation` twice for the same two: the second says when it holds.
+/// `add_care_relation` again for the same two: the last one says all there is about it.
 pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     people(&harness).await?;
     let store = harness.store()?;
@@ -88,7 +88,13 @@ pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     let first = relation(&harness, "p", "n")?;
     let starts_at = first.starts_at.plus_millis(5);
     let second = CareRelation { starts_at, ends_at: Some(starts_at.plus_millis(1)), ..first.clone() };
-    for wanted in [&first, &second, &first] {
+    let third = CareRelation {
+        relation: Relationship::GeneralPractitioner,
+        scopes: Scopes::from_iter([Scope::Alerts, Scope::Manage]),
+        granted_by: Some(id("q")?),
+        ..first.clone()
+    };
+    for wanted in [&first, &second, &third, &first] {
         store.add_care_relation(wanted.clone(), by()).await?;
         assert_eq!(store.care_relation(&id("p")?, &id("n")?).await?.as_ref(), Some(wanted));
         assert_eq!(store.care_team(&id("p")?).await?, std::slice::from_ref(wanted));
@@ -107,6 +113,23 @@ pub async fn a_care_relation_needs_a_patient_and_a_member(harness: Harness) -> O
         let refused = harness.store()?.add_care_relation(relation(&harness, patient, member)?, by()).await;
         assert_eq!(refused, Err(Error::NotFound(missing)), "{patient} and {member}");
         assert_eq!(harness.store()?.care_relation(&id(patient)?, &id(member)?).await?, None);
+    }
+    let granted = CareRelation { granted_by: Some(id("nobody")?), ..relation(&harness, "p", "n")? };
+    assert_eq!(harness.store()?.add_care_relation(granted, by()).await, Err(Error::NotFound("user")));
+    Ok(())
+}
+
+/// Every relation and every set of scopes comes back.
+pub async fn what_a_relation_says_comes_back(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    for bits in 0..=Scopes::ALL.bits() {
+        let wanted = CareRelation {
+            relation: Relationship::ALL[usize::from(bits) % Relationship::ALL.len()],
+            scopes: Scopes::from_bits(bits).ok_or("a set of scopes")?,
+            ..relation(&harness, "p", "n")?
+        };
+        harness.store()?.add_care_relation(wanted.clone(), by()).await?;
+        assert_eq!(harness.store()?.care_relation(&id("p")?, &id("n")?).await?, Some(wanted));
     }
     Ok(())
 }
@@ -162,6 +185,7 @@ pub async fn a_circle_holds_whoever_has_to_do_with_a_patient(harness: Harness) -
     let now = harness.clock.now();
     let mut over = relation(&harness, "p", "c")?;
     over.ends_at = Some(now.plus_millis(-1));
+    (over.relation, over.scopes) = (Relationship::Family, Scopes::NONE);
     store.add_care_relation(over.clone(), by()).await?;
     for (patient, member) in [("p", "n"), ("p", "e"), ("q", "n"), ("q", "p")] {
         store.add_care_relation(relation(&harness, patient, member)?, by()).await?;

@@ -236,7 +236,8 @@ impl State {
 
     pub(super) fn add_care_relation(&mut self, relation: CareRelation, by: By) -> Result<(), Error> {
         self.patient(&relation.patient)?;
-        if !self.users.contains_key(&relation.member) {
+        let known = |id: &UserId| self.users.contains_key(id);
+        if !known(&relation.member) || !relation.granted_by.as_ref().is_none_or(known) {
             return Err(Error::NotFound("user"));
         }
         self.audit([AuditRecord::access_granted(by, &relation)]);

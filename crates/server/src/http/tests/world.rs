@@ -79,7 +79,7 @@ async fn furnish(store: &MemoryStore) {
     for member in ["nora", "root", "gone", "past"] {
         let starts_at = "2026-01-01T00:00:00Z".parse().expect("valid");
         let ends_at = (member == "past").then(|| NOW.parse().expect("valid"));
-        let relation = CareRelation { patient: id("ada"), member: id(member), starts_at, ends_at };
+        let relation = CareRelation { ends_at, ..CareRelation::new(id("ada"), id(member), starts_at) };
         store.add_care_relation(relation, by()).await.expect("added");
     }
 }

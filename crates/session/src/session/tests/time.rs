@@ -1,5 +1,8 @@
 //! What time brings, at its limits and one past them.
 
+use healthmate_care::Reason;
+use healthmate_care::access::Until;
+
 use super::*;
 
 #[test]
@@ -71,7 +74,8 @@ fn a_token_is_good_for_its_leeway_and_a_shorter_one_counts_at_once() {
 #[test]
 fn access_ends_when_its_time_has_come_or_it_is_decided_so() {
     let mut bench = Bench::signed_in(user("nora", Role::Nurse), Options::default());
-    for (topic, until) in [("ana", Some(at(10).time)), ("ben", None)] {
+    let until = |second| Some(Until { at: at(second).time, then: Reason::Ended });
+    for (topic, until) in [("ana", until(10)), ("ben", None)] {
         let request = bench.send(&format!(r#"{{"type":"subscribe","topic":"health:{topic}"}}"#)).request();
         bench.input(at(1), Input::TopicOpened(request, Ok(OpenedTopic { until, ..log(1, 0) })));
     }
@@ -81,7 +85,7 @@ fn access_ends_when_its_time_has_come_or_it_is_decided_so() {
     assert!(matches!(&bench.actions[0], Action::RevokeDelivery(topic) if topic.to_string() == "health:ana"));
 
     let ben = || "health:ben".parse().expect("valid");
-    assert!(bench.input(at(11), Input::AccessDecided(ben(), Ok(Some(at(20).time)))).actions.is_empty());
+    assert!(bench.input(at(11), Input::AccessDecided(ben(), Ok(until(20)))).actions.is_empty());
     assert!(bench.session.deadline().expect("open") <= at(21).instant);
     let refused = Refused::new(ErrorCode::AccessDenied, "no longer");
     bench.input(at(12), Input::AccessDecided(ben(), Err(refused.clone())));
