@@ -16,20 +16,27 @@ use uuid::Uuid;
 use crate::app::App;
 
 pub mod access;
-pub(crate) mod api_tokens;
+mod claims;
 mod header;
 pub(crate) mod opaque;
+mod own;
 pub mod password;
 pub(crate) mod revocations;
 pub mod secret;
 pub(crate) mod throttle;
 mod token;
+mod verifier;
 
+<<<<<<< HEAD
 use self::opaque::{API_PREFIX, ApiSecret};
 
+=======
+pub use claims::{Claims, MAX_NAME_BYTES, TokenNames};
+>>>>>>> issuers
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
-pub use token::{Claims, MAX_TOKEN_BYTES, TokenError, TokenVerifier, inspect};
+pub use token::{MAX_TOKEN_BYTES, TokenError, inspect};
+pub use verifier::TokenVerifier;
 
 /// An active user with a good token.
 #[derive(Debug, Clone)]
