@@ -13,9 +13,11 @@ use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 use healthmate_storage::{ApiToken, Error};
 use uuid::Uuid;
 
+use self::opaque::{API_PREFIX, ApiSecret};
 use crate::app::App;
 
 pub mod access;
+pub(crate) mod api_tokens;
 mod claims;
 mod header;
 pub(crate) mod opaque;
@@ -27,12 +29,7 @@ pub(crate) mod throttle;
 mod token;
 mod verifier;
 
-<<<<<<< HEAD
-use self::opaque::{API_PREFIX, ApiSecret};
-
-=======
 pub use claims::{Claims, MAX_NAME_BYTES, TokenNames};
->>>>>>> issuers
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
 pub use token::{MAX_TOKEN_BYTES, TokenError, inspect};
@@ -96,9 +93,6 @@ pub(crate) struct Grant {
     pub(crate) credential: Credential,
 }
 
-/// The end of an API token that has none: the last second of the year 9999, which every client can write.
-const NEVER: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
-
 impl Grant {
     fn of_claims(app: &App, claims: Claims) -> Result<Self, TokenError> {
         let Claims { user, expires_at, id, sign_in, .. } = claims;
@@ -109,13 +103,17 @@ impl Grant {
 
     fn of_api_token(token: &ApiToken) -> Self {
         let credential = Credential::Api { id: token.id, scopes: token.scopes };
-        Self { user: token.user.clone(), expires_at: token.expires_at.unwrap_or(NEVER), credential }
+        // Without an end, the last time there is.
+        let expires_at = token.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX));
+        Self { user: token.user.clone(), expires_at: expires_at, credential }
     }
 
     /// Refuses a JWT that was taken back, by what is known on this node.
     pub(crate) fn check(&self, app: &App) -> Result<(), TokenError> {
         match &self.credential {
-            Credential::Token { id, sign_in } if app.revocations.include(sign_in.as_deref(), id.as_deref()) => {
+            Credential::Token { id, sign_in }
+                if app.revocations.include(sign_in.as_deref(), id.as_deref()) =>
+            {
                 Err(TokenError(ErrorCode::TokenRevoked))
             }
             _ => Ok(()),

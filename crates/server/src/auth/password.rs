@@ -161,7 +161,8 @@ impl Work {
     fn hash(&self, password: &str, salt: &[u8; 16]) -> String {
         self.count.fetch_add(1, Ordering::Relaxed);
         let salt = SaltString::encode_b64(salt);
-        let hash = salt.and_then(|salt| Ok(self.argon2.hash_password(password.as_bytes(), &salt)?.to_string()));
+        let hash =
+            salt.and_then(|salt| Ok(self.argon2.hash_password(password.as_bytes(), &salt)?.to_string()));
         // Neither a salt of 16 bytes nor a password of any length is refused; an empty hash is that of no password.
         hash.unwrap_or_default()
     }
@@ -194,7 +195,9 @@ mod tests {
         let hash = passwords.hash("correct horse".to_owned()).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=8192,t=1,p=1$"), "{hash}");
         assert_ne!(passwords.hash("correct horse".to_owned()).await.expect("hashed"), hash, "salted");
-        for (password, same) in [("correct horse", true), ("Correct horse", false), ("correct horse\0", false), ("", false)] {
+        for (password, same) in
+            [("correct horse", true), ("Correct horse", false), ("correct horse\0", false), ("", false)]
+        {
             let verified = passwords.verify(password.to_owned(), Some(hash.clone())).await;
             assert_eq!(verified, Ok(same), "{password:?}");
         }

@@ -79,8 +79,10 @@ impl Throttle {
     pub(crate) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock();
         let State { accounts, addresses } = &mut *state;
-        let account = attempt.account.map(|account| (self.tries(accounts.get(&account).copied(), now), account));
-        let address = attempt.address.map(|address| (self.tries(addresses.get(&address).copied(), now), address));
+        let account =
+            attempt.account.map(|account| (self.tries(accounts.get(&account).copied(), now), account));
+        let address =
+            attempt.address.map(|address| (self.tries(addresses.get(&address).copied(), now), address));
         let waits = [
             account.map(|(tries, _)| self.wait(tries, self.per_account, now)),
             address.map(|(tries, _)| self.wait(tries, self.per_address, now)),
@@ -123,7 +125,9 @@ impl Throttle {
 
     fn tries(&self, found: Option<Tries>, now: Instant) -> Tries {
         let fresh = Tries { failed: 0, last: now };
-        found.filter(|tries| now.saturating_duration_since(tries.last) < self.longest * FORGET).unwrap_or(fresh)
+        found
+            .filter(|tries| now.saturating_duration_since(tries.last) < self.longest * FORGET)
+            .unwrap_or(fresh)
     }
 
     fn wait(&self, tries: Tries, free: u32, now: Instant) -> Duration {
@@ -138,7 +142,11 @@ mod tests {
     use super::*;
 
     fn throttle() -> Throttle {
-        Throttle::new(&SignInSettings { attempts_per_account: 3, attempts_per_address: 5, ..SignInSettings::default() })
+        Throttle::new(&SignInSettings {
+            attempts_per_account: 3,
+            attempts_per_address: 5,
+            ..SignInSettings::default()
+        })
     }
 
     fn now() -> Instant {

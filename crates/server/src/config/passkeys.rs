@@ -34,10 +34,16 @@ impl PasskeySettings {
             return;
         };
         let is_domain = rp_id.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         });
         if !is_domain {
-            found.add("passkeys.rp_id", "must be a domain such as app.example.org, without scheme, port or path");
+            found.add(
+                "passkeys.rp_id",
+                "must be a domain such as app.example.org, without scheme, port or path",
+            );
         }
         if let Some(origin) = self.origins.iter().find(|origin| !is_origin_of(origin, rp_id)) {
             let message = format!(
@@ -45,14 +51,6 @@ impl PasskeySettings {
                  must be passkeys.rp_id or end in it"
             );
             found.add("passkeys.origins", message);
-        }
-    }
-
-    /// The origins of the pages that may ask for passkeys.
-    pub(crate) fn origins(&self) -> Vec<String> {
-        match (&self.rp_id, self.origins.as_slice()) {
-            (Some(rp_id), []) => vec![format!("https://{rp_id}")],
-            (_, origins) => origins.to_vec(),
         }
     }
 }

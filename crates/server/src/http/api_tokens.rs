@@ -98,14 +98,16 @@ async fn target(app: &App, caller: &Caller, id: &str) -> Result<User, Problem> {
     };
     found.filter(may).ok_or_else(|| {
         // The same for a user that does not exist.
-        let detail = "API tokens are for oneself, one's own devices, and for administrators those of any device";
+        let detail =
+            "API tokens are for oneself, one's own devices, and for administrators those of any device";
         Problem::new(ErrorCode::AccessDenied, detail)
     })
 }
 
 impl ApiTokenRequest {
     fn scopes(&self) -> Result<TokenScopes, Problem> {
-        let scopes: Result<TokenScopes, _> = self.scopes.iter().map(|scope| scope.parse::<TokenScope>()).collect();
+        let scopes: Result<TokenScopes, _> =
+            self.scopes.iter().map(|scope| scope.parse::<TokenScope>()).collect();
         match scopes {
             Ok(scopes) if !scopes.is_empty() => Ok(scopes),
             Ok(_) => Err(Problem::field("scopes", "must not be empty")),

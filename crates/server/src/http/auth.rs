@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use healthmate_care::{By, SignInMethod, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 use healthmate_storage::{NewSignIn, Revocation, Revoked, SignIn};
@@ -136,7 +137,7 @@ fn too_soon(wait: Duration) -> Problem {
 }
 
 /// A name that people give something: 1 to 64 characters, none of them a control character.
-fn check_name(field: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn check_name(field: &str, name: &str) -> Result<(), Problem> {
     if (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
         return Ok(());
     }
@@ -150,10 +151,7 @@ pub(super) struct From(pub(super) Option<IpAddr>);
 impl FromRequestParts<Arc<App>> for From {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _: &Arc<App>,
-    ) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
         Ok(Self(parts.extensions.get::<ClientAddress>().map(|ClientAddress(address)| *address)))
     }
 }

@@ -15,5 +15,6 @@ mod presence;
 mod recovery;
 mod resume;
 mod server;
+mod sign_in;
 mod stop;
 mod tls;

@@ -74,12 +74,7 @@ pub(in crate::http) async fn login(
 }
 
 /// The user, if the password is theirs. Everybody is asked for in the same way, and has a password hashed.
-async fn check(
-    app: &App,
-    name: &str,
-    password: String,
-    address: Option<IpAddr>,
-) -> Result<User, Problem> {
+async fn check(app: &App, name: &str, password: String, address: Option<IpAddr>) -> Result<User, Problem> {
     let id = UserId::new(name).or_else(|_| UserId::new("nobody")).map_err(|_| refused())?;
     let found = app.store.user(&id).await?.filter(|user| user.id.as_str() == name);
     let hash = app.store.password(&id).await?.filter(|_| found.is_some());
