@@ -23,6 +23,7 @@ pub mod conformance;
 mod credentials;
 pub mod memory;
 pub mod payload;
+pub mod seal;
 
 pub use audit::AuditTrail;
 pub use credentials::{
