@@ -1,12 +1,14 @@
 //! The commands.
 
 mod admin;
+mod api_token;
 mod bench;
 mod care;
 mod config;
 mod failure;
 mod migrate;
 mod output;
+mod password;
 mod replay;
 mod schema;
 mod serve;

@@ -8,9 +8,9 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::{TokenScopes, User};
+use healthmate_care::{Clock, TokenScopes, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
-use healthmate_storage::{ApiToken, Error};
+use healthmate_storage::{ApiToken, Error, SecretHash};
 use uuid::Uuid;
 
 use self::opaque::{API_PREFIX, ApiSecret};
@@ -165,6 +165,17 @@ pub(crate) async fn still_good(
         Credential::Token { .. } => Ok(()),
         Credential::Api { id, .. } => app.api_tokens.still(&*app.store, *id, app.clock.now(), instant).await,
     }
+}
+
+/// A new API token: its id, its text, which is shown once, and what the store keeps of it.
+pub fn new_api_token(clock: &dyn Clock) -> (Uuid, String, SecretHash) {
+    let secret = ApiSecret::new(clock);
+    (secret.id, secret.text(), secret.hash())
+}
+
+/// The id in the text of an API token; `None` if it is none.
+pub fn api_token_id(text: &str) -> Option<Uuid> {
+    ApiSecret::parse(text).map(|secret| secret.id)
 }
 
 /// Whose token this is, now.

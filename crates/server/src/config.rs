@@ -18,7 +18,6 @@ mod known;
 mod limits;
 mod log;
 mod network;
-mod passkeys;
 mod problem;
 mod secret;
 mod server;
@@ -32,7 +31,6 @@ pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
-pub use passkeys::PasskeySettings;
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use server::ServerSettings;
@@ -62,8 +60,6 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Signing in with passwords, and the tokens that are given for it.
     pub sign_in: SignInSettings,
-    /// Signing in with passkeys.
-    pub passkeys: PasskeySettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -141,7 +137,6 @@ impl Settings {
         self.server.check(&mut found);
         self.auth.check(&mut found);
         self.sign_in.check(&mut found);
-        self.passkeys.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

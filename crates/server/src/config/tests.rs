@@ -134,7 +134,6 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("sign_in.argon2_passes", 1, 100),
         ("sign_in.argon2_lanes", 1, 16),
         ("sign_in.hashes_at_once", 1, 64),
-        ("passkeys.challenge_s", 10, 3600),
         ("limits.max_message_bytes", 1024, 16 << 20),
         ("limits.authenticate_within_s", 1, 300),
         ("limits.heartbeat_interval_s", 1, 300),

@@ -43,7 +43,7 @@ fn write() -> String {
     document["tags"] = json!([
         { "name": "measurements", "description": "Patients' measurements." },
         { "name": "users", "description": "Who is who." },
-        { "name": "sign-in", "description": "Passwords, passkeys, sign-ins and API tokens: see docs/sign-in.md." },
+        { "name": "sign-in", "description": "Passwords, sign-ins and API tokens: see docs/sign-in.md." },
         { "name": "operation", "description": "For those who run the server." },
         { "name": "demo", "description": "Only with `--demo`." },
     ]);
@@ -150,7 +150,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 23);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 24);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");
