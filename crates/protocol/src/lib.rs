@@ -17,6 +17,7 @@ pub mod ids;
 pub mod measurement;
 pub mod schema;
 pub mod server;
+mod text;
 pub mod timestamp;
 pub mod topic;
 pub mod waveform;

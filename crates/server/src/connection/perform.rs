@@ -246,13 +246,13 @@ impl Connection {
         if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
             return self.drive(shard, Input::Recorded(request, Err(refused)));
         }
-        let app = Arc::clone(shard.app());
+        let on = Rc::clone(shard);
         let measurements = recording.measurements.len();
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
-                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
-            app.metrics.count_receipts(&receipts);
+                on.record(recording).await.map_err(|error| storage_refusal(&error))?;
+            on.app().metrics.count_receipts(&receipts);
             Ok(receipts)
         };
         self.later(shard, span, work, move |result| Input::Recorded(request, result));
