@@ -105,7 +105,7 @@ impl Grant {
         let credential = Credential::Api { id: token.id, scopes: token.scopes };
         // Without an end, the last time there is.
         let expires_at = token.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX));
-        Self { user: token.user.clone(), expires_at: expires_at, credential }
+        Self { user: token.user.clone(), expires_at, credential }
     }
 
     /// Refuses a JWT that was taken back, by what is known on this node.

@@ -33,7 +33,9 @@ impl Revocations {
         sign_ins.retain(|_, until| *until > now);
         tokens.retain(|_, until| *until > now);
         // What is here and was not read was taken back a moment ago, on this node: it stays.
-        revocations.into_iter().for_each(|revocation| state.add(revocation));
+        for revocation in revocations {
+            state.add(revocation);
+        }
         Ok(())
     }
 

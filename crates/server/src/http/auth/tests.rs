@@ -90,8 +90,8 @@ async fn a_password_gives_tokens_that_work_and_are_renewed() {
     assert_eq!(renewed.json()["sign_in"], said["sign_in"]);
     assert_ne!(next, refresh_token);
     assert_eq!(me(&world, &access).await, 200);
-    let list = world.get_with_token("/v1/auth/sign-ins", &access).await.json();
-    let only = &list["sign_ins"][0];
+    let here = world.get_with_token("/v1/auth/sign-ins", &access).await.json();
+    let only = &here["sign_ins"][0];
     assert_eq!((&only["label"], &only["address"]), (&json!("Nora's phone"), &json!("192.0.2.7")));
     assert_eq!((&only["current"], &only["method"]), (&json!(true), &json!("password")));
     let last = world.app.store.audit_after(0, 1000).await.expect("read").pop().expect("a record").record;
