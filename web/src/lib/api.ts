@@ -1,4 +1,4 @@
-import type { HealthData } from "@healthmate/client";
+import type { HealthData, Token } from "@healthmate/client";
 
 export interface Patient {
   id: string;
@@ -47,10 +47,10 @@ async function read(response: Response): Promise<any> {
 
 /** The REST interface beside the socket, on the server that served this page. */
 export class Api {
-  readonly #token: string;
+  readonly #token: Token;
   readonly #fetch: Fetch;
 
-  constructor(token: string, fetcher: Fetch = (...args) => fetch(...args)) {
+  constructor(token: Token, fetcher: Fetch = (...args) => fetch(...args)) {
     this.#token = token;
     this.#fetch = fetcher;
   }
@@ -71,7 +71,8 @@ export class Api {
   }
 
   async #get(path: string): Promise<any> {
-    return read(await this.#fetch(path, { headers: { Authorization: `Bearer ${this.#token}` } }));
+    const token = typeof this.#token === "string" ? this.#token : await this.#token();
+    return read(await this.#fetch(path, { headers: { Authorization: `Bearer ${token}` } }));
   }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn issue(
     #[derive(Serialize)]
     struct Issued<'a> {
         user: &'a UserId,
-        id: Uuid,
+        id: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,
         token: &'a str,
@@ -56,7 +56,7 @@ pub(crate) fn issue(
         Error::NotFound(_) => Failure::failed(format!("there is no user {user}")),
         error => Failure::failed(error),
     })?;
-    common.answer(&Issued { user, id, expires_at, token: &text }, || text.clone())
+    common.answer(&Issued { user, id: id.to_string(), expires_at, token: &text }, || text.clone())
 }
 
 /// Takes back a token: an API token, by its text or its id, or a JWT by its text.
