@@ -48,8 +48,8 @@ enum Action {
         /// What people call it
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// What it opens: read_measurements or write_measurements; give it twice for both
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        #[arg(help = "What it opens: read_measurements or write_measurements; give it twice for both")]
         scopes: Vec<TokenScope>,
         /// How long it is good [default: until it is revoked]
         #[arg(long, value_name = "SPAN")]
