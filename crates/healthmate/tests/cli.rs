@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -131,7 +132,6 @@ fn users_care_teams_and_tokens_are_kept() {
 
 #[test]
 fn a_token_is_read_from_stdin_and_is_nowhere_in_the_answer() {
-    use std::io::Write;
     let folder = folder();
     let data = folder.path();
     json(data, &["user", "add", "p1", "--role", "patient"]);
