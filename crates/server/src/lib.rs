@@ -10,6 +10,7 @@ mod assets;
 pub mod auth;
 pub mod config;
 mod connection;
+mod gate;
 mod heads;
 pub mod http;
 mod jobs;

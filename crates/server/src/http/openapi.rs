@@ -11,7 +11,10 @@ use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, PresenceRe
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{PROBLEM_JSON, Problem, api_tokens, auth, demo, me, patients, reconnect, record, routes, status};
+use super::{
+    PROBLEM_JSON, Problem, api_tokens, auth, demo, large_routes, me, patients, reconnect, record, routes,
+    status,
+};
 use crate::node::{ConnectionHealth, ConnectionPage};
 
 /// Written once: it depends on nothing but the code.
@@ -33,7 +36,8 @@ pub(super) async fn document() -> impl IntoResponse {
 
 fn write() -> String {
     // An `OpenApi` is plain JSON.
-    let mut document = serde_json::to_value(routes().into_openapi()).unwrap_or_default();
+    let mut document =
+        serde_json::to_value(large_routes().merge(routes()).into_openapi()).unwrap_or_default();
     document["info"] = json!({
         "title": "HealthMate",
         "version": env!("CARGO_PKG_VERSION"),

@@ -7,6 +7,7 @@ mod audit;
 mod classes;
 mod client;
 mod handshake;
+mod hostile;
 mod leaks;
 mod limits;
 mod live;
