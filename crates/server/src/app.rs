@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use healthmate_care::Clock;
 use healthmate_storage::Store;
+use tokio::sync::Notify;
 
+use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
 use crate::auth::api_tokens::ApiTokens;
 use crate::auth::password::Passwords;
@@ -46,6 +48,10 @@ pub struct App {
     pub(crate) revocations: Revocations,
     /// Who tries to sign in.
     pub(crate) throttle: Throttle,
+    /// Which refusals are recorded.
+    pub(crate) refusals: Refusals,
+    /// Access was changed through this server: it is looked at, and decided again, at once.
+    access: Notify,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -66,18 +72,30 @@ impl App {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
             passwords: Passwords::new(&settings.sign_in, Arc::clone(&clock)),
             throttle: Throttle::new(&settings.sign_in),
+            refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),
             store,
             clock,
             verifier,
             metrics,
             ready: AtomicBool::new(false),
+            access: Notify::new(),
             heads: Arc::new(Heads::new()),
             people: People::new(),
             api_tokens: ApiTokens::new(),
             revocations: Revocations::default(),
             presence: PresenceBook::new(grace),
         }
+    }
+
+    /// Users or care teams were changed through this server: open connections are told at once, not at the next look.
+    pub(crate) fn access_changed(&self) {
+        self.access.notify_one();
+    }
+
+    /// Waits until users or care teams were changed through this server.
+    pub(crate) async fn access_change(&self) {
+        self.access.notified().await;
     }
 
     /// Says whether the server takes work from now on.

@@ -5,6 +5,7 @@
 //! error.
 
 use std::borrow::Borrow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,9 @@ use crate::app::App;
 pub mod access;
 pub(crate) mod api_tokens;
 mod claims;
+mod first_sight;
 mod header;
+mod issuer;
 pub(crate) mod opaque;
 mod own;
 pub mod password;
@@ -30,8 +33,11 @@ mod token;
 mod verifier;
 
 pub use claims::{Claims, MAX_NAME_BYTES, TokenNames};
+pub(crate) use first_sight::user_of;
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
+pub use issuer::IssuerError;
+pub use issuer::fetch::check_jwks_url;
 pub use token::{MAX_TOKEN_BYTES, TokenError, inspect};
 pub use verifier::TokenVerifier;
 
@@ -86,26 +92,31 @@ impl Credential {
 /// What a good token gives.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
-    /// Whose it is.
-    pub(crate) user: UserId,
-    /// When it ends.
-    pub(crate) expires_at: Timestamp,
+    /// What it says.
+    pub(crate) claims: Claims,
     pub(crate) credential: Credential,
 }
 
 impl Grant {
     fn of_claims(app: &App, claims: Claims) -> Result<Self, TokenError> {
-        let Claims { user, expires_at, id, sign_in, .. } = claims;
-        let grant = Self { user, expires_at, credential: Credential::Token { id, sign_in } };
+        let credential = Credential::Token { id: claims.id.clone(), sign_in: claims.sign_in.clone() };
+        let grant = Self { claims, credential };
         grant.check(app)?;
         Ok(grant)
     }
 
     fn of_api_token(token: &ApiToken) -> Self {
         let credential = Credential::Api { id: token.id, scopes: token.scopes };
-        // Without an end, the last time there is.
-        let expires_at = token.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX));
-        Self { user: token.user.clone(), expires_at, credential }
+        let claims = Claims {
+            user: token.user.clone(),
+            // Without an end, the last time there is.
+            expires_at: token.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX)),
+            issued_at: Some(token.created_at),
+            id: None,
+            sign_in: None,
+            elsewhere: None,
+        };
+        Self { claims, credential }
     }
 
     /// Refuses a JWT that was taken back, by what is known on this node.
@@ -121,11 +132,15 @@ impl Grant {
     }
 }
 
-/// What the token gives, by what is known at `instant`; `None` for an API token that the store must be asked for.
+/// What the token gives, by what is known at `instant`; `None` where the store, or an issuer, must be asked.
 pub(crate) fn known_grant(app: &App, token: &str, instant: Instant) -> Option<Result<Grant, TokenError>> {
     let now = app.clock.now();
     if !token.starts_with(API_PREFIX) {
-        return Some(app.verifier.verify(token, now).and_then(|claims| Grant::of_claims(app, claims)));
+        let verified = app.verifier.verify(token, now);
+        if verified.as_ref().is_err_and(|error| error.may_pass_with_fresh_keys()) {
+            return None;
+        }
+        return Some(verified.and_then(|claims| Grant::of_claims(app, claims)));
     }
     match ApiSecret::parse(token) {
         None => Some(Err(TokenError(ErrorCode::TokenMalformed))),
@@ -143,6 +158,10 @@ pub(crate) fn known_grant(app: &App, token: &str, instant: Instant) -> Option<Re
 pub(crate) async fn grant(app: &App, token: &str, instant: Instant) -> Result<Grant, TokenError> {
     if let Some(known) = known_grant(app, token, instant) {
         return known;
+    }
+    if !token.starts_with(API_PREFIX) {
+        let claims = app.verifier.verify_patiently(token, app.clock.now()).await?;
+        return Grant::of_claims(app, claims);
     }
     let secret = ApiSecret::parse(token).ok_or(TokenError(ErrorCode::TokenMalformed))?;
     let held = app.api_tokens.find(&*app.store, &secret, app.clock.now(), instant).await?;
@@ -178,16 +197,16 @@ pub fn api_token_id(text: &str) -> Option<Uuid> {
     ApiSecret::parse(text).map(|secret| secret.id)
 }
 
-/// Whose token this is, now.
+/// Whose token this is, now, sent from `address`.
 ///
 /// # Errors
-/// A `token_…` code if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
+/// A `token_…` code or `keys_unavailable` if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
 /// if the user cannot be read.
-pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError> {
-    let Grant { user, expires_at, credential } =
-        grant(app, token, tokio::time::Instant::now().into_std()).await?;
-    let user = active(app.store.user(&user).await)?;
-    Ok(Identity { user, expires_at, credential })
+pub async fn authenticate(app: &App, token: &str, address: Option<IpAddr>) -> Result<Identity, TokenError> {
+    let Grant { claims, credential } = grant(app, token, tokio::time::Instant::now().into_std()).await?;
+    let user = app.store.user(&claims.user).await.map(|user| user.map(Arc::new));
+    let user = user_of(app, &claims, user, address).await?;
+    Ok(Identity { user: Arc::unwrap_or_clone(user), expires_at: claims.expires_at, credential })
 }
 
 /// The active user with this id, by what is known at `now`, or by the store.

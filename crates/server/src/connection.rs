@@ -4,6 +4,7 @@
 //! TLS. Everything runs on the connection's shard, so that an answer of the store goes straight into the session.
 
 mod at_once;
+mod audit;
 mod perform;
 mod presence;
 mod reader;
@@ -51,6 +52,8 @@ pub(crate) struct Connection {
     ended: Cell<bool>,
     /// When the shard's timer looks at it next.
     next_look: Cell<Option<Instant>>,
+    /// Whether it is on record that it writes.
+    write_recorded: Cell<bool>,
     /// Whose connection it counts as.
     admitted: RefCell<Option<UserId>>,
     /// What its user came in with last.
@@ -96,6 +99,7 @@ impl Connection {
                 peer_closed: Cell::default(),
                 ended: Cell::default(),
                 next_look: Cell::default(),
+                write_recorded: Cell::default(),
                 admitted: RefCell::default(),
                 credential: RefCell::default(),
                 draining: Cell::default(),

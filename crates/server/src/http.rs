@@ -22,6 +22,7 @@ use crate::assets::Assets;
 mod api_tokens;
 mod auth;
 mod caller;
+mod care_team;
 mod close_connection;
 mod connection_health;
 mod connections;
@@ -61,6 +62,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
         .routes(routes!(presence::presence))
+        .routes(routes!(care_team::care_team))
+        .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))
         .routes(routes!(auth::login::login))
         .routes(routes!(auth::refresh::refresh))

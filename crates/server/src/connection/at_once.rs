@@ -1,5 +1,6 @@
 //! What is decided in the same turn, because all it takes is known: no question to the store, no task that waits.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::{Action as Act, User};
@@ -7,6 +8,7 @@ use healthmate_protocol::{Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
+use super::audit::Granted;
 use crate::auth::{Grant, access};
 use crate::shard::Shard;
 
@@ -14,7 +16,7 @@ impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
     /// on.
     pub(super) fn enter(
-        &self,
+        self: &Rc<Self>,
         shard: &Shard,
         user: Arc<User>,
         granted: &Grant,
@@ -22,23 +24,30 @@ impl Connection {
     ) -> Result<Identity, Refused> {
         // Whatever was taken back while the user was looked up.
         granted.check(shard.app()).map_err(|error| Refused::new(error.code(), error.to_string()))?;
-        self.admit(shard, &user.id)?;
+        if self.admit(shard, &user.id)? {
+            self.record_connect(shard, &user);
+        }
         *self.credential.borrow_mut() = Some(granted.credential.clone());
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));
         let epoch = shard.app().store.epoch();
-        Ok(Identity { user, expires_at: granted.expires_at, epoch, lost })
+        Ok(Identity { user, expires_at: granted.claims.expires_at, epoch, lost })
     }
 
     /// Opens the topic, if it is known that the connection's user may read it, and how far its log reaches: to `has` at
-    /// least.
-    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Offset) -> Option<OpenedTopic> {
+    /// least. Whoever is to get what was missed is asked for in the store: what is known may be a second old, and nothing is
+    /// replayed that is no longer allowed.
+    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Option<Granted> {
         let app = shard.app();
-        self.check_scope(Act::ReadMeasurements).ok()?;
-        let range = app.heads.get(topic, has)?;
+        self.check_scope(Act::hearing(topic.kind())).ok()?;
+        let range = app.heads.get(topic, has.unwrap_or(Offset::START))?;
+        if has.is_some_and(|has| has < range.head) {
+            return None;
+        }
         let session = self.session.borrow();
-        let access =
-            access::known(app, session.user()?, Act::ReadMeasurements, topic.id(), shard.now().instant)?;
+        let hearing = Act::hearing(topic.kind());
+        let access = access::known(app, session.user()?, hearing, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
-        Some(OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() })
+        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() };
+        Some(Granted { opened, access })
     }
 }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_protocol::Topic;
+use healthmate_care::User;
+use healthmate_protocol::{Topic, UserId};
 use healthmate_session::{Input, Refused};
 use tokio::task::spawn_local;
 
@@ -28,39 +29,45 @@ impl Shard {
 impl Connection {
     /// Asks again who the user is, and what they may hear; ends what they may not.
     pub(crate) fn recheck(self: &Rc<Self>, shard: &Rc<Shard>) {
-        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
+        let (connection, shard, change) = (Rc::clone(self), Rc::clone(shard), shard.rechecks.get());
         spawn_local(async move {
-            if let Some(refused) = connection.user_refused(&shard).await {
-                connection.revoke_all(&shard);
-                return connection.drive(&shard, Input::UserRefused(refused));
+            let Some(known) = connection.session.borrow().user().cloned() else { return };
+            let found = connection.still_welcome(&shard, &known.id).await;
+            // What was allowed before yet another change does not count after it: that one is decided by itself. A refusal
+            // counts always, so that one change after another puts no end off.
+            let outdated = || shard.rechecks.get() != change;
+            match found {
+                Ok(_) if outdated() => {}
+                Ok(user) if *user != *known => connection.drive(&shard, Input::UserChanged(user)),
+                Ok(_) => {}
+                // Not decided, where the store could not be read: asked again with the next change.
+                Err(TokenError(code)) if code.retry() => {}
+                Err(TokenError(code)) => {
+                    connection.revoke_all(&shard);
+                    let refused = Refused::new(code, code.meaning());
+                    return connection.drive(&shard, Input::UserRefused(refused));
+                }
             }
             let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();
-            let app = Arc::clone(shard.app());
             for topic in topics {
-                let decided = connection.check_reads(&app, topic.id(), "topic").await;
-                if decided.as_ref().is_err_and(|refused| refused.code.retry()) {
-                    // Not decided, because the store could not be read. It is asked again with the next change, and
-                    // what comes from the store does not come either.
-                    continue;
+                let decided = connection.check_hears(shard.app(), &topic).await;
+                match decided {
+                    Ok(_) if outdated() => {}
+                    // Not decided either, and what comes from the store does not come.
+                    Err(refused) if refused.code.retry() => {}
+                    decided => connection.drive(&shard, Input::AccessDecided(topic, decided)),
                 }
-                connection.drive(&shard, Input::AccessDecided(topic, decided));
             }
         });
     }
 
-    /// Why the connection's user, or what the user came in with, is no longer welcome.
-    async fn user_refused(&self, shard: &Shard) -> Option<Refused> {
-        let id = self.session.borrow().user()?.id.clone();
-        let credential = self.credential.borrow().clone()?;
+    /// The connection's user, if the user, and what the user came in with, are still good.
+    async fn still_welcome(&self, shard: &Shard, id: &UserId) -> Result<Arc<User>, TokenError> {
         let (app, instant) = (shard.app(), shard.now().instant);
-        let still = async {
-            still_good(app, &credential, instant).await?;
-            active_user(app, &id, instant).await
-        };
-        match still.await {
-            Err(TokenError(code)) if !code.retry() => Some(Refused::new(code, code.meaning())),
-            // Not decided, where the store could not be read: asked again with the next change.
-            _ => None,
+        let credential = self.credential.borrow().clone();
+        if let Some(credential) = &credential {
+            still_good(app, credential, instant).await?;
         }
+        active_user(app, id, instant).await
     }
 }

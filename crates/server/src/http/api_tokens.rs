@@ -219,6 +219,7 @@ pub(super) async fn revoke(
     app.store.revoke_api_token(&user.id, token, caller.by(&app)).await?;
     // On this node at once.
     app.api_tokens.changed(tokio::time::Instant::now().into_std());
+    app.access_changed();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -120,6 +120,7 @@ fn note_ended(app: &App, ended: &[Uuid]) {
     for id in ended {
         app.revocations.add(Revocation { what: Revoked::SignIn(id.to_string()), until });
     }
+    app.access_changed();
 }
 
 /// Begins an attempt, unless it comes too soon after others.

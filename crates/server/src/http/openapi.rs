@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, api_tokens, auth, demo, large_routes, me, patients, reconnect, record, routes,
-    status,
+    PROBLEM_JSON, Problem, api_tokens, auth, care_team, demo, large_routes, me, patients, reconnect, record,
+    routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -73,6 +73,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
     generator.subschema_for::<PresenceResponse>();
+    generator.subschema_for::<care_team::CareTeam>();
+    generator.subschema_for::<care_team::Grant>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<auth::login::LoginRequest>();
     generator.subschema_for::<auth::refresh::RefreshRequest>();
@@ -154,7 +156,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 24);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 26);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");
