@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::http::Request;
-use healthmate_care::{AuditOutcome, By, Clock};
+use healthmate_care::{AuditOutcome, AuditRecord, By, Clock};
 use healthmate_storage::{SignInEnd, SignIns};
 use serde_json::{Value, json};
 
@@ -94,9 +94,10 @@ async fn a_password_gives_tokens_that_work_and_are_renewed() {
     let only = &here["sign_ins"][0];
     assert_eq!((&only["label"], &only["address"]), (&json!("Nora's phone"), &json!("192.0.2.7")));
     assert_eq!((&only["current"], &only["method"]), (&json!(true), &json!("password")));
-    let last = world.app.store.audit_after(0, 1000).await.expect("read").pop().expect("a record").record;
-    assert_eq!((last.action.as_str(), last.reason.as_deref()), ("sign_in", Some("password")));
-    assert_eq!(last.by.actor.user(), Some(&id("nora")));
+    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+    let signed_in = |record: &&AuditRecord| record.reason.as_deref() == Some("password");
+    let record = trail.iter().map(|entry| &entry.record).find(signed_in).expect("a record");
+    assert_eq!((record.action.as_str(), record.by.actor.user()), ("sign_in", Some(&id("nora"))));
 }
 
 /// One answer, and one hash, for everybody who is not let in: nobody learns who has an account here.
@@ -327,7 +328,7 @@ async fn hostile_bodies_are_refused_by_what_is_wrong_with_them() {
     let field = |status: u16| (status, "invalid_field".to_owned());
     let malformed = (400, "malformed_json".to_owned());
     assert_eq!(refused(login, String::new()).await, malformed);
-    assert_eq!(refused(login, "[".repeat(100_000)).await.0, 400);
+    assert_eq!(refused(login, "[".repeat(30_000)).await.0, 400);
     assert_eq!(refused(login, r#"{"user":"nora""#.to_owned()).await, malformed);
     assert_eq!(refused(login, json!({ "user": 1, "password": "x" }).to_string()).await, field(400));
     assert_eq!(refused(login, json!({ "user": "nora" }).to_string()).await, field(400));
