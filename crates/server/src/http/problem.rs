@@ -21,7 +21,7 @@ use crate::node::Unanswered;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How long to wait before a request is sent again that can succeed then, in seconds.
-const RETRY_AFTER_S: u64 = 1;
+const RETRY_AFTER_S: u32 = 1;
 
 /// Why a request was refused.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -46,7 +46,7 @@ pub struct Problem {
     retry: bool,
     /// How long to wait before that, in seconds.
     #[serde(skip)]
-    retry_after_s: u64,
+    retry_after_s: u32,
 }
 
 /// The detail may repeat what the client sent: `Debug` leaves it out.
@@ -104,7 +104,8 @@ impl Problem {
     /// The same, to be tried again after this long, in whole seconds rounded up.
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
-        self.retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_s = u32::try_from(seconds).unwrap_or(u32::MAX);
         self
     }
 

@@ -142,30 +142,30 @@ async fn api_token(server: &TestServer, scope: TokenScope) -> (uuid::Uuid, Strin
 #[tokio::test]
 async fn an_api_token_opens_its_part_of_a_connection_until_it_is_revoked() {
     let server = server().await;
-    let ((name, writes), (_, reads)) = (
+    let ((name, to_write), (_, to_read)) = (
         api_token(&server, TokenScope::WriteMeasurements).await,
         api_token(&server, TokenScope::ReadMeasurements).await,
     );
-    let mut writer = connect(&server, &writes).await;
-    writer.record([1]).await;
-    writer.send(r#"{"type":"subscribe","topic":"health:ana"}"#).await;
-    let ServerMessage::SubscriptionDenied(denied) = writer.next().await else { panic!("granted") };
+    let mut scale = connect(&server, &to_write).await;
+    scale.record([1]).await;
+    scale.send(r#"{"type":"subscribe","topic":"health:ana"}"#).await;
+    let ServerMessage::SubscriptionDenied(denied) = scale.next().await else { panic!("granted") };
     assert_eq!(denied.code, ErrorCode::AccessDenied);
-    writer.send(r#"{"type":"get_health_data"}"#).await;
-    let ServerMessage::Error(error) = writer.next().await else { panic!("read") };
+    scale.send(r#"{"type":"get_health_data"}"#).await;
+    let ServerMessage::Error(error) = scale.next().await else { panic!("read") };
     assert_eq!(error.code, ErrorCode::AccessDenied);
 
-    let mut reader = connect(&server, &reads).await;
-    reader.subscribe("health:ana", None).await;
-    reader.send(&format!(r#"{{"type":"health_update","batch":[{}]}}"#, measurement(1))).await;
-    let ServerMessage::Error(error) = reader.next().await else { panic!("written") };
+    let mut screen = connect(&server, &to_read).await;
+    screen.subscribe("health:ana", None).await;
+    screen.send(&format!(r#"{{"type":"health_update","batch":[{}]}}"#, measurement(1))).await;
+    let ServerMessage::Error(error) = screen.next().await else { panic!("written") };
     assert_eq!(error.code, ErrorCode::AccessDenied);
 
     let since = now();
     server.app.store.revoke_api_token(&id("watch-ana"), name, by()).await.expect("there");
-    ends(&mut writer, since).await;
-    reader.send(r#"{"type":"ping"}"#).await;
-    assert_eq!(reader.next().await.name(), "pong", "the other one goes on");
+    ends(&mut scale, since).await;
+    screen.send(r#"{"type":"ping"}"#).await;
+    assert_eq!(screen.next().await.name(), "pong", "the other one goes on");
     server.stop().await;
 }
 
