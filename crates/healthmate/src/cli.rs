@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod api_token;
 mod bench;
 mod care;
 mod config;
@@ -9,6 +10,7 @@ mod failure;
 mod keys;
 mod migrate;
 mod output;
+mod password;
 mod replay;
 mod schema;
 mod serve;

@@ -11,6 +11,10 @@ use tokio::sync::Notify;
 
 use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
+use crate::auth::api_tokens::ApiTokens;
+use crate::auth::password::Passwords;
+use crate::auth::revocations::Revocations;
+use crate::auth::throttle::Throttle;
 use crate::config::Settings;
 use crate::heads::Heads;
 use crate::node::Node;
@@ -28,6 +32,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who may come in.
     pub verifier: TokenVerifier,
+    /// Hashes passwords.
+    pub passwords: Passwords,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
@@ -36,6 +42,12 @@ pub struct App {
     pub(crate) heads: Arc<Heads>,
     /// Who was let in lately.
     pub(crate) people: People,
+    /// Which API tokens were used lately.
+    pub(crate) api_tokens: ApiTokens,
+    /// What was taken back before its end.
+    pub(crate) revocations: Revocations,
+    /// Who tries to sign in.
+    pub(crate) throttle: Throttle,
     /// Which refusals are recorded.
     pub(crate) refusals: Refusals,
     /// Access was changed through this server: it is looked at, and decided again, at once.
@@ -58,6 +70,8 @@ impl App {
         let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
+            passwords: Passwords::new(&settings.sign_in, Arc::clone(&clock)),
+            throttle: Throttle::new(&settings.sign_in),
             refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),
             store,
@@ -68,6 +82,8 @@ impl App {
             access: Notify::new(),
             heads: Arc::new(Heads::new()),
             people: People::new(),
+            api_tokens: ApiTokens::new(),
+            revocations: Revocations::default(),
             presence: PresenceBook::new(grace),
         }
     }

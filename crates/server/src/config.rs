@@ -25,6 +25,7 @@ mod problem;
 mod secret;
 mod server;
 mod sessions;
+mod sign_in;
 mod sources;
 mod storage;
 mod telemetry;
@@ -39,6 +40,7 @@ pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use server::ServerSettings;
 pub use sessions::SessionSettings;
+pub use sign_in::SignInSettings;
 pub use storage::StorageSettings;
 pub use telemetry::TelemetrySettings;
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Whose tokens are good.
     pub auth: AuthSettings,
+    /// Signing in with passwords, and the tokens that are given for it.
+    pub sign_in: SignInSettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -148,6 +152,7 @@ impl Settings {
         let mut found = Findings::default();
         self.server.check(&mut found);
         self.auth.check(&mut found);
+        self.sign_in.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

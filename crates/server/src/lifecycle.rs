@@ -61,6 +61,9 @@ pub enum ServeError {
     /// A thread could not be started.
     #[error("cannot start a shard: {0}")]
     Shard(std::io::Error),
+    /// It is not known which tokens were taken back.
+    #[error("cannot read which tokens were taken back: {0}")]
+    Revocations(healthmate_storage::Error),
 }
 
 /// A server that is listening.
@@ -76,13 +79,15 @@ impl Server {
     /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
     ///
     /// # Errors
-    /// If the address cannot be listened on, the TLS files cannot be used, the start cannot be recorded, or a thread
-    /// cannot be started.
+    /// If the address cannot be listened on, the TLS files cannot be used, the store cannot be read, the start cannot be
+    /// recorded, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         let settings = &app.settings.server;
         let handles: Vec<Arc<ShardHandle>> =
             (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
         let ground = ground(&app, &handles)?;
+        // Before the first connection.
+        app.revocations.load(&*app.store, app.clock.now()).await.map_err(ServeError::Revocations)?;
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;

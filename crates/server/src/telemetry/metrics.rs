@@ -39,6 +39,21 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// What became of an attempt to sign in, or of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInResult {
+    /// Somebody signed in.
+    Succeeded,
+    /// Nobody was let in.
+    Refused,
+    /// It came too soon after others.
+    Throttled,
+    /// A refresh token was exchanged.
+    Renewed,
+    /// A refresh token came a second time: its sign-in was ended.
+    Reused,
+}
+
 /// How fetching an issuer's keys ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFetch {
@@ -173,6 +188,12 @@ label!(
         word.to_owned()
     }
 );
+label!(
+    SignInResult,
+    "result",
+    &[Self::Succeeded, Self::Refused, Self::Throttled, Self::Renewed, Self::Reused],
+    |result| format!("{result:?}").to_lowercase()
+);
 label!(Presence, "presence", &[Self::Joined, Self::Left], |presence| format!("{presence:?}").to_lowercase());
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
 label!(CloseCode, "code", CloseCode::ALL, |code| code.as_u16().to_string());
@@ -293,6 +314,8 @@ metrics! {
     measurements_duplicate: Counter = "measurements_duplicate";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Attempts to sign in, and refresh tokens, by what became of them.
+    sign_ins: By<SignInResult, Counter> = "sign_ins";
     /// Refusals that were too many to be recorded each in the audit trail.
     audit_left_out: Counter = "audit_left_out";
     /// Records that could not be written to the audit trail: what they describe was not done.
@@ -404,6 +427,7 @@ mod tests {
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
+        in_order::<SignInResult>();
         in_order::<RequestRefusal>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
@@ -455,6 +479,7 @@ mod tests {
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.
+        sign_ins Attempts to sign in, and refresh tokens, by what became of them.
         audit_left_out Refusals that were too many to be recorded each in the audit trail.
         audit_failures Records that could not be written to the audit trail: what they describe was not done.
         requests_refused HTTP requests refused before they reached a route, by reason.
