@@ -26,7 +26,8 @@ mod connection_health;
 mod connections;
 mod cors;
 mod demo;
-pub(crate) mod headers;
+pub(crate) mod erase;
+mod headers;
 mod health;
 mod history;
 mod json;
@@ -59,6 +60,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
+        .routes(routes!(erase::erase))
         .routes(routes!(presence::presence))
         .routes(routes!(care_team::care_team))
         .routes(routes!(care_team::grant, care_team::end))

@@ -12,7 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, care_team, demo, large_routes, me, patients, reconnect, record, routes, status,
+    PROBLEM_JSON, Problem, care_team, demo, erase, large_routes, me, patients, reconnect, record, routes,
+    status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -70,6 +71,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Acknowledgment>();
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
+    generator.subschema_for::<erase::EraseRequest>();
+    generator.subschema_for::<erase::ErasureReport>();
     generator.subschema_for::<PresenceResponse>();
     generator.subschema_for::<care_team::CareTeam>();
     generator.subschema_for::<care_team::Grant>();
