@@ -79,7 +79,8 @@ pub async fn an_erasure_is_on_record(harness: Harness) -> Outcome {
         record.object.as_deref().is_some_and(|counts| counts.contains("measurement:3 event:3")),
         "{record:?}"
     );
-    let of_p = trail.iter().filter(|entry| entry.record.patient == Some(id("p").expect("valid"))).count();
+    let p = Some(id("p")?);
+    let of_p = trail.iter().filter(|entry| entry.record.patient == p).count();
     assert_eq!(first.audit_kept, of_p as u64);
     let second = store.erase(&id("p")?, by()).await?;
     assert_eq!((second.before, second.at, second.rows), (true, first.at, Vec::new()));
