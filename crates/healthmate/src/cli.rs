@@ -6,6 +6,7 @@ mod api_token;
 mod bench;
 mod care;
 mod config;
+mod erase;
 mod failure;
 mod keys;
 mod migrate;
@@ -63,6 +64,7 @@ enum Command {
     Config(config::Config),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
+    Erase(erase::Erase),
     Schema(schema::Schema),
     Bench(bench::Bench),
 }
@@ -71,7 +73,7 @@ enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
-    ("People", &["user", "care", "access", "token"]),
+    ("People", &["user", "care", "erase", "access", "token"]),
     ("Documents", &["schema"]),
 ];
 
@@ -102,6 +104,7 @@ impl Command {
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),
             Self::Keys(command) => command.run(),
+            Self::Erase(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Bench(command) => command.run(),
         }

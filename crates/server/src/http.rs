@@ -28,6 +28,7 @@ mod connection_health;
 mod connections;
 mod cors;
 mod demo;
+mod erase;
 pub(crate) mod headers;
 mod health;
 mod history;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
+        .routes(routes!(erase::erase))
         .routes(routes!(presence::presence))
         .routes(routes!(care_team::care_team))
         .routes(routes!(care_team::grant, care_team::end))

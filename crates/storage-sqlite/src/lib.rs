@@ -11,6 +11,7 @@ mod audit;
 pub mod baseline;
 mod codes;
 mod credentials;
+mod erasure;
 mod failure;
 mod integrity;
 mod keys;

@@ -221,7 +221,10 @@ impl<'a> DeviceNames<'a> {
         if let Some(name) = self.opened.get(&key) {
             return Ok(Some(name.clone()));
         }
-        let sealed = row.get_ref(sealed)?.as_blob()?;
+        // Of an erased patient, while the rows go: the name went first.
+        let Some(sealed) = row.get_ref(sealed)?.as_blob_or_null()? else {
+            return Ok(None);
+        };
         let (column, place) = (SealedColumn::DeviceName, devices::row(key));
         let name = self.sealer.open(self.conn, self.patient, column, &place, sealed)?;
         self.opened.insert(key, name.clone());

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod erasure;
 pub(crate) mod group;
 pub(crate) mod record;
 pub(crate) mod retention;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use healthmate_care::{AuditAction, By, Clock, Measurement, Metric, Role, SystemClock, User};
-use healthmate_protocol::{Offset, Topic, UserId};
+use healthmate_protocol::{ClientId, Offset, Topic, UserId};
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource, SealedColumn};
-use healthmate_storage::{AuditTrail, Directory, EventLog, MeasurementQuery, Measurements, Recording};
+use healthmate_storage::{
+    AuditTrail, Directory, Erasure, EventLog, Idempotency, MeasurementQuery, Measurements, Recording,
+};
 use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
 
 const NAME: &str = "Zacharias Markerstein";
@@ -246,4 +248,40 @@ fn a_wrong_or_missing_key_stops_the_start() {
     let keys = Some(KeySource::Text(text.into()));
     let options = Options { keys, ..Options::default() };
     assert!(SqliteStore::open(folder.path(), &options, clock()).is_ok(), "the ring may be a setting");
+}
+
+#[tokio::test]
+async fn no_file_holds_anything_of_an_erased_patient() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    add(&store, "nora", "Nora").await;
+    let marked = |n: i64| Measurement {
+        metric: Metric::HeartRate,
+        value: 71.0,
+        taken_at: clock().now().plus_millis(n),
+        client_id: Some(ClientId::new(&format!("marker-{n}")).expect("valid")),
+        device: Some(DEVICE.to_owned()),
+        original: None,
+    };
+    for batch in 0..6 {
+        let measurements = (batch * 500..(batch + 1) * 500).map(marked).collect();
+        let idempotency = Some(Idempotency { key: format!("marker-key-{batch}"), digest: [7; 32] });
+        let recording =
+            Recording { patient: id("anna"), author: id("anna"), measurements, idempotency, audit: None };
+        store.record(recording).await.expect("recorded");
+    }
+    record(&store, "nora", 1).await;
+    assert!(holds(folder.path(), "marker-"), "the test would notice");
+    let erased = store.erase(&id("anna"), by()).await.expect("erased");
+    for (what, rows) in
+        [("measurement", 3000), ("event", 3000), ("idempotency", 6), ("device", 1), ("data_key", 1)]
+    {
+        assert!(erased.rows.contains(&(what, rows)), "{what} {:?}", erased.rows);
+    }
+    assert!(!holds(folder.path(), "marker-"), "while it serves");
+    assert_eq!(store.integrity_check().await, Ok(Vec::new()));
+    assert_eq!(store.user(&id("nora")).await.expect("read").expect("there").name, "Nora");
+    drop(store);
+    assert!(!holds(folder.path(), "marker-"), "and when it is closed");
 }

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod credentials;
 pub mod directory;
+pub mod erasure;
 pub mod idempotency;
 pub mod listener;
 pub mod log;
@@ -111,6 +112,9 @@ macro_rules! conformance_checks {
             directory::the_directory_outlives_a_reopening,
             directory::the_version_grows_with_every_change_of_the_directory,
             directory::the_version_stays_where_the_directory_does,
+            erasure::nothing_is_found_of_an_erased_patient,
+            erasure::an_erased_patient_does_not_come_back,
+            erasure::an_erasure_is_on_record,
             idempotency::a_repetition_gets_the_first_answer,
             idempotency::another_request_under_the_same_key_is_refused,
             idempotency::a_key_belongs_to_its_author,

@@ -21,6 +21,7 @@ mod audit;
 )]
 pub mod conformance;
 mod credentials;
+mod erasure;
 pub mod memory;
 pub mod payload;
 pub mod seal;
@@ -30,6 +31,7 @@ pub use credentials::{
     ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
     SignInEnd, SignIns,
 };
+pub use erasure::{AUDIT_KEPT, Erased, Erasure};
 pub use memory::MemoryStore;
 pub use payload::{RecordedAt, event_payload};
 
@@ -399,6 +401,6 @@ pub trait Probe: Send + Sync {
 }
 
 /// Everything a store does.
-pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe {}
+pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Erasure + Probe {}
 
-impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Probe> Store for T {}
+impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Erasure + Probe> Store for T {}

@@ -1,6 +1,7 @@
 //! The store that forgets everything when the process ends: for tests, and the measure of what a store means.
 
 mod credentials;
+mod erasure;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,15 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
+<<<<<<< HEAD
     PROBLEM_JSON, Problem, api_tokens, auth, care_team, demo, large_routes, me, patients, reconnect, record,
     routes, status,
+||||||| c861f4f
+    PROBLEM_JSON, Problem, care_team, demo, large_routes, me, patients, reconnect, record, routes, status,
+=======
+    PROBLEM_JSON, Problem, care_team, demo, erase, large_routes, me, patients, reconnect, record, routes,
+    status,
+>>>>>>> atrest
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -72,6 +79,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Acknowledgment>();
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
+    generator.subschema_for::<erase::EraseRequest>();
+    generator.subschema_for::<erase::ErasureReport>();
     generator.subschema_for::<PresenceResponse>();
     generator.subschema_for::<care_team::CareTeam>();
     generator.subschema_for::<care_team::Grant>();

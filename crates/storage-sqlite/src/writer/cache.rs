@@ -56,6 +56,12 @@ impl Cache {
         self.trail = trail.or(self.trail);
     }
 
+    /// Forgets users and their devices.
+    pub(crate) fn forget_people(&mut self) {
+        self.people.clear();
+        self.devices.clear();
+    }
+
     pub(crate) fn clear(&mut self) {
         self.people.clear();
         self.heads.clear();

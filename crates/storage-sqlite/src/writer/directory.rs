@@ -10,6 +10,7 @@ use crate::audit::word;
 use crate::failure::Failure;
 use crate::writer::group::Group;
 
+pub(crate) const TAKEN: &str = "SELECT 1 FROM user WHERE id = ?1";
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ROLE: &str = "SELECT role FROM user WHERE id = ?1";
@@ -22,7 +23,8 @@ const ADD_RELATION: &str =
 pub(crate) const REMOVE_RELATION: &str = "DELETE FROM care_relation WHERE patient = ?1 AND member = ?2";
 
 pub(crate) fn add_user(group: &mut Group<'_>, user: &User, by: &By) -> Result<(), Failure> {
-    if group.person(&user.id)?.is_some() {
+    // Of an erased user, too.
+    if group.conn.prepare_cached(TAKEN)?.exists([user.id.as_str()])? {
         return Err(Error::Exists("user").into());
     }
     match (user.role, &user.device_of) {

@@ -12,7 +12,7 @@ use crate::sealer::Sealer;
 use crate::writer::audit::TrailHead;
 use crate::writer::cache::{Cache, Head, Person};
 
-const PERSON: &str = "SELECT key, role = 'patient' AND erased_at IS NULL FROM user WHERE id = ?1";
+const PERSON: &str = "SELECT key, role = 'patient' FROM user WHERE id = ?1 AND erased_at IS NULL";
 const TOPIC: &str = "SELECT key, head FROM topic WHERE name = ?1";
 const NEW_TOPIC: &str = "INSERT INTO topic (name) VALUES (?1)";
 const SET_HEAD: &str = "UPDATE topic SET head = ?2, oldest_at = coalesce(oldest_at, ?3) WHERE key = ?1";
@@ -86,6 +86,12 @@ impl<'a> Group<'a> {
     /// The number of what measured, of a patient.
     pub(crate) fn device(&mut self, patient: Person, id: &UserId, name: &str) -> Result<i64, Failure> {
         self.cache.devices.key(self.conn, self.sealer, patient.key, id, name)
+    }
+
+    /// Forgets who is who: somebody was erased.
+    pub(crate) fn forget_people(&mut self) {
+        self.cache.forget_people();
+        self.sealer.forget();
     }
 
     /// How far the topic has come, with what the group has written. Makes the topic if it is new.

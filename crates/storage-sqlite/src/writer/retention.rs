@@ -18,10 +18,10 @@ pub(crate) const FORGET_KEYS: &str = "DELETE FROM idempotency WHERE id IN
     (SELECT id FROM idempotency WHERE first_used < ?1 ORDER BY first_used LIMIT ?2)";
 
 /// A topic with something to forget.
-struct Old {
-    topic: i64,
-    oldest: i64,
-    head: i64,
+pub(crate) struct Old {
+    pub(crate) topic: i64,
+    pub(crate) oldest: i64,
+    pub(crate) head: i64,
 }
 
 /// Forgets at most `limit` events stored before `before`, of the topics whose oldest event has waited longest.
@@ -42,7 +42,12 @@ pub(crate) fn trim(group: &mut Group<'_>, before: Timestamp, limit: u32) -> Resu
 }
 
 /// Only from the oldest on, up to the first event that is kept: the clock may have gone back between two events.
-fn trim_topic(group: &Group<'_>, old: &Old, before: Timestamp, limit: i64) -> rusqlite::Result<i64> {
+pub(crate) fn trim_topic(
+    group: &Group<'_>,
+    old: &Old,
+    before: Timestamp,
+    limit: i64,
+) -> rusqlite::Result<i64> {
     let end = (old.head + 1).min(old.oldest + limit);
     let first_kept = group
         .conn

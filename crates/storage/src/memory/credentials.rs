@@ -24,6 +24,16 @@ pub(super) struct Held {
     revoked: BTreeMap<Revoked, Timestamp>,
 }
 
+impl Held {
+    /// Forgets all credentials of a user.
+    pub(super) fn erase(&mut self, user: &UserId) {
+        self.passwords.remove(user);
+        self.sign_ins.retain(|_, family| family.sign_in.user != *user);
+        self.api_tokens.retain(|_, (token, _)| token.user != *user);
+        self.passkeys.retain(|passkey| passkey.user != *user);
+    }
+}
+
 /// A sign-in and its refresh tokens.
 struct Family {
     sign_in: SignIn,

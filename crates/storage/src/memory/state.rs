@@ -16,23 +16,25 @@ use crate::{
 pub(super) struct State {
     pub(super) epoch: Epoch,
     pub(super) users: BTreeMap<UserId, User>,
-    care: BTreeMap<(UserId, UserId), CareRelation>,
+    pub(super) care: BTreeMap<(UserId, UserId), CareRelation>,
+    /// When users were erased, and whether they were patients: their ids stay taken.
+    pub(super) erased: BTreeMap<UserId, (Timestamp, bool)>,
     /// Counts the changes of `users` and `care`.
     pub(super) directory_version: u64,
-    logs: HashMap<Topic, Log>,
-    histories: HashMap<UserId, BTreeMap<(Timestamp, Offset), RecordedMeasurement>>,
+    pub(super) logs: HashMap<Topic, Log>,
+    pub(super) histories: HashMap<UserId, BTreeMap<(Timestamp, Offset), RecordedMeasurement>>,
     /// The receipt of a patient's measurement by its author and the author's name for it.
-    named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
-    answers: HashMap<(UserId, String), Answer>,
-    trail: Vec<AuditEntry>,
+    pub(super) named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
+    pub(super) answers: HashMap<(UserId, String), Answer>,
+    pub(super) trail: Vec<AuditEntry>,
     pub(super) credentials: Held,
 }
 
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     head: u64,
     /// The newest `events.len()` of the topic's events.
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
 }
 
 impl Log {
@@ -42,7 +44,7 @@ impl Log {
 }
 
 /// The first answer to an idempotency key.
-struct Answer {
+pub(super) struct Answer {
     digest: [u8; 32],
     receipts: Vec<MeasurementReceipt>,
     first_used: Timestamp,
@@ -54,6 +56,7 @@ impl State {
             epoch,
             users: BTreeMap::new(),
             care: BTreeMap::new(),
+            erased: BTreeMap::new(),
             directory_version: 0,
             logs: HashMap::new(),
             histories: HashMap::new(),
@@ -204,7 +207,7 @@ impl State {
         old.len() as u64
     }
 
-    fn patient(&self, id: &UserId) -> Result<(), Error> {
+    pub(super) fn patient(&self, id: &UserId) -> Result<(), Error> {
         match self.users.get(id) {
             Some(user) if user.role == Role::Patient => Ok(()),
             _ => Err(Error::NotFound("patient")),
@@ -212,7 +215,7 @@ impl State {
     }
 
     pub(super) fn add_user(&mut self, user: User, by: By) -> Result<(), Error> {
-        if self.users.contains_key(&user.id) {
+        if self.users.contains_key(&user.id) || self.erased.contains_key(&user.id) {
             return Err(Error::Exists("user"));
         }
         match (user.role, &user.device_of) {

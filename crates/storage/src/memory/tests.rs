@@ -33,12 +33,18 @@ fn trait_methods(source: &str) -> Vec<&str> {
 
 #[test]
 fn the_suite_calls_every_method_of_every_trait() {
-    let sources = [include_str!("../lib.rs"), include_str!("../audit.rs"), include_str!("../credentials.rs")];
+    let sources = [
+        include_str!("../lib.rs"),
+        include_str!("../audit.rs"),
+        include_str!("../credentials.rs"),
+        include_str!("../erasure.rs"),
+    ];
     let methods = sources.map(trait_methods).concat();
     let suite = [
         include_str!("../conformance/audit.rs"),
         include_str!("../conformance/credentials.rs"),
         include_str!("../conformance/directory.rs"),
+        include_str!("../conformance/erasure.rs"),
         include_str!("../conformance/sign_ins.rs"),
         include_str!("../conformance/idempotency.rs"),
         include_str!("../conformance/listener.rs"),
@@ -67,6 +73,7 @@ fn every_public_check_is_on_the_list() {
         ("audit", include_str!("../conformance/audit.rs")),
         ("credentials", include_str!("../conformance/credentials.rs")),
         ("directory", include_str!("../conformance/directory.rs")),
+        ("erasure", include_str!("../conformance/erasure.rs")),
         ("sign_ins", include_str!("../conformance/sign_ins.rs")),
         ("idempotency", include_str!("../conformance/idempotency.rs")),
         ("listener", include_str!("../conformance/listener.rs")),

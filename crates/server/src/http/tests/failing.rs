@@ -6,9 +6,9 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    ApiToken, AuditTrail, CircleMember, CommitListener, Credentials, Directory, Error, Event, EventLog,
-    LogRange, MeasurementPage, MeasurementQuery, Measurements, NewSignIn, Passkey, Probe, Recording,
-    Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
+    ApiToken, AuditTrail, CircleMember, CommitListener, Credentials, Directory, Erased, Erasure, Error,
+    Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements, NewSignIn, Passkey, Probe,
+    Recording, Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
 };
 use uuid::Uuid;
 
@@ -231,6 +231,13 @@ impl AuditTrail for FailingStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         self.inner.audit_after(seq, limit).await
+    }
+}
+
+#[async_trait]
+impl Erasure for FailingStore {
+    async fn erase(&self, _: &UserId, _: By) -> Result<Erased, Error> {
+        self.fail().await
     }
 }
 
