@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod audit;
 mod bench;
 mod care;
 mod config;
@@ -57,6 +58,7 @@ enum Command {
     User(user::User),
     Care(care::Care),
     Access(access::Access),
+    Audit(audit::Audit),
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
@@ -69,7 +71,7 @@ enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
-    ("People", &["user", "care", "access", "token"]),
+    ("People", &["user", "care", "access", "audit", "token"]),
     ("Documents", &["schema"]),
 ];
 
@@ -96,6 +98,7 @@ impl Command {
             Self::User(command) => command.run(),
             Self::Care(command) => command.run(),
             Self::Access(command) => command.run(),
+            Self::Audit(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),

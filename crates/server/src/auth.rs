@@ -16,6 +16,7 @@ use healthmate_storage::Error;
 use crate::app::App;
 
 pub mod access;
+pub mod audit_key;
 mod claims;
 mod first_sight;
 mod header;

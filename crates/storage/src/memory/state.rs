@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use healthmate_care::audit::{FIRST_LINK, link};
+use healthmate_care::audit::{Checkpoint, FIRST_LINK, link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
@@ -24,7 +24,8 @@ pub(super) struct State {
     /// The receipt of a patient's measurement by its author and the author's name for it.
     named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
     answers: HashMap<(UserId, String), Answer>,
-    trail: Vec<AuditEntry>,
+    pub(super) trail: Vec<AuditEntry>,
+    pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) credentials: Held,
 }
 
@@ -60,6 +61,7 @@ impl State {
             named: HashMap::new(),
             answers: HashMap::new(),
             trail: Vec::new(),
+            checkpoints: Vec::new(),
             credentials: Held::default(),
         }
     }
