@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use healthmate_care::Clock;
+use healthmate_care::audit::CheckpointKey;
 use healthmate_storage::Store;
 use tokio::sync::Notify;
 
@@ -34,6 +35,8 @@ pub struct App {
     pub verifier: TokenVerifier,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// What signs checkpoints of the audit trail; `None`: nothing does.
+    pub checkpoint_key: Option<CheckpointKey>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
@@ -77,6 +80,7 @@ impl App {
             store,
             clock,
             verifier,
+            checkpoint_key: None,
             metrics,
             ready: AtomicBool::new(false),
             access: Notify::new(),
@@ -96,6 +100,12 @@ impl App {
     /// Waits until users or care teams were changed through this server.
     pub(crate) async fn access_change(&self) {
         self.access.notified().await;
+    }
+
+    /// The same server, which signs checkpoints of its audit trail.
+    #[must_use]
+    pub fn signing(self, key: CheckpointKey) -> Self {
+        Self { checkpoint_key: Some(key), ..self }
     }
 
     /// Says whether the server takes work from now on.

@@ -19,6 +19,7 @@ use crate::app::App;
 
 pub mod access;
 pub(crate) mod api_tokens;
+pub mod audit_key;
 mod claims;
 mod first_sight;
 mod header;

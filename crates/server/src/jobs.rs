@@ -30,6 +30,9 @@ const HOUR_MS: i64 = 3_600_000;
 /// How often changes of users and care teams are looked for.
 const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a checkpoint is due.
+const CHECKPOINT_LOOK: Duration = Duration::from_secs(5);
+
 /// How often refusals that were left out are counted.
 const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -46,6 +49,7 @@ pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHan
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
+        tokio::spawn(sign_checkpoints(Arc::clone(app))).abort_handle(),
         tokio::spawn(count_left_out(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
@@ -167,6 +171,18 @@ async fn recover(app: Arc<App>) {
                 // It is tried again in the next turn.
                 Err(error) => tracing::warn!(%error, "the user of a lost session could not be looked up"),
             }
+        }
+    }
+}
+
+/// Signs where the trail stands, after so many records or minutes as the settings say.
+async fn sign_checkpoints(app: Arc<App>) {
+    let mut turns = tokio::time::interval(CHECKPOINT_LOOK);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        if let Err(error) = app.sign_checkpoint(false).await {
+            tracing::warn!(%error, "a checkpoint of the audit trail could not be signed");
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
+use crate::auth::audit_key;
 use crate::auth::secret::{self, SecretError};
 use crate::auth::{IssuerError, TokenVerifier};
 use crate::config::Settings;
@@ -139,6 +140,9 @@ impl Server {
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
         let ended = tokio::time::timeout(grace, ended).await;
         self.app.record_left_out().await;
+        if let Err(error) = self.app.sign_checkpoint(true).await {
+            tracing::error!(%error, "the last checkpoint of the audit trail could not be signed");
+        }
         match ended {
             Ok(true) => tracing::info!("stopped"),
             Ok(false) => tracing::error!("stopped; a shard had panicked"),
@@ -192,7 +196,9 @@ pub async fn serve(
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
     let verifier = TokenVerifier::with_issuers(&settings.auth, &key)?;
-    let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
+    let signing = audit_key::load_or_create(&settings, &*clock)?;
+    tracing::info!(key = signing.public(), "audit.key");
+    let app = Arc::new(App::new(settings, store.clone(), clock, verifier).signing(signing));
     let server = Server::start(app).await?;
     tracing::info!(listen = %server.address(), "ready");
     on_ready(server.address());

@@ -82,6 +82,8 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (crate::sealer::DATA_KEY, 1),
     (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
+    (crate::audit::HEAD, 0),
+    (crate::audit::LAST_CHECKPOINT, 0),
     (crate::credentials::PASSWORD, 1),
     (crate::credentials::SIGN_INS, 1),
     (crate::credentials::API_TOKEN, 1),

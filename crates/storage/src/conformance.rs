@@ -91,6 +91,7 @@ macro_rules! conformance_checks {
             audit::records_come_back_as_they_were_and_chained,
             audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
             audit::the_chain_goes_on_after_a_reopening,
+            audit::checkpoints_are_kept,
             credentials::a_password_is_set_and_changed,
             credentials::an_api_token_is_issued_listed_and_revoked_once,
             credentials::the_last_use_of_an_api_token_is_kept,

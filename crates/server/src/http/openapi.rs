@@ -12,15 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-<<<<<<< HEAD
-    PROBLEM_JSON, Problem, api_tokens, auth, care_team, demo, large_routes, me, patients, reconnect, record,
-    routes, status,
-||||||| c861f4f
-    PROBLEM_JSON, Problem, care_team, demo, large_routes, me, patients, reconnect, record, routes, status,
-=======
-    PROBLEM_JSON, Problem, care_team, demo, erase, large_routes, me, patients, reconnect, record, routes,
-    status,
->>>>>>> atrest
+    PROBLEM_JSON, Problem, api_tokens, auth, care_team, demo, erase, large_routes, me, patients, reconnect,
+    record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
