@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use healthmate_care::{Action as Act, User};
-use healthmate_protocol::{Offset, SessionId, Topic};
+use healthmate_protocol::{ErrorCode, Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
 use crate::auth::{Claims, access};
 use crate::shard::Shard;
+use crate::tls::NOT_ITS_CERTIFICATE;
 
 impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
@@ -20,6 +21,9 @@ impl Connection {
         claims: &Claims,
         session_id: Option<SessionId>,
     ) -> Result<Identity, Refused> {
+        if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
+            return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
+        }
         self.admit(shard, &user.id)?;
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));
         let epoch = shard.app().store.epoch();

@@ -12,6 +12,7 @@ use super::Problem;
 use crate::app::App;
 use crate::auth::{self, access};
 use crate::node::Reach;
+use crate::tls::{NOT_ITS_CERTIFICATE, Shown};
 
 /// Where the client of a request is: the listener puts it into the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,9 @@ pub(super) struct Caller {
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
         let identity = auth::authenticate(app, token).await?;
+        if parts.extensions.get::<Shown>().is_some_and(|shown| !shown.admits(&identity.user)) {
+            return Err(Problem::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
+        }
         Ok(Self { identity, address: ClientAddress::of(parts) })
     }
 

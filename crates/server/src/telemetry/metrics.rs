@@ -60,6 +60,15 @@ pub enum RefusalReason {
     AddressRate,
 }
 
+/// What came of TLS files that were replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// New connections get the new certificate.
+    Loaded,
+    /// They cannot be used, and the old certificate stays.
+    Failed,
+}
+
 /// Why a request was refused before it reached its route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestRefusal {
@@ -114,6 +123,7 @@ label!(
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(Reload, "result", &[Self::Loaded, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
     "reason",
@@ -276,6 +286,8 @@ metrics! {
     errors: By<ErrorCode, Counter> = "errors";
     /// HTTP requests refused before they reached a route, by reason.
     requests_refused: By<RequestRefusal, Counter> = "requests_refused";
+    /// Times that replaced TLS files were read, by result.
+    certificate_reloads: By<Reload, Counter> = "certificate_reloads";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -382,6 +394,7 @@ mod tests {
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
         in_order::<RequestRefusal>();
+        in_order::<Reload>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
@@ -432,6 +445,7 @@ mod tests {
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.
         requests_refused HTTP requests refused before they reached a route, by reason.
+        certificate_reloads Times that replaced TLS files were read, by result.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");

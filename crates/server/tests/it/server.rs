@@ -83,6 +83,10 @@ impl TestServer {
         client
     }
 
+    pub(crate) fn refresh_certificate(&self) {
+        self.server.refresh_certificate();
+    }
+
     pub(crate) async fn stop(self) {
         self.server.stop().await;
     }
