@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::assets::Assets;
 
 mod caller;
+mod care_team;
 mod close_connection;
 mod connection_health;
 mod connections;
@@ -59,6 +60,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
         .routes(routes!(presence::presence))
+        .routes(routes!(care_team::care_team))
+        .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))

@@ -7,6 +7,7 @@
 
 pub mod app;
 mod assets;
+mod audit;
 pub mod auth;
 pub mod config;
 mod connection;

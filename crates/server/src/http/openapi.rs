@@ -11,7 +11,9 @@ use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, PresenceRe
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{PROBLEM_JSON, Problem, demo, large_routes, me, patients, reconnect, record, routes, status};
+use super::{
+    PROBLEM_JSON, Problem, care_team, demo, large_routes, me, patients, reconnect, record, routes, status,
+};
 use crate::node::{ConnectionHealth, ConnectionPage};
 
 /// Written once: it depends on nothing but the code.
@@ -69,6 +71,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
     generator.subschema_for::<PresenceResponse>();
+    generator.subschema_for::<care_team::CareTeam>();
+    generator.subschema_for::<care_team::Grant>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
@@ -141,7 +145,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 16);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 18);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

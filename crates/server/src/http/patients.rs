@@ -1,5 +1,6 @@
 //! `GET /v1/patients`: whose measurements the caller may read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -26,6 +27,8 @@ pub(super) struct PatientSummary {
     id: UserId,
     /// What people call the patient.
     name: String,
+    /// Whether the caller manages the patient's care team.
+    manages: bool,
 }
 
 /// The patients whose measurements you may read: yourself, your device's patient, those in whose care team you are.
@@ -44,22 +47,25 @@ pub(super) async fn patients(
     caller: Caller,
 ) -> Result<Json<PatientList>, Problem> {
     let (user, now) = (caller.user(), app.clock.now());
-    let may_read = |patient: &UserId, relation: Option<&CareRelation>| {
-        decide(user, Action::ReadMeasurements, patient, &Grants { relation, break_glass: None }, now)
-            .is_allowed()
+    let may = |action, patient: &UserId, relation: Option<&CareRelation>| {
+        decide(user, action, patient, &Grants { relation, break_glass: None }, now).is_allowed()
     };
-    let mut ids: Vec<UserId> =
-        user.own_patient().filter(|own| may_read(own, None)).cloned().into_iter().collect();
-    for relation in app.store.patients_of(&user.id).await? {
-        if may_read(&relation.patient, Some(&relation)) && !ids.contains(&relation.patient) {
-            ids.push(relation.patient);
+    // By id, with whether the caller manages the care team.
+    let mut found: BTreeMap<UserId, bool> = BTreeMap::new();
+    let mut add = |patient: &UserId, relation: Option<&CareRelation>| {
+        if may(Action::ReadMeasurements, patient, relation) {
+            let manages = may(Action::ManageCareTeam, patient, relation);
+            found.entry(patient.clone()).and_modify(|known| *known |= manages).or_insert(manages);
         }
+    };
+    user.own_patient().into_iter().for_each(|own| add(own, None));
+    for relation in app.store.patients_of(&user.id).await? {
+        add(&relation.patient, Some(&relation));
     }
-    ids.sort();
-    let mut patients = Vec::with_capacity(ids.len());
-    for id in ids {
+    let mut patients = Vec::with_capacity(found.len());
+    for (id, manages) in found {
         if let Some(patient) = app.store.user(&id).await?.filter(|user| user.role == Role::Patient) {
-            patients.push(PatientSummary { id, name: patient.name });
+            patients.push(PatientSummary { id, name: patient.name, manages });
         }
     }
     Ok(Json(PatientList { patients }))

@@ -39,6 +39,22 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// How fetching an issuer's keys ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFetch {
+    /// With keys.
+    Fetched,
+    /// Without: those there were stay.
+    Failed,
+}
+
+impl KeyFetch {
+    /// Whether there were keys.
+    pub fn of(fetched: bool) -> Self {
+        if fetched { Self::Fetched } else { Self::Failed }
+    }
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
@@ -124,6 +140,7 @@ label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
 label!(Reload, "result", &[Self::Loaded, Self::Failed], |result| format!("{result:?}").to_lowercase());
+label!(KeyFetch, "result", &[Self::Fetched, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
     "reason",
@@ -244,6 +261,8 @@ metrics! {
     subscriptions: Gauge = "subscriptions";
     /// Subscriptions that went on from an offset, by result.
     resumes: By<ResumeResult, Counter> = "resumes";
+    /// Requests for the keys of issuers, by how they ended.
+    key_fetches: By<KeyFetch, Counter> = "key_fetches";
     /// Sessions that went on over another connection.
     sessions_resumed: Counter = "sessions_resumed";
     /// Sessions in `error` that ended before their clients came back.
@@ -284,6 +303,10 @@ metrics! {
     measurements_duplicate: Counter = "measurements_duplicate";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Refusals that were too many to be recorded each in the audit trail.
+    audit_left_out: Counter = "audit_left_out";
+    /// Records that could not be written to the audit trail: what they describe was not done.
+    audit_failures: Counter = "audit_failures";
     /// HTTP requests refused before they reached a route, by reason.
     requests_refused: By<RequestRefusal, Counter> = "requests_refused";
     /// Times that replaced TLS files were read, by result.
@@ -424,6 +447,7 @@ mod tests {
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.
+        key_fetches Requests for the keys of issuers, by how they ended.
         sessions_resumed Sessions that went on over another connection.
         sessions_ended Sessions in `error` that ended before their clients came back.
         resumable_bytes Memory of the sessions in `error`.
@@ -444,6 +468,8 @@ mod tests {
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
         errors Requests and messages refused, by error code.
+        audit_left_out Refusals that were too many to be recorded each in the audit trail.
+        audit_failures Records that could not be written to the audit trail: what they describe was not done.
         requests_refused HTTP requests refused before they reached a route, by reason.
         certificate_reloads Times that replaced TLS files were read, by result.
         commit_events Events in one commit.
