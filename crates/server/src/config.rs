@@ -38,7 +38,7 @@ pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
-pub use server::ServerSettings;
+pub use server::{ClientCertificates, ServerSettings, TlsVersion};
 pub use sessions::SessionSettings;
 pub use sign_in::SignInSettings;
 pub use storage::StorageSettings;

@@ -27,7 +27,7 @@ use healthmate_session::{Endpoint, Fault, Input, Session, State};
 use healthmate_ws::{Frame, Inbound, Limits};
 
 pub(crate) use self::reader::Reader;
-pub(crate) use self::transport::{Stream, Transport, poll_read};
+pub(crate) use self::transport::{Stream, Transport, poll_read, shown};
 pub(crate) use self::view::made_at;
 use crate::auth::Credential;
 use crate::shard::Shard;

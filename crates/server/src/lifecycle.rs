@@ -23,7 +23,8 @@ use crate::gate::Gate;
 use crate::listener::{self, Accepting};
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
-use crate::{http, jobs, publish, tls};
+use crate::tls::{self, Tls};
+use crate::{http, jobs, publish};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,7 @@ pub enum ServeError {
 pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
+    tls: Option<Arc<Tls>>,
     shards: Vec<(Arc<ShardHandle>, oneshot::Receiver<()>)>,
     tasks: Vec<AbortHandle>,
 }
@@ -109,15 +111,23 @@ impl Server {
         };
         let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
         app.node.run(handles.clone(), Arc::clone(&ground.registry));
-        let tasks = jobs::start(&app, &handles);
+        let mut tasks = jobs::start(&app, &handles);
+        tasks.extend(ground.tls.clone().map(|tls| tokio::spawn(tls::watch(tls)).abort_handle()));
         app.set_ready(true);
         handles[0].listen(Accepting { listener, shards: handles.clone() });
-        Ok(Self { address, app, shards, tasks })
+        Ok(Self { address, app, tls: ground.tls, shards, tasks })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the TLS files again, if they were replaced; otherwise it does so by itself within 30 s. Blocks.
+    pub fn refresh_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
     }
 
     /// Takes no more connections, tells those there are to come back after the restart, and waits until they have
@@ -158,7 +168,7 @@ fn ground(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Result<Ground, ServeEr
     Ok(Ground {
         app: Arc::clone(app),
         router: http::router(Arc::clone(app)),
-        tls: tls::acceptor(settings)?,
+        tls: Tls::load(settings, &app.metrics)?,
         origins: Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?),
         places: Arc::new(Semaphore::new(limits.max_connections as usize)),
         registry: Arc::new(registry),

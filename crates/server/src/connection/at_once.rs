@@ -4,13 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::{Action as Act, User};
-use healthmate_protocol::{Offset, SessionId, Topic};
+use healthmate_protocol::{ErrorCode, Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
 use super::audit::Granted;
 use crate::auth::{Grant, access};
 use crate::shard::Shard;
+use crate::tls::NOT_ITS_CERTIFICATE;
 
 impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
@@ -24,6 +25,9 @@ impl Connection {
     ) -> Result<Identity, Refused> {
         // Whatever was taken back while the user was looked up.
         granted.check(shard.app()).map_err(|error| Refused::new(error.code(), error.to_string()))?;
+        if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
+            return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
+        }
         if self.admit(shard, &user.id)? {
             self.record_connect(shard, &user);
         }

@@ -13,6 +13,7 @@ use super::Problem;
 use crate::app::App;
 use crate::auth::{self, access};
 use crate::node::Reach;
+use crate::tls::{NOT_ITS_CERTIFICATE, Shown};
 
 /// Where the client of a request is: the listener puts it into the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -34,22 +35,23 @@ pub(super) struct Caller {
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
         let address = ClientAddress::of(parts);
-        match auth::authenticate(app, token, address).await {
-            Ok(identity) => {
+        let shown = parts.extensions.get::<Shown>();
+        let refused = match auth::authenticate(app, token, address).await {
+            Ok(identity) if shown.is_none_or(|shown| shown.admits(&identity.user)) => {
                 if let Some(scopes) = identity.credential.scopes() {
                     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
                     must_open(scopes, &parts.method, route)?;
                 }
-                Ok(Self { identity, address })
+                return Ok(Self { identity, address });
             }
-            Err(error) => {
-                if !error.code().retry() {
-                    let by = By::anonymous(address, app.clock.now());
-                    app.record_refusal(AuditRecord::sign_in_denied(by, error.code().as_str())).await;
-                }
-                Err(error.into())
-            }
+            Ok(_) => Problem::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE),
+            Err(error) => error.into(),
+        };
+        if !refused.code().retry() {
+            let by = By::anonymous(address, app.clock.now());
+            app.record_refusal(AuditRecord::sign_in_denied(by, refused.code().as_str())).await;
         }
+        Err(refused)
     }
 
     pub(super) fn user(&self) -> &User {

@@ -91,6 +91,15 @@ pub enum RefusalReason {
     AddressRate,
 }
 
+/// What came of TLS files that were replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// New connections get the new certificate.
+    Loaded,
+    /// They cannot be used, and the old certificate stays.
+    Failed,
+}
+
 /// Why a request was refused before it reached its route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestRefusal {
@@ -145,6 +154,7 @@ label!(
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(Reload, "result", &[Self::Loaded, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(KeyFetch, "result", &[Self::Fetched, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
@@ -322,6 +332,8 @@ metrics! {
     audit_failures: Counter = "audit_failures";
     /// HTTP requests refused before they reached a route, by reason.
     requests_refused: By<RequestRefusal, Counter> = "requests_refused";
+    /// Times that replaced TLS files were read, by result.
+    certificate_reloads: By<Reload, Counter> = "certificate_reloads";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -429,6 +441,7 @@ mod tests {
         in_order::<RefusalReason>();
         in_order::<SignInResult>();
         in_order::<RequestRefusal>();
+        in_order::<Reload>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
@@ -483,6 +496,7 @@ mod tests {
         audit_left_out Refusals that were too many to be recorded each in the audit trail.
         audit_failures Records that could not be written to the audit trail: what they describe was not done.
         requests_refused HTTP requests refused before they reached a route, by reason.
+        certificate_reloads Times that replaced TLS files were read, by result.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");

@@ -10,6 +10,7 @@ mod frames;
 mod handshakes;
 mod messages;
 mod requests;
+mod tls;
 mod topics;
 
 use healthmate_server::config::Settings;
