@@ -177,11 +177,11 @@ fn actions() -> String {
     let mut out = "| action | topics | scope | by break-glass |\n|---|---|---|---|\n".to_owned();
     for action in Action::ALL {
         let topics = kinds.iter().filter(|kind| Action::hearing(**kind) == action);
-        let topics: String = topics.map(|kind| format!("`{}:`", kind.as_str())).collect();
+        let topics: Vec<_> = topics.map(|kind| format!("`{}:`", kind.as_str())).collect();
         let scope = action.scope().map_or_else(String::new, |scope| format!("`{scope}`"));
         let opened = action.scope().is_some_and(|scope| BreakGlass::scopes().contains(scope));
-        writeln!(out, "| `{action}` | {topics} | {scope} | {} |", if opened { "yes" } else { "" })
-            .expect("text");
+        let (topics, opened) = (topics.join(", "), if opened { "yes" } else { "" });
+        writeln!(out, "| `{action}` | {topics} | {scope} | {opened} |").expect("text");
     }
     out
 }

@@ -15,13 +15,18 @@ use healthmate_storage::Error;
 use crate::app::App;
 
 pub mod access;
+mod claims;
 mod header;
+mod own;
 pub mod secret;
 mod token;
+mod verifier;
 
+pub use claims::{Claims, MAX_NAME_BYTES, TokenNames};
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
-pub use token::{Claims, MAX_TOKEN_BYTES, TokenError, TokenVerifier, inspect};
+pub use token::{MAX_TOKEN_BYTES, TokenError, inspect};
+pub use verifier::TokenVerifier;
 
 /// An active user with a good token.
 #[derive(Debug, Clone)]

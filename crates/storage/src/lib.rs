@@ -25,6 +25,7 @@ mod credentials;
 pub mod memory;
 mod notifications;
 pub mod payload;
+pub mod seal;
 
 pub use audit::AuditTrail;
 pub use break_glass::{BreakGlasses, Opened, OpenedPatient, Opening};

@@ -1,4 +1,12 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use healthmate_protocol::ErrorCode;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Value, json};
+
 use super::*;
+use crate::auth::claims::seconds;
+use crate::auth::{MAX_NAME_BYTES, MAX_TOKEN_BYTES, inspect};
 use ErrorCode::{
     TokenAlgorithm, TokenAudience, TokenExpired, TokenIssuer, TokenMalformed, TokenNotYetValid,
     TokenSignature, TokenTooLarge,
@@ -24,7 +32,7 @@ fn verify(verifier: &TokenVerifier, token: &str) -> Result<String, ErrorCode> {
 
 /// A token with these claims, rightly signed.
 fn signed(claims: &Value) -> String {
-    plain().sign(claims)
+    plain().own.sign(claims)
 }
 
 /// A token with this header and these claims as text, signed with HMAC-SHA256 whatever the header says.
@@ -50,6 +58,25 @@ fn an_issued_token_is_good_until_it_ends() {
     assert_eq!((claims.user.as_str(), claims.expires_at), ("p1", seconds(NOW + 60)));
     assert!(at(NOW + 59).is_ok());
     assert_eq!(at(NOW + 60), Err(TokenExpired));
+}
+
+#[test]
+fn a_token_says_when_it_was_issued_and_what_it_is_called() {
+    let (verifier, ana) = (plain(), UserId::new("ana").expect("valid"));
+    let called = TokenNames { id: Some("t1".to_owned()), sign_in: Some("s1".to_owned()) };
+    let token = verifier.issue_named(&ana, called, 60, seconds(NOW));
+    let claims = verifier.verify(&token, seconds(NOW)).expect("good");
+    assert_eq!(claims.issued_at, Some(seconds(NOW)));
+    assert_eq!((claims.id.as_deref(), claims.sign_in.as_deref()), (Some("t1"), Some("s1")));
+    let bare = verifier.verify(&signed(&good_claims()), seconds(NOW)).expect("good");
+    assert_eq!((bare.issued_at, bare.id, bare.sign_in), (None, None, None));
+    for claim in ["jti", "sid"] {
+        let named = |name: Value| signed(&json!({ "sub": "p1", "exp": NOW + 60, claim: name }));
+        assert!(verify(&verifier, &named(json!("x".repeat(MAX_NAME_BYTES)))).is_ok(), "{claim}");
+        for wrong in [json!("x".repeat(MAX_NAME_BYTES + 1)), json!(""), json!(7), json!(["s1"])] {
+            assert_eq!(verify(&verifier, &named(wrong)), Err(TokenMalformed), "{claim}");
+        }
+    }
 }
 
 #[test]
@@ -136,8 +163,8 @@ fn what_is_no_token_is_malformed_and_what_is_too_long_is_not_read() {
 #[test]
 fn a_signature_of_another_secret_or_for_other_claims_is_refused_before_the_claims_are_read() {
     let other = TokenVerifier::new(&AuthSettings::default(), &Secret::new(SECRET.to_uppercase()));
-    assert_eq!(verify(&plain(), &other.sign(&good_claims())), Err(TokenSignature));
-    assert_eq!(verify(&plain(), &other.sign(&json!({ "sub": "p1", "exp": 1 }))), Err(TokenSignature));
+    assert_eq!(verify(&plain(), &other.own.sign(&good_claims())), Err(TokenSignature));
+    assert_eq!(verify(&plain(), &other.own.sign(&json!({ "sub": "p1", "exp": 1 }))), Err(TokenSignature));
     let (good, swapped) = (signed(&good_claims()), signed(&json!({ "sub": "p2", "exp": NOW + 60 })));
     let body = swapped.rsplit_once('.').expect("three parts").0;
     let signature = good.rsplit_once('.').expect("three parts").1;
