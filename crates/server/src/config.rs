@@ -13,6 +13,7 @@ use figment::Figment;
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod auth;
 mod known;
 mod limits;
@@ -26,6 +27,7 @@ mod sources;
 mod storage;
 mod telemetry;
 
+pub use access::AccessSettings;
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
@@ -56,6 +58,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Whose tokens are good.
     pub auth: AuthSettings,
+    /// Opening patients in an emergency, and who is told.
+    pub access: AccessSettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -132,6 +136,7 @@ impl Settings {
         let mut found = Findings::default();
         self.server.check(&mut found);
         self.auth.check(&mut found);
+        self.access.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

@@ -19,18 +19,23 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::assets::Assets;
 
+mod break_glass;
+mod break_glasses;
 mod caller;
 mod close_connection;
 mod connection_health;
 mod connections;
 mod cors;
 mod demo;
+mod end_break_glass;
 mod headers;
 mod health;
 mod history;
 mod json;
 mod me;
 mod metrics;
+mod notification_seen;
+mod notifications;
 mod observe;
 mod openapi;
 mod patients;
@@ -54,6 +59,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
         .routes(routes!(presence::presence))
+        .routes(routes!(break_glass::break_glass, break_glasses::break_glasses))
+        .routes(routes!(end_break_glass::end_break_glass))
+        .routes(routes!(notifications::notifications))
+        .routes(routes!(notification_seen::notification_seen))
         .routes(routes!(me::me))
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))

@@ -8,6 +8,7 @@
 pub mod app;
 mod assets;
 pub mod auth;
+mod break_glass;
 pub mod config;
 mod connection;
 mod heads;

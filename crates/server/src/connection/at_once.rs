@@ -32,8 +32,8 @@ impl Connection {
         let app = shard.app();
         let range = app.heads.get(topic, has)?;
         let session = self.session.borrow();
-        let access =
-            access::known(app, session.user()?, Act::ReadMeasurements, topic.id(), shard.now().instant)?;
+        let hearing = Act::hearing(topic.kind());
+        let access = access::known(app, session.user()?, hearing, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
         Some(OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() })
     }

@@ -187,19 +187,24 @@ impl Connection {
             let range = app.heads.read(&*app.store, &topic, has).await;
             let range = range.map_err(|error| storage_refusal(&error))?;
             // Last, so that nothing is waited for between the decision and the subscription.
-            let until =
-                on.undisturbed(async || connection.check_reads(&app, topic.id(), "topic").await).await?;
+            let until = on.undisturbed(async || connection.check_hears(&app, &topic).await).await?;
             Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
         };
         let span = debug_span!("subscribe", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
     }
 
-    /// Refuses, unless the connection's user may read the patient's measurements now; says until when, where that is
-    /// known.
-    pub(super) async fn check_reads(
+    /// Refuses, unless the connection's user may hear the topic now; says until when, where that is known.
+    pub(super) async fn check_hears(&self, app: &App, topic: &Topic) -> Result<Option<Until>, Refused> {
+        self.check(app, Act::hearing(topic.kind()), topic.id(), "topic").await
+    }
+
+    /// Refuses, unless the connection's user may do this with the data of `patient` now; says until when, where that is
+    /// known. `field` names the patient.
+    async fn check(
         &self,
         app: &App,
+        action: Act,
         patient: &UserId,
         field: &str,
     ) -> Result<Option<Until>, Refused> {
@@ -207,7 +212,7 @@ impl Connection {
         let Some(user) = user else {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         };
-        let access = access::may(app, &user, Act::ReadMeasurements, patient).await;
+        let access = access::may(app, &user, action, patient).await;
         let Access { decision, .. } = access.map_err(|error| storage_refusal(&error))?;
         if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
     }
@@ -228,7 +233,7 @@ impl Connection {
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
         let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
         let work = async move {
-            connection.check_reads(&app, &query.patient, "patient").await?;
+            connection.check(&app, Act::ReadMeasurements, &query.patient, "patient").await?;
             let after = query.cursor.as_deref().map(str::parse).transpose();
             let after = after.map_err(|error: healthmate_storage::CursorError| {
                 Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())

@@ -67,7 +67,7 @@ impl Connection {
     pub(super) fn load_presence(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
         let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
         let work = async move {
-            connection.check_reads(&app, topic.id(), "topic").await?;
+            connection.check_hears(&app, &topic).await?;
             let present = presence::look_up(&app, &topic).await.map_err(|error| storage_refusal(&error))?;
             Ok(PresenceResponse { topic, present })
         };

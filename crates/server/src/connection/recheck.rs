@@ -37,7 +37,7 @@ impl Connection {
             let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();
             let app = Arc::clone(shard.app());
             for topic in topics {
-                let decided = connection.check_reads(&app, topic.id(), "topic").await;
+                let decided = connection.check_hears(&app, &topic).await;
                 if decided.as_ref().is_err_and(|refused| refused.code.retry()) {
                     // Not decided, because the store could not be read. It is asked again with the next change, and
                     // what comes from the store does not come either.

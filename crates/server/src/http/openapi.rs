@@ -11,7 +11,10 @@ use healthmate_protocol::server::{Acknowledgment, HealthDataResponse, PresenceRe
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{PROBLEM_JSON, Problem, demo, me, patients, reconnect, record, routes, status};
+use super::{
+    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, me, notifications, patients, reconnect, record,
+    routes, status,
+};
 use crate::node::{ConnectionHealth, ConnectionPage};
 
 /// Written once: it depends on nothing but the code.
@@ -42,6 +45,8 @@ fn write() -> String {
     });
     document["tags"] = json!([
         { "name": "measurements", "description": "Patients' measurements." },
+        { "name": "access", "description": "Opening patients in an emergency." },
+        { "name": "notifications", "description": "What users are told." },
         { "name": "users", "description": "Who is who." },
         { "name": "operation", "description": "For those who run the server." },
         { "name": "demo", "description": "Only with `--demo`." },
@@ -68,6 +73,10 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<HealthDataResponse>();
     generator.subschema_for::<patients::PatientList>();
     generator.subschema_for::<PresenceResponse>();
+    generator.subschema_for::<break_glass::BreakGlassRequest>();
+    generator.subschema_for::<break_glass::BreakGlassAccess>();
+    generator.subschema_for::<break_glasses::BreakGlassList>();
+    generator.subschema_for::<notifications::NotificationList>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
@@ -140,7 +149,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 16);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 20);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -1,11 +1,12 @@
 //! `GET /v1/patients`: whose measurements the caller may read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::{Action, CareRelation, Grants, Role, decide};
-use healthmate_protocol::UserId;
+use healthmate_care::{Action, CareRelation, Grants, Role, User, decide};
+use healthmate_protocol::{Timestamp, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,9 +27,22 @@ pub(super) struct PatientSummary {
     id: UserId,
     /// What people call the patient.
     name: String,
+    /// The emergency access by which you may, where nothing else lets you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<EmergencyAccess>,
 }
 
-/// The patients whose measurements you may read: yourself, your device's patient, those in whose care team you are.
+/// An emergency access that you hold.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(super) struct EmergencyAccess {
+    /// Names it.
+    id: String,
+    /// When it ends by itself.
+    ends_at: Timestamp,
+}
+
+/// The patients whose measurements you may read: yourself, your device's patient, those in whose care team
+/// you are, and those whom you opened in an emergency.
 #[utoipa::path(
     get, path = "/v1/patients", operation_id = "listPatients", tag = "measurements",
     responses(
@@ -55,14 +69,36 @@ pub(super) async fn patients(
             ids.push(relation.patient);
         }
     }
+    let let_in = ids.clone();
+    let opened = opened(&app, user, now).await?;
+    ids.extend(opened.keys().filter(|opened| !let_in.contains(opened)).cloned());
     ids.sort();
     let mut patients = Vec::with_capacity(ids.len());
     for id in ids {
         if let Some(patient) = app.store.user(&id).await?.filter(|user| user.role == Role::Patient) {
-            patients.push(PatientSummary { id, name: patient.name });
+            let break_glass = opened.get(&id).filter(|_| !let_in.contains(&id)).cloned();
+            patients.push(PatientSummary { id, name: patient.name, break_glass });
         }
     }
     Ok(Json(PatientList { patients }))
+}
+
+/// The patients whom the user opened in an emergency, each with the access that ends last.
+async fn opened(
+    app: &App,
+    user: &User,
+    now: Timestamp,
+) -> Result<BTreeMap<UserId, EmergencyAccess>, Problem> {
+    let mut opened = BTreeMap::<UserId, EmergencyAccess>::new();
+    for access in app.store.break_glasses_by(&user.id, now).await? {
+        let grants = Grants { relation: None, break_glass: Some(&access) };
+        let reads = decide(user, Action::ReadMeasurements, &access.patient, &grants, now).is_allowed();
+        if reads && opened.get(&access.patient).is_none_or(|held| held.ends_at < access.ends_at) {
+            let held = EmergencyAccess { id: access.id.to_string(), ends_at: access.ends_at };
+            opened.insert(access.patient, held);
+        }
+    }
+    Ok(opened)
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 
 mod access;
 mod audit;
+mod break_glass;
 mod classes;
 mod client;
 mod handshake;
 mod leaks;
 mod limits;
 mod live;
+mod notifications;
 mod operators;
 mod presence;
 mod recovery;

@@ -5,8 +5,8 @@ use healthmate_protocol::client::{
     Authenticate, GetHealthData, GetPresence, HealthUpdate, HealthWaveform, Subscribe,
 };
 use healthmate_protocol::{
-    ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, Interest, MAX_BATCH, MAX_PAGE,
-    MeasurementInput, Offset, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
+    ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, Interest, MAX_BATCH,
+    MAX_PAGE, MeasurementInput, Offset, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
 };
 
 use super::{Active, Cancelled, Opening, Wanted, refuse};
