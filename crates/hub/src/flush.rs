@@ -20,21 +20,34 @@ pub enum Flushed {
     Failed(io::Error),
 }
 
+/// Which connections are to be flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Those that keep up: what waits for them is short and new.
+    Live,
+    /// Those whose sockets were full, or that read the log: much may wait for each.
+    Late,
+}
+
 impl Hub {
     /// Whether a connection waits to be flushed.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.late.is_empty()
     }
 
-    /// Flushes the connection that has waited longest, with one write where one is enough, and says what became of
-    /// it; `None` if none waits.
+    /// Flushes the connection that has waited longest in its queue, with one write where one is enough, and says what
+    /// became of it; `None` if none waits there.
     pub fn flush(
         &mut self,
+        queue: Queue,
         scratch: &mut Vec<u8>,
         mut write: impl FnMut(ConnectionKey, &[u8]) -> io::Result<usize>,
     ) -> Option<(ConnectionKey, Flushed)> {
         loop {
-            let connection = self.dirty.pop_front()?;
+            let connection = match queue {
+                Queue::Live => self.dirty.pop_front()?,
+                Queue::Late => self.late.pop_front()?,
+            };
             let Some(reader) = self.readers.get_mut(connection) else {
                 continue;
             };
@@ -64,7 +77,69 @@ impl Hub {
     /// A blocked connection's socket takes more.
     pub fn writable(&mut self, connection: ConnectionKey) {
         if self.readers.contains_key(connection) {
-            self.dirty.push_back(connection);
+            self.late.push_back(connection);
         }
+    }
+
+    /// Flushes whoever is next, as the server does while it has the time.
+    #[cfg(test)]
+    pub(crate) fn flush_next(
+        &mut self,
+        mut write: impl FnMut(ConnectionKey, &[u8]) -> io::Result<usize>,
+    ) -> Option<(ConnectionKey, Flushed)> {
+        let live = self.flush(Queue::Live, &mut Vec::new(), &mut write);
+        live.or_else(|| self.flush(Queue::Late, &mut Vec::new(), &mut write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use healthmate_protocol::{Interest, Offset, Topic};
+    use healthmate_ws::Frame;
+
+    use super::*;
+    use crate::hub::Published;
+    use crate::run::Run;
+
+    #[test]
+    fn who_keeps_up_does_not_wait_for_what_others_have_missed() {
+        let mut hub = Hub::new(1024);
+        let readers = [hub.connect(), hub.connect()];
+        let topic: Topic = "health:p1".parse().expect("valid");
+        for reader in readers {
+            hub.subscribe(reader, &topic, Interest::default(), Offset(0), Offset(0));
+        }
+        let event = |offset| Published::new(Offset(offset), vec![(None, Frame::text("event"))]);
+        while let Some(request) = hub.next_read() {
+            hub.supply(&request, Offset(0), [], true);
+        }
+        let [late, live] = readers;
+        hub.publish(&topic, &event(1));
+        let full = |key, bytes: &[u8]| if key == late { Ok(1) } else { Ok(bytes.len()) };
+        while hub.flush(Queue::Live, &mut Vec::new(), full).is_some() {}
+        // Its socket takes more before the next event comes, and all the same it is not in the way of those who wait for it.
+        hub.writable(late);
+        hub.publish(&topic, &event(2));
+        let mut next = |queue| {
+            let flushed = hub.flush(queue, &mut Vec::new(), |_, bytes| Ok(bytes.len()));
+            flushed.map(|(key, _)| key)
+        };
+        assert_eq!([next(Queue::Live), next(Queue::Live)], [Some(live), None]);
+        assert_eq!([next(Queue::Late), next(Queue::Late)], [Some(late), None]);
+        // All is written: it is one of the others again.
+        hub.publish(&topic, &event(3));
+        assert!(hub.flush(Queue::Late, &mut Vec::new(), |_, bytes| Ok(bytes.len())).is_none());
+    }
+
+    #[test]
+    fn what_the_log_brings_does_not_delay_what_is_new() {
+        let mut hub = Hub::new(1024);
+        let topic: Topic = "health:p1".parse().expect("valid");
+        let reader = hub.connect();
+        hub.subscribe(reader, &topic, Interest::default(), Offset(0), Offset(1));
+        let request = hub.next_read().expect("it reads");
+        hub.supply_run(&request, &Run::new(Offset(0), [Frame::text("old")]), true);
+        assert!(hub.flush(Queue::Live, &mut Vec::new(), |_, bytes| Ok(bytes.len())).is_none());
+        assert!(hub.flush(Queue::Late, &mut Vec::new(), |_, bytes| Ok(bytes.len())).is_some());
     }
 }

@@ -59,7 +59,10 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) readers: SlotMap<ConnectionKey, Reader>,
+    /// Who is to be flushed, of those that keep up.
     pub(crate) dirty: VecDeque<ConnectionKey>,
+    /// Who is to be flushed, of those that do not: apart, so that nobody waits for what they have missed.
+    pub(crate) late: VecDeque<ConnectionKey>,
     topics: SlotMap<TopicKey, TopicEntry>,
     names: HashMap<Topic, TopicKey>,
     reads: VecDeque<(ConnectionKey, TopicKey)>,
@@ -88,6 +91,7 @@ impl Hub {
         Self {
             readers: SlotMap::with_key(),
             dirty: VecDeque::new(),
+            late: VecDeque::new(),
             topics: SlotMap::with_key(),
             names: HashMap::new(),
             reads: VecDeque::new(),

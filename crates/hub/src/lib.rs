@@ -25,7 +25,7 @@ mod presence;
 mod run;
 mod topic;
 
-pub use flush::Flushed;
+pub use flush::{Flushed, Queue};
 pub use hub::{ConnectionKey, Hub, Published, ReadRequest, Series, Subscription, Traffic};
 pub use outbox::{Outbox, Progress};
 pub use presence::{Presence, PresenceChange, Present};

@@ -1,7 +1,9 @@
 //! What clients send.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -259,10 +261,14 @@ impl ClientMessage {
 /// The `type` of a message that has it first, has nothing else that could be the head's, and has fields besides, so
 /// that the rest is read anyway: then one reading is enough.
 fn evident_type(text: &str) -> Option<&str> {
-    let (name, rest) = text.strip_prefix(r#"{"type":""#)?.split_once('"')?;
-    let has = |what: &str| memchr::memmem::find(rest.as_bytes(), what.as_bytes()).is_some();
-    let evident = !name.contains('\\') && !has("\\") && !has(r#""type""#) && !has(r#""correlation_id""#);
-    (evident && name != "ping" && Command::NAMES.contains(&name)).then_some(name)
+    static TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#""type""#));
+    static CORRELATION_ID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#""correlation_id""#));
+    let start = text.strip_prefix(r#"{"type":""#)?.as_bytes();
+    let (name, rest) = start.split_at_checked(memchr::memchr(b'"', start)?)?;
+    let name = Command::NAMES.iter().find(|known| known.as_bytes() == name && **known != "ping")?;
+    let has = |what: &Finder<'_>| what.find(rest).is_some();
+    let evident = memchr::memchr(b'\\', rest).is_none() && !has(&TYPE) && !has(&CORRELATION_ID);
+    evident.then_some(name)
 }
 
 /// The JSON Schema of every command's fields, by its `type`, in the order of [`Command::NAMES`].

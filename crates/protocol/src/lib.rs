@@ -18,6 +18,7 @@ pub mod measurement;
 pub mod notification;
 pub mod schema;
 pub mod server;
+mod text;
 pub mod timestamp;
 pub mod topic;
 pub mod waveform;

@@ -17,6 +17,7 @@ use crate::waveform::WaveformData;
 
 mod presence;
 mod subscription;
+mod text;
 
 pub use presence::{Presence, PresenceResponse, PresenceUpdate, Present};
 pub use subscription::{
@@ -64,25 +65,14 @@ struct Wire<D> {
     data: D,
 }
 
-/// The JSON of every server message, in the order of its fields, for writing.
-#[derive(Serialize)]
+/// Every server message, in the order of its fields, for writing (`server/text.rs`).
 struct WireRef<'a, D: ?Sized> {
     r#type: &'a str,
     timestamp: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<&'a CorrelationId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     topic: Option<&'a Topic>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<Offset>,
     data: &'a D,
-}
-
-impl<D: Serialize + ?Sized> WireRef<'_, D> {
-    fn to_text(&self) -> String {
-        // Only maps with non-text keys fail to serialize, and no message has one.
-        serde_json::to_string(self).unwrap_or_default()
-    }
 }
 
 /// What the schema says of a server message.
@@ -205,7 +195,15 @@ impl Envelope {
 
     /// Writes the message as it goes over the wire.
     pub fn to_text(&self) -> String {
-        self.message.write(self.timestamp, self.correlation_id.as_ref(), self.topic.as_ref(), self.offset)
+        let Self { timestamp, correlation_id, topic, offset, message } = self;
+        let (correlation_id, topic) = (correlation_id.as_ref(), topic.as_ref());
+        if let ServerMessage::HealthWaveform(data) = message {
+            let r#type = message.name();
+            let wire =
+                WireRef { r#type, timestamp: *timestamp, correlation_id, topic, offset: *offset, data };
+            return wire.waveform_text();
+        }
+        message.write(*timestamp, correlation_id, topic, *offset)
     }
 
     fn read<D: DeserializeOwned>(

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text::Text;
+
+mod plain;
+
 /// A point in time, in microseconds since 1970-01-01T00:00:00Z.
 ///
 /// On the wire it is RFC 3339 in UTC with six decimals, `2026-11-23T07:00:00.000000Z`; any offset is accepted
@@ -54,8 +58,10 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| TimestampError::Malformed)?;
-        let micros = parsed.as_microsecond();
+        let micros = match plain::parse(text.as_bytes()) {
+            Some(micros) => micros,
+            None => text.parse::<jiff::Timestamp>().map_err(|_| TimestampError::Malformed)?.as_microsecond(),
+        };
         if !(MIN_MICROS..=MAX_MICROS).contains(&micros) {
             return Err(TimestampError::OutOfRange);
         }
@@ -65,20 +71,19 @@ impl FromStr for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{time:.6}")
+        plain::with_text(self.0, |text| f.write_str(text))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        plain::with_text(self.0, |text| serializer.serialize_str(text))
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let Text(text) = Text::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -10,6 +10,7 @@ mod reads;
 mod runs;
 mod timers;
 mod view;
+mod writing;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -82,6 +83,8 @@ pub(crate) struct Shard {
     pub(crate) rechecks: Cell<u64>,
     /// Sockets that speak HTTP, or TLS before it.
     serving_http: Cell<usize>,
+    /// Commands of these connections that the store's writer has not answered yet.
+    writing: Cell<usize>,
 }
 
 impl Shard {
@@ -100,6 +103,7 @@ impl Shard {
             connections: RefCell::default(),
             rechecks: Cell::default(),
             serving_http: Cell::default(),
+            writing: Cell::default(),
             ground,
         })
     }

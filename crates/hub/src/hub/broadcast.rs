@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 2);
         assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 0);
         assert_eq!(hub.traffic().dropped, 2);
-        while let Some((_, flushed)) = hub.flush(&mut Vec::new(), |_, bytes| Ok(bytes.len())) {
+        while let Some((_, flushed)) = hub.flush_next(|_, bytes| Ok(bytes.len())) {
             assert!(matches!(flushed, Flushed::Done));
         }
         assert_eq!(hub.broadcast(&topic, Ephemeral::Waveform, 1, wave), 2, "whoever reads again hears again");

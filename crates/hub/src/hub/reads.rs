@@ -194,7 +194,7 @@ impl Hub {
             return;
         };
         self.traffic.queue(count, reader.outbox.push_run(frames));
-        mark(&mut self.dirty, reader, connection);
+        mark(&mut self.late, reader, connection);
     }
 
     /// Whether a subscription waits for a page that could be asked for.

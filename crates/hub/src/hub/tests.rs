@@ -129,7 +129,7 @@ impl World {
             socket.room = room;
         }
         let write = |key, bytes: &[u8]| sockets.borrow_mut().get_mut(&key).expect("known").write(bytes);
-        while let Some((key, flushed)) = self.hub.flush(&mut Vec::new(), write) {
+        while let Some((key, flushed)) = self.hub.flush_next(write) {
             match flushed {
                 Flushed::Blocked => self.blocked.push(key),
                 Flushed::Done => {}

@@ -218,13 +218,13 @@ impl Connection {
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        let app = Arc::clone(shard.app());
+        let on = Rc::clone(shard);
         let measurements = recording.measurements.len();
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
-                app.store.record(recording).await.map_err(|error| storage_refusal(&error))?;
-            app.metrics.count_receipts(&receipts);
+                on.record(recording).await.map_err(|error| storage_refusal(&error))?;
+            on.app().metrics.count_receipts(&receipts);
             Ok(receipts)
         };
         self.later(shard, span, work, move |result| Input::Recorded(request, result));

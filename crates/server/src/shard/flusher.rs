@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use healthmate_hub::{ConnectionKey, Flushed, Traffic};
+use healthmate_hub::{ConnectionKey, Flushed, Queue, Traffic};
 use healthmate_protocol::server::EventsMerged;
 use healthmate_protocol::{Envelope, ServerMessage};
 use healthmate_session::Input;
@@ -18,6 +18,10 @@ use crate::connection::Connection;
 
 /// How many connections are written between two looks at the inputs.
 const CHUNK: usize = 64;
+
+/// How much is written between two looks to connections that are late, in bytes: as long as a chunk of those that keep
+/// up takes, which wait for it.
+const LATE_BYTES: usize = 256 * 1024;
 
 impl Shard {
     pub(super) async fn run_flusher(self: Rc<Self>) {
@@ -33,6 +37,7 @@ impl Shard {
                 if !self.has_more() {
                     break;
                 }
+                self.let_writer_run();
                 yield_now().await;
             }
         }
@@ -55,21 +60,40 @@ impl Shard {
         *counted = traffic;
     }
 
+    /// Writes some of the connections that keep up, and then some of the others.
     fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {
         for _ in 0..CHUNK {
-            let flushed = self.hub.borrow_mut().flush(scratch, |key, bytes| match self.connection(key) {
-                Some(connection) => {
-                    let result = connection.try_write(bytes);
-                    if let Ok(count) = result {
-                        self.app().metrics.sent_bytes.inc_by(count as u64);
-                    }
-                    result
-                }
-                None => Err(std::io::ErrorKind::NotConnected.into()),
-            });
-            let Some((key, flushed)) = flushed else { return };
-            self.after_flush(key, &flushed);
+            if self.flush_one(Queue::Live, scratch).is_none() {
+                break;
+            }
         }
+        let mut late_bytes = 0;
+        for _ in 0..CHUNK {
+            match self.flush_one(Queue::Late, scratch) {
+                Some(count) => late_bytes += count,
+                None => break,
+            }
+            if late_bytes >= LATE_BYTES {
+                break;
+            }
+        }
+    }
+
+    /// Writes the next connection of a queue, and says how many bytes; `None` if none waits there.
+    fn flush_one(self: &Rc<Self>, queue: Queue, scratch: &mut Vec<u8>) -> Option<usize> {
+        let mut written = 0;
+        let flushed = self.hub.borrow_mut().flush(queue, scratch, |key, bytes| match self.connection(key) {
+            Some(connection) => {
+                let result = connection.try_write(bytes);
+                written += result.as_ref().map_or(0, |count| *count);
+                result
+            }
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        });
+        let (key, flushed) = flushed?;
+        self.app().metrics.sent_bytes.inc_by(written as u64);
+        self.after_flush(key, &flushed);
+        Some(written)
     }
 
     fn after_flush(self: &Rc<Self>, key: ConnectionKey, flushed: &Flushed) {

@@ -74,7 +74,7 @@ impl World {
                 }
                 Ok(bytes.len())
             };
-            match self.hub.flush(&mut Vec::new(), write) {
+            match self.hub.flush_next(write) {
                 None => return,
                 Some((_, Flushed::Holding)) => self.release(),
                 Some((_, Flushed::Blocked)) => self.blocked = true,
