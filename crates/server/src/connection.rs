@@ -24,13 +24,13 @@ use healthmate_protocol::server::Reconnect;
 use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, UserId};
 use healthmate_session::{Endpoint, Fault, Input, Session, State};
 use healthmate_ws::{Frame, Inbound, Limits};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::reader::Reader;
 pub(crate) use self::transport::{Stream, Transport, poll_read};
 pub(crate) use self::view::made_at;
 use crate::shard::Shard;
 use crate::telemetry::ConnectionState;
+use crate::upgrade::Place;
 
 /// How long a peer may take to answer a close frame before its socket is closed all the same.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ pub(crate) struct Connection {
     reader: RefCell<Option<Waker>>,
     drain: RefCell<Option<Waker>>,
     /// Gives its place back when the connection is gone.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
@@ -70,7 +70,7 @@ impl Connection {
         stream: Stream,
         endpoint: Endpoint,
         client: IpAddr,
-        place: OwnedSemaphorePermit,
+        place: Place,
         answer: Bytes,
     ) -> Rc<Self> {
         let clock = &shard.app().clock;

@@ -28,7 +28,7 @@ mod connections;
 mod cors;
 mod demo;
 mod end_break_glass;
-mod headers;
+pub(crate) mod headers;
 mod health;
 mod history;
 mod json;
@@ -49,13 +49,18 @@ mod web;
 
 pub(crate) use caller::ClientAddress;
 pub use demo::DEMO_PREFIX;
+pub(crate) use headers::raw_answer;
 pub use openapi::openapi;
 pub use problem::{PROBLEM_JSON, Problem};
 
-/// Every documented route.
+/// Documented routes whose requests may be large.
+fn large_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(record::record))
+}
+
+/// Every other documented route.
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(record::record))
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
         .routes(routes!(presence::presence))
@@ -79,18 +84,19 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Answers everything but the sockets.
 pub fn router(app: Arc<App>) -> Router {
-    let (documented, _) = routes().split_for_parts();
+    let limits = &app.settings.limits;
+    let large = large_routes().layer(DefaultBodyLimit::max(limits.body_bytes as usize));
+    let small = routes().layer(DefaultBodyLimit::max(limits.small_body_bytes as usize));
+    let (documented, _) = large.merge(small).split_for_parts();
     let assets = Arc::new(Assets::new(app.settings.server.web_dir.clone()));
-    let body_bytes = app.settings.limits.body_bytes as usize;
     // What is no origin was refused with the settings.
     let origins = Arc::new(OriginPolicy::only(&app.settings.server.allowed_origins).unwrap_or_default());
     documented
         .fallback(move |request| web::serve(assets, request))
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(body_bytes))
         .layer(middleware::from_fn_with_state(origins, cors::share))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
-        .layer(middleware::from_fn(headers::secure))
+        .layer(middleware::from_fn_with_state(app.clone(), headers::secure))
         .with_state(app)
 }
 

@@ -11,6 +11,7 @@ pub mod auth;
 mod break_glass;
 pub mod config;
 mod connection;
+mod gate;
 mod heads;
 pub mod http;
 mod jobs;

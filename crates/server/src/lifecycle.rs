@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
 use crate::config::Settings;
+use crate::gate::Gate;
 use crate::listener::{self, Accepting};
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
@@ -156,6 +157,7 @@ fn ground(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Result<Ground, ServeEr
         origins: Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?),
         places: Arc::new(Semaphore::new(limits.max_connections as usize)),
         registry: Arc::new(registry),
+        gate: Arc::new(Gate::new(limits)),
         opening: Arc::default(),
         shards: shards.into(),
     })

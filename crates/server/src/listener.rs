@@ -5,10 +5,12 @@
 //! WebSocket and nothing else is answered here (`head.rs`); hyper answers all others, and refuses whom
 //! `upgrade.rs` refuses.
 
+mod framing;
 mod head;
+mod refused;
 mod replayed;
+mod visit;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -18,26 +20,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::IntoResponse;
 use bytes::Bytes;
-use healthmate_protocol::{ErrorCode, SUBPROTOCOL};
-use healthmate_session::Endpoint;
-use hyper::body::Incoming;
+use healthmate_protocol::SUBPROTOCOL;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio_util::either::Either;
-use tower::ServiceExt;
 
+use self::framing::{Framing, HeadLimits};
 pub(crate) use self::head::Head;
 pub(crate) use self::replayed::Replayed;
+pub(crate) use self::visit::Visit;
 use crate::connection::{Reader, Stream};
-use crate::http::{ClientAddress, Problem};
 use crate::shard::{NewSocket, Shard, ShardHandle};
-use crate::telemetry::RefusalReason;
+use crate::telemetry::{RefusalReason, RequestRefusal};
 use crate::upgrade;
 
 /// How long to wait when the system has no more descriptors.
@@ -46,8 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request may take to be answered once the server stops.
 const STOP_WAIT: Duration = Duration::from_millis(500);
 
-/// The room for a request's head, in bytes.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// The room for the head of a request that is answered without hyper, in bytes: the setting's least.
+const MAX_HEAD_BYTES: usize = 8 * 1024;
 
 /// How much a socket may hold that is not on its way yet, in bytes. What a slow reader has not taken beyond that waits
 /// in its outbox, where it is shared with others, and a reader that takes little by little is seen to be alive.
@@ -84,11 +82,19 @@ pub(crate) async fn accept(shard: Rc<Shard>, accepting: Accepting) {
             () = stopped.as_mut() => return,
             accepted = accept_one(&listener) => accepted,
         };
+        // Before it is dealt, so that sockets are counted in the order they came in.
+        let visit = match Visit::begin(&shard, peer) {
+            Ok(visit) => visit,
+            Err(limit) => {
+                refused::turn_away(&shard, stream, limit);
+                continue;
+            }
+        };
         if turn == 0 {
-            serve(&shard, stream, peer);
+            serve(&shard, stream, visit);
         } else if let Ok(stream) = stream.into_std() {
             // The other shard's reactor must know the socket, so this one forgets it.
-            accepting.shards[turn].accept(NewSocket { stream, peer });
+            accepting.shards[turn].accept(NewSocket { stream, visit });
         }
     }
 }
@@ -110,7 +116,7 @@ async fn accept_one(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Serves a socket that another shard accepted.
 pub(crate) fn take_over(shard: &Rc<Shard>, socket: NewSocket) {
     match TcpStream::from_std(socket.stream) {
-        Ok(stream) => serve(shard, stream, socket.peer),
+        Ok(stream) => serve(shard, stream, socket.visit),
         Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
     }
 }
@@ -121,8 +127,8 @@ pub(crate) fn read(reader: Reader) {
 }
 
 /// Serves one socket: TLS where it is configured, then HTTP, then a WebSocket if a request asks for one.
-fn serve(shard: &Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
-    spawn_local(Serving::Door(Box::pin(at_the_door(Rc::clone(shard), stream, peer))));
+fn serve(shard: &Rc<Shard>, stream: TcpStream, visit: Visit) {
+    spawn_local(Serving::Door(Box::pin(at_the_door(Rc::clone(shard), stream, visit))));
 }
 
 /// The task of a socket.
@@ -152,7 +158,7 @@ impl Future for Serving {
     }
 }
 
-async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) -> Option<Reader> {
+async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, visit: Visit) -> Option<Reader> {
     // As many sockets again as there may be WebSockets: whoever only opens sockets does not use up the memory.
     let limit = shard.app().settings.limits.max_connections as usize;
     let Some(_serving) = shard.serving_http(limit) else {
@@ -169,14 +175,22 @@ async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) -> O
         }
     };
     let first = first_bytes(&shard, &mut stream).await?;
+    let mut framing = Framing::new(HeadLimits::of(&shard.app().settings.limits));
+    if let Err((_, violation)) = framing.feed(&first) {
+        refused::answer(&shard, &mut stream, violation).await;
+        return None;
+    }
     // Whoever is refused here is refused by hyper's way once more, which has the words for it.
     if let Some(head) = Head::parse(&first)
-        && let Ok((handshake, opening)) = upgrade::check(&shard, peer, head.endpoint, head.parts())
+        && let Ok((handshake, opening)) = upgrade::check(&shard, &visit, head.endpoint, head.parts())
     {
         let answer = handshake.response_head(Some(SUBPROTOCOL));
         return Some(opening.open(&shard, stream, answer.into(), &head.rest));
     }
-    Box::pin(serve_http(shard, Replayed { first, stream }, peer)).await;
+    let patience = Duration::from_secs(shard.app().settings.limits.request_timeout_s.into());
+    let metrics = Arc::clone(&shard.app().metrics);
+    let stream = Replayed::new(first, stream, framing, metrics, patience);
+    Box::pin(serve_http(shard, stream, visit)).await;
     None
 }
 
@@ -195,6 +209,7 @@ async fn first_bytes(shard: &Shard, stream: &mut Stream) -> Option<Bytes> {
             None
         }
         Err(_) => {
+            shard.app().metrics.requests_refused.of(RequestRefusal::Slow).inc();
             tracing::debug!("no request came in time");
             None
         }
@@ -212,15 +227,18 @@ async fn handshake(shard: &Shard, stream: TcpStream) -> std::io::Result<Stream> 
     }
 }
 
-async fn serve_http(shard: Rc<Shard>, stream: Replayed, peer: SocketAddr) {
+async fn serve_http(shard: Rc<Shard>, stream: Replayed, visit: Visit) {
+    let visit = Rc::new(visit);
     let service = {
         let shard = Rc::clone(&shard);
-        service_fn(move |request| answer(Rc::clone(&shard), peer, request))
+        service_fn(move |request| visit::answer(Rc::clone(&shard), Rc::clone(&visit), request))
     };
+    let limits = &shard.app().settings.limits;
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shard.handshake_timeout())
-        .max_buf_size(MAX_HEAD_BYTES)
+        .max_buf_size(limits.head_bytes as usize)
+        .max_headers(limits.headers_per_request as usize)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(http);
@@ -238,24 +256,4 @@ async fn serve_http(shard: Rc<Shard>, stream: Replayed, peer: SocketAddr) {
     if let Err(error) = result {
         tracing::debug!(%error, "an HTTP connection failed");
     }
-}
-
-async fn answer(
-    shard: Rc<Shard>,
-    peer: SocketAddr,
-    mut request: http::Request<Incoming>,
-) -> Result<http::Response<Body>, Infallible> {
-    if let Some(endpoint) = Endpoint::at_path(request.uri().path()) {
-        return Ok(upgrade::answer(&shard, peer, endpoint, request));
-    }
-    let address = upgrade::client_address(shard.app(), peer, request.headers());
-    request.extensions_mut().insert(ClientAddress(address));
-    let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
-    let seconds = shard.app().settings.limits.request_timeout_s;
-    let answered = tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await;
-    answered.unwrap_or_else(|_| {
-        shard.app().metrics.errors.of(ErrorCode::RequestTimeout).inc();
-        let detail = format!("the request was not there, and answered, within {seconds} s");
-        Ok(Problem::new(ErrorCode::RequestTimeout, detail).into_response())
-    })
 }

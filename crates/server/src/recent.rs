@@ -58,6 +58,12 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.insert(key, value);
     }
 
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets everything, and gives its room back.
     pub(crate) fn clear(&mut self) {
         self.young = HashMap::new();

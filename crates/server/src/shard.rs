@@ -35,6 +35,7 @@ use self::timers::Timers;
 use crate::app::App;
 use crate::config::{LimitSettings, SessionSettings};
 use crate::connection::Connection;
+use crate::gate::Gate;
 use crate::listener;
 use crate::publish::Broadcast;
 use crate::registry::Registry;
@@ -57,6 +58,8 @@ pub(crate) struct Ground {
     pub(crate) places: Arc<Semaphore>,
     /// Whose connections there are.
     pub(crate) registry: Arc<Registry>,
+    /// How much each client address may ask for.
+    pub(crate) gate: Arc<Gate>,
     /// How often a new connection is taken.
     pub(crate) opening: Arc<Mutex<Bucket>>,
     /// How to reach the shards, all of them.

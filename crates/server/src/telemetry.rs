@@ -5,7 +5,7 @@ pub mod metrics;
 #[cfg(feature = "otel")]
 pub mod otel;
 
-pub use metrics::{ConnectionState, Metrics, RefusalReason};
+pub use metrics::{ConnectionState, Metrics, RefusalReason, RequestRefusal};
 
 #[cfg(test)]
 mod docs;

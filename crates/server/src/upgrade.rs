@@ -22,8 +22,9 @@ use crate::app::App;
 use crate::auth::token_from_headers;
 use crate::config::Network;
 use crate::connection::{Connection, Reader, Stream};
+use crate::gate::Counted;
 use crate::http::Problem;
-use crate::listener::{self, Replayed};
+use crate::listener::{self, Replayed, Visit};
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 
@@ -32,7 +33,15 @@ pub(crate) struct Opening {
     endpoint: Endpoint,
     client: IpAddr,
     token: Option<String>,
-    place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// What a connection takes up; given back when it is dropped.
+pub(crate) struct Place {
+    /// One of the node's places.
+    _node: OwnedSemaphorePermit,
+    /// One of the address's.
+    _address: Counted,
 }
 
 /// Why a request does not become a WebSocket.
@@ -60,12 +69,12 @@ impl IntoResponse for Refusal {
 /// Answers a request to an endpoint: with 101, or with the reason why not.
 pub(crate) fn answer(
     shard: &Rc<Shard>,
-    peer: SocketAddr,
+    visit: &Visit,
     endpoint: Endpoint,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let parts = (request.method(), request.uri(), request.version(), request.headers());
-    match check(shard, peer, endpoint, parts) {
+    match check(shard, visit, endpoint, parts) {
         Ok((handshake, opening)) => {
             spawn_local(open(Rc::clone(shard), hyper::upgrade::on(&mut request), opening));
             handshake.response(Some(SUBPROTOCOL)).map(|()| Body::empty())
@@ -80,7 +89,7 @@ pub(crate) fn answer(
 /// Whether the request of these parts becomes a WebSocket.
 pub(crate) fn check(
     shard: &Shard,
-    peer: SocketAddr,
+    visit: &Visit,
     endpoint: Endpoint,
     (method, uri, version, headers): (&Method, &Uri, Version, &HeaderMap),
 ) -> Result<(Handshake, Opening), Box<Refusal>> {
@@ -94,9 +103,17 @@ pub(crate) fn check(
         let problem = Problem::new(ErrorCode::AccessDenied, detail).at("Origin");
         return Err(Refusal::new(RefusalReason::Origin, problem));
     }
-    let place = place(shard)?;
+    let client = visit.client(shard, headers);
+    let counted =
+        visit.count(shard, client).map_err(|limit| Refusal::new(limit.reason(), limit.problem()))?;
+    let place = match place(shard) {
+        Ok(node) => Place { _node: node, _address: counted },
+        Err(refusal) => {
+            visit.keep(counted);
+            return Err(refusal);
+        }
+    };
     let token = token_from_headers(headers).map(str::to_owned);
-    let client = client_address(shard.app(), peer, headers);
     Ok((handshake, Opening { endpoint, client, token, place }))
 }
 
@@ -138,7 +155,7 @@ async fn open(shard: Rc<Shard>, upgrade: OnUpgrade, opening: Opening) {
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Replayed>>() else {
         return tracing::error!("an upgraded connection is not the socket it came on");
     };
-    let Replayed { first, stream } = io.into_inner();
+    let Replayed { first, stream, .. } = io.into_inner();
     let rest = [read_buf, first].concat();
     listener::read(opening.open(&shard, stream, Bytes::new(), &rest));
 }
@@ -162,8 +179,8 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 }
 
 /// Where the client of a request is.
-pub(crate) fn client_address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-    believed_address(peer.ip(), headers, &app.settings.server.trusted_proxies)
+pub(crate) fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    believed_address(peer, headers, &app.settings.server.trusted_proxies)
 }
 
 /// Where the client is: the peer, or, behind trusted proxies, the last address in `X-Forwarded-For` that is not one

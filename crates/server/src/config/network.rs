@@ -35,6 +35,12 @@ impl Network {
     }
 }
 
+/// The addresses of this machine.
+pub(super) fn loopback() -> Vec<Network> {
+    let (v4, v6) = (IpAddr::from([127, 0, 0, 0]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]));
+    vec![Network { address: v4, prefix: 8 }, Network { address: v6, prefix: 128 }]
+}
+
 impl FromStr for Network {
     type Err = NetworkError;
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Problem;
 use crate::app::App;
 
-/// The bytes of a body that says it is JSON.
+/// The bytes of a body that says it is JSON, of a route for small ones.
 pub(super) fn body(
     app: &App,
     headers: &HeaderMap,
@@ -27,13 +27,27 @@ pub(super) fn body(
     }
     body.map_err(|rejection| {
         if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let limit = app.settings.limits.body_bytes;
-            let problem =
-                Problem::new(ErrorCode::InvalidField, format!("the body must be at most {limit} bytes"));
-            return problem.with_status(StatusCode::PAYLOAD_TOO_LARGE);
+            return too_large(app.settings.limits.small_body_bytes);
         }
         Problem::new(ErrorCode::MalformedJson, "the body broke off")
     })
+}
+
+/// The bytes of a body that says it is JSON, of a route that takes measurements.
+pub(super) fn large_body(
+    app: &App,
+    headers: &HeaderMap,
+    bytes: Result<Bytes, BytesRejection>,
+) -> Result<Bytes, Problem> {
+    body(app, headers, bytes).map_err(|problem| match problem.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(app.settings.limits.body_bytes),
+        _ => problem,
+    })
+}
+
+fn too_large(limit: u32) -> Problem {
+    Problem::new(ErrorCode::InvalidField, format!("the body must be at most {limit} bytes"))
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// Reads `bytes` as a `T`.

@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, me, notifications, patients, reconnect, record,
-    routes, status,
+    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, large_routes, me, notifications, patients, reconnect,
+    record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -36,7 +36,8 @@ pub(super) async fn document() -> impl IntoResponse {
 
 fn write() -> String {
     // An `OpenApi` is plain JSON.
-    let mut document = serde_json::to_value(routes().into_openapi()).unwrap_or_default();
+    let mut document =
+        serde_json::to_value(large_routes().merge(routes()).into_openapi()).unwrap_or_default();
     document["info"] = json!({
         "title": "HealthMate",
         "version": env!("CARGO_PKG_VERSION"),

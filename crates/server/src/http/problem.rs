@@ -82,6 +82,17 @@ impl Problem {
         self
     }
 
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The body.
+    pub(super) fn to_json(&self) -> String {
+        // Only maps with non-text keys fail to serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// What the measurement at `path` (empty, or `batch[2].`) was refused for.
     pub(super) fn refused(path: &str, refusal: Refusal) -> Self {
         Self::new(refusal.code, refusal.message).at(format!("{path}{}", refusal.field))
@@ -153,10 +164,9 @@ impl From<storage::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let content_type = [(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))];
-        // Only maps with non-text keys fail to serialize.
-        let body = serde_json::to_string(&self).unwrap_or_default();
+        let body = self.to_json();
         let mut response = (status, content_type, body).into_response();
         // For the metrics: see `observe`.
         response.extensions_mut().insert(self.code);

@@ -76,7 +76,7 @@ pub(super) async fn record(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Acknowledgment>), Problem> {
-    let body = json::body(&app, &headers, body)?;
+    let body = json::large_body(&app, &headers, body)?;
     let idempotency = idempotency(&headers, &body)?;
     let (patient, inputs) = read(&body)?;
     let own = || caller.user().own_patient().cloned();

@@ -1,7 +1,7 @@
 //! How other threads reach a shard.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Shard;
-use crate::listener::Accepting;
+use crate::listener::{Accepting, Visit};
 use crate::publish::{Broadcast, Committed};
 
 /// An accepted socket.
 #[derive(Debug)]
 pub(crate) struct NewSocket {
     pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) visit: Visit,
 }
 
 /// A shard's letter box. Whatever is put in, the shard is woken once.

@@ -54,6 +54,25 @@ pub enum RefusalReason {
     Stopping,
     /// The user holds as many as `limits.connections_per_user` says.
     UserFull,
+    /// The client's address holds as many as `limits.connections_per_address` says.
+    AddressFull,
+    /// More came a second from the address than `limits.connections_per_second_per_address` says.
+    AddressRate,
+}
+
+/// Why a request was refused before it reached its route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestRefusal {
+    /// More came a second from the address than `limits.requests_per_second_per_address` says.
+    AddressRate,
+    /// It is no HTTP, or HTTP that two readers could understand in two ways.
+    Malformed,
+    /// Its head is past `limits.head_bytes`, `limits.headers_per_request` or `limits.url_bytes`.
+    TooLarge,
+    /// Its head, or the rest of it, did not come in time.
+    Slow,
+    /// Its client did not take the answer.
+    NotTaken,
 }
 
 /// A label whose values are all known.
@@ -96,9 +115,33 @@ label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
 label!(
+    RequestRefusal,
+    "reason",
+    &[Self::AddressRate, Self::Malformed, Self::TooLarge, Self::Slow, Self::NotTaken],
+    |reason| {
+        let word = match reason {
+            Self::AddressRate => "address_rate",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow",
+            Self::NotTaken => "not_taken",
+        };
+        word.to_owned()
+    }
+);
+label!(
     RefusalReason,
     "reason",
-    &[Self::NodeFull, Self::Rate, Self::Origin, Self::Handshake, Self::Stopping, Self::UserFull],
+    &[
+        Self::NodeFull,
+        Self::Rate,
+        Self::Origin,
+        Self::Handshake,
+        Self::Stopping,
+        Self::UserFull,
+        Self::AddressFull,
+        Self::AddressRate
+    ],
     |reason| {
         let word = match reason {
             Self::NodeFull => "node_full",
@@ -107,6 +150,8 @@ label!(
             Self::Handshake => "handshake",
             Self::Stopping => "stopping",
             Self::UserFull => "user_full",
+            Self::AddressFull => "address_full",
+            Self::AddressRate => "address_rate",
         };
         word.to_owned()
     }
@@ -233,6 +278,8 @@ metrics! {
     notifications_stored: Counter = "notifications_stored";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// HTTP requests refused before they reached a route, by reason.
+    requests_refused: By<RequestRefusal, Counter> = "requests_refused";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -338,6 +385,7 @@ mod tests {
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
+        in_order::<RequestRefusal>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
@@ -389,6 +437,7 @@ mod tests {
         break_glass_opened Patients opened in an emergency.
         notifications_stored Notifications stored, each for one user.
         errors Requests and messages refused, by error code.
+        requests_refused HTTP requests refused before they reached a route, by reason.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");

@@ -139,7 +139,7 @@ async fn abandon(mut raw: TcpStream, end: End) {
 }
 
 /// What the server holds, once it holds no connection any more.
-async fn settled(server: &TestServer) -> Value {
+pub(crate) async fn settled(server: &TestServer) -> Value {
     loop {
         let (_, status) = ask(server, Some("ada"), "GET", "/ws/status").await;
         let left = ["connected", "authenticated", "error"].map(|state| &status["connections"][state]);

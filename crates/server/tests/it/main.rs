@@ -8,6 +8,7 @@ mod break_glass;
 mod classes;
 mod client;
 mod handshake;
+mod hostile;
 mod leaks;
 mod limits;
 mod live;
