@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, large_routes, me, notifications, patients, reconnect,
-    record, routes, status,
+    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, large_routes, me, notifications, patients,
+    reconnect, record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
