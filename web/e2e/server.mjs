@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -20,12 +20,18 @@ export class Server {
     return server;
   }
 
+  /**
+   * Runs the command line beside the server, on its data.
+   * @param {string[]} args
+   */
+  command(...args) {
+    execFileSync(binary(), [...args, "--data", this.#data], { stdio: ["ignore", "ignore", "inherit"] });
+  }
+
   /** @param {string} listen */
   async run(listen) {
-    const binary = process.env["HEALTHMATE_BIN"];
-    if (!binary) throw new Error("HEALTHMATE_BIN must be the path to the healthmate binary");
     const args = ["serve", "--demo", "--listen", listen, "--data", this.#data];
-    this.#process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#process = spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
     this.url = await address(this.#process);
   }
 
@@ -47,6 +53,12 @@ export class Server {
     await this.kill();
     await rm(this.#data, { recursive: true, force: true });
   }
+}
+
+function binary() {
+  const path = process.env["HEALTHMATE_BIN"];
+  if (!path) throw new Error("HEALTHMATE_BIN must be the path to the healthmate binary");
+  return path;
 }
 
 /** @param {import("node:child_process").ChildProcess} server */

@@ -157,6 +157,17 @@ test("when access ends, nothing of the patient stays on the screen", async () =>
   expect(patient.problem).toBe("you are not in this care team");
 });
 
+test("after access ended, a page that is opened again asks again", async () => {
+  const denied = { topic: "health:patient-1", code: "access_denied", reason: "ended", message: "it has ended", retry: false };
+  handler.denied?.(denied);
+  expect(patient.view.readings).toEqual([]);
+  patient.choose();
+  taken(5);
+  await drawn();
+  expect(times("heart_rate")).toBe(5);
+  expect(patient.problem).toBeUndefined();
+});
+
 test("a failure shows the server's detail, and the next subscription tries again", async () => {
   const problem = { title: "Unavailable", status: 503, detail: "storage is busy", code: "storage_unavailable", retry: true };
   failure = Response.json(problem, { status: 503 });

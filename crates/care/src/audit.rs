@@ -9,10 +9,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use healthmate_protocol::{Timestamp, UserId};
+use healthmate_protocol::{ConnectionId, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::access::Decision;
 use crate::break_glass::BreakGlass;
 use crate::team::CareRelation;
 use crate::user::{Role, User};
@@ -171,6 +172,8 @@ words! {
         ServerStarted "server_started",
         /// An operator looked at connections, or steered them.
         Administered "administered",
+        /// Refusals were too many to be recorded each: the object says how many.
+        RefusalsLeftOut "refusals_left_out",
         /// Data or the trail was exported.
         Exported "exported",
         /// A patient's data was erased.
@@ -244,6 +247,42 @@ impl AuditRecord {
     }
 }
 
+/// The records of what people do.
+impl AuditRecord {
+    /// Somebody failed to prove who they are.
+    pub fn sign_in_denied(by: By, reason: &'static str) -> Self {
+        Self::new(by, AuditAction::SignIn).reason(reason).outcome(AuditOutcome::Denied)
+    }
+
+    /// A connection is a user's from now on.
+    pub fn connected(by: By, connection: &ConnectionId) -> Self {
+        Self::new(by, AuditAction::Connect).object(format!("connection:{connection}"))
+    }
+
+    /// The policy decided whether `action` may be done to `object`, of a patient's data.
+    pub fn decided(
+        by: By,
+        action: AuditAction,
+        object: String,
+        patient: &UserId,
+        decision: Decision,
+    ) -> Self {
+        let outcome = if decision.is_allowed() { AuditOutcome::Success } else { AuditOutcome::Denied };
+        let record = Self::new(by, action).object(object).patient(patient);
+        record.reason(decision.reason().as_str()).outcome(outcome)
+    }
+
+    /// So many refusals were left out of the trail.
+    pub fn refusals_left_out(by: By, count: u64) -> Self {
+        Self::new(by, AuditAction::RefusalsLeftOut).object(format!("refusals:{count}"))
+    }
+
+    /// The server starts with the configuration of this digest.
+    pub fn server_started(by: By, digest: &str) -> Self {
+        Self::new(by, AuditAction::ServerStarted).object(format!("configuration:sha256:{digest}"))
+    }
+}
+
 /// The records of what changes users and care teams.
 impl AuditRecord {
     /// A user was added.
@@ -259,6 +298,11 @@ impl AuditRecord {
     pub fn user_switched(by: By, id: &UserId, active: bool) -> Self {
         let action = if active { AuditAction::UserEnabled } else { AuditAction::UserDisabled };
         Self::new(by, action).object(format!("user:{id}"))
+    }
+
+    /// A user has this role now.
+    pub fn role_changed(by: By, id: &UserId, role: Role) -> Self {
+        Self::new(by, AuditAction::RoleChanged).object(format!("user:{id}")).reason(role.as_str())
     }
 
     /// A member was let into a patient's care team, or their access was changed.

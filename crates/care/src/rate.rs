@@ -15,6 +15,12 @@ impl Rate {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self { interval, burst: interval.saturating_mul(burst.max(1)) }
     }
+
+    /// `per_minute` times a minute (at least 1), and up to `burst` (at least 1) at once after a pause.
+    pub fn per_minute(per_minute: u32, burst: u32) -> Self {
+        let interval = Duration::from_secs(60) / per_minute.max(1);
+        Self { interval, burst: interval.saturating_mul(burst.max(1)) }
+    }
 }
 
 /// What one client has used of its [`Rate`]. (The generic cell rate algorithm: it keeps the time at which the

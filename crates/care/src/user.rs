@@ -27,6 +27,11 @@ impl Role {
     pub const ALL: [Self; 6] =
         [Self::Patient, Self::Caregiver, Self::Nurse, Self::Doctor, Self::Admin, Self::Device];
 
+    /// Whether a user has this role from the beginning and keeps it: measurements, care teams and devices hang on it.
+    pub fn is_for_good(self) -> bool {
+        matches!(self, Self::Patient | Self::Device)
+    }
+
     /// The word on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {

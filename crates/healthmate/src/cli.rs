@@ -1,10 +1,12 @@
 //! The commands.
 
+mod access;
 mod admin;
 mod bench;
 mod care;
 mod config;
 mod failure;
+mod keys;
 mod migrate;
 mod output;
 mod replay;
@@ -54,18 +56,20 @@ enum Command {
     Waveform(waveform::Waveform),
     User(user::User),
     Care(care::Care),
+    Access(access::Access),
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
+    Keys(keys::Keys),
     Schema(schema::Schema),
     Bench(bench::Bench),
 }
 
 /// The commands as the help groups them. A test finds every command here.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "status", "config", "migrate", "bench"]),
+    ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
-    ("People", &["user", "care", "token"]),
+    ("People", &["user", "care", "access", "token"]),
     ("Documents", &["schema"]),
 ];
 
@@ -91,9 +95,11 @@ impl Command {
             Self::Waveform(command) => command.run(),
             Self::User(command) => command.run(),
             Self::Care(command) => command.run(),
+            Self::Access(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),
+            Self::Keys(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Bench(command) => command.run(),
         }

@@ -52,14 +52,20 @@ fn help_reads_well() {
     };
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "serve", "status", "replay", "waveform", "watch", "user", "care", "token", "config", "migrate",
-        "schema",
+        "serve", "status", "replay", "waveform", "watch", "user", "care", "access", "token", "config",
+        "migrate", "schema",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
-    for (command, action) in
-        [("user", "add"), ("care", "add"), ("care", "remove"), ("token", "issue"), ("config", "check")]
-    {
+    for (command, action) in [
+        ("user", "add"),
+        ("care", "add"),
+        ("care", "remove"),
+        ("access", "explain"),
+        ("user", "role"),
+        ("token", "issue"),
+        ("config", "check"),
+    ] {
         insta::assert_snapshot!(format!("help-{command}-{action}"), help(&[command, action]));
     }
 }
@@ -349,4 +355,80 @@ fn the_documents_are_the_committed_ones() {
         let file = std::fs::read_to_string(committed.join(name)).expect("committed");
         assert_eq!(printed, serde_json::from_str::<Value>(&file).expect("JSON"), "{document}");
     }
+}
+
+/// What a command that succeeds prints.
+fn printed(data: &Path, arguments: &[&str]) -> String {
+    let output = run(data, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn access_is_granted_narrowed_and_explained() {
+    let folder = folder();
+    let data = folder.path();
+    for arguments in [
+        &["user", "add", "p1", "--role", "patient"][..],
+        &["user", "add", "n1", "--role", "nurse"],
+        &["user", "add", "w1", "--role", "device", "--device-of", "p1"],
+        &[
+            "care",
+            "add",
+            "p1",
+            "n1",
+            "--relation",
+            "nurse",
+            "--scopes",
+            "alerts,vitals",
+            "--until",
+            "2199-01-01T00:00:00Z",
+        ],
+    ] {
+        printed(data, arguments);
+    }
+    let team = json(data, &["care", "list", "p1"]);
+    let member = &team["care_team"][0];
+    assert_eq!(
+        (&member["relation"], &member["scopes"]),
+        (&"nurse".into(), &serde_json::json!(["vitals", "alerts"]))
+    );
+    let explained = |arguments: &[&str]| printed(data, &[&["access", "explain"], arguments].concat());
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let shown = explained(&["n1", "health:p1"]);
+    assert_eq!(first(&shown), "yes: n1 (nurse), read_measurements of p1");
+    for part in [
+        "care_team: you are in",
+        "until   2199-01-01T00:00:00",
+        "then ended",
+        "place   nurse,",
+        "vitals,alerts",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    for (arguments, answer, reason) in [
+        (&["n1", "p1", "--action", "medications"][..], "no", "scope_missing: "),
+        (&["n1", "health:p1", "--at", "2199-01-01T00:00:00Z"], "no", "ended: "),
+        (&["n1", "chat:p1"], "no", "scope_missing: "),
+        (&["n1", "notifications:n1"], "yes", "own: "),
+        (&["n1", "health:nobody"], "no", "not_in_care_team: "),
+        (&["w1", "p1", "--action", "write_measurements"], "yes", "own: "),
+        (&["n1", "p1", "--action", "break_glass"], "yes", "clinician: "),
+    ] {
+        let shown = explained(arguments);
+        assert!(shown.starts_with(answer) && shown.contains(reason), "{arguments:?}: {shown}");
+    }
+    let told = json(data, &["access", "explain", "n1", "p1", "--action", "manage_care_team"]);
+    assert_eq!((&told["allowed"], &told["reason"]), (&false.into(), &"scope_missing".into()));
+    assert_eq!(told["place"]["relation"], "nurse");
+    assert_eq!(printed(data, &["user", "role", "n1", "admin"]), "n1 is admin now\n");
+    assert!(explained(&["n1", "health:p1"]).contains("administrator: "));
+    let (code, sentence) = refused(data, &["user", "role", "p1", "nurse"]);
+    assert_eq!(code, 1);
+    assert!(sentence.contains("a patient is one from the beginning and stays one"), "{sentence}");
+    let (code, sentence) = refused(data, &["access", "explain", "n1", "p1"]);
+    assert_eq!(code, 2);
+    assert!(sentence.contains("health:p1"), "{sentence}");
+    assert_eq!(refused(data, &["access", "explain", "nobody", "health:p1"]).0, 1);
+    assert_eq!(refused(data, &["care", "add", "p1", "n1", "--scopes", "all"]).0, 2);
 }

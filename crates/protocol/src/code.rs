@@ -70,8 +70,12 @@ error_codes! {
     TokenSignature, "token_signature", false, "The token's signature does not match.", "Sign with the key the server knows.";
     TokenExpired, "token_expired", false, "The token's `exp` has passed.", "Get a fresh token.";
     TokenNotYetValid, "token_not_yet_valid", true, "The token's `nbf` lies ahead.", "Wait, or set the issuer's clock.";
-    TokenIssuer, "token_issuer", false, "The token's `iss` is not the configured one.", "Use a token of the right issuer.";
+    TokenIssuer, "token_issuer", false, "The token's `iss` is no configured one.", "Use a token of the right issuer.";
     TokenAudience, "token_audience", false, "The token's `aud` does not name this server.", "Use a token made for this server.";
+    TokenKey, "token_key", false, "The token's issuer has no key that it names and that fits its algorithm.", "Use a token that its issuer signed with a key it publishes.";
+    TokenUser, "token_user", false, "The token's claim for the user is no user id: 1 to 64 letters, digits, '-', '_', '.' and '@'.", "Have another claim name the user, in the settings of the issuer.";
+    TokenRole, "token_role", false, "The token's claim for the role names none that it may give, or more than one.", "Mend the roles at the issuer, or in its settings.";
+    KeysUnavailable, "keys_unavailable", true, "The keys of the token's issuer could not be fetched yet.", "Send the same token again, after a pause that grows.";
     UserUnknown, "user_unknown", false, "No user has the token's `sub`.", "Add the user first.";
     UserInactive, "user_inactive", false, "The user is disabled.", "Ask an administrator.";
 }
@@ -123,6 +127,7 @@ close_codes! {
     TooManyConnections, 4502, "The user has as many connections as one may.";
     Replaced, 4503, "A newer connection of the same user took this one's place.";
     ClosedByOperator, 4504, "An administrator, or the user from elsewhere, closed the connection.";
+    TokenEnded, 4505, "The token ended, and no fresh one came in time; come back with one.";
 }
 
 #[cfg(test)]

@@ -157,6 +157,8 @@ server_messages! {
     Heartbeat = "heartbeat", Announcement;
     /// The server is about to close the connection: come back after a moment, which is each client's own.
     Reconnect = "reconnect", Announcement;
+    /// The connection's token ends soon: send `authenticate` with a fresh one of the same user.
+    TokenExpiring = "token_expiring", Announcement;
     /// The measurements are on disk.
     Acknowledgment = "acknowledgment", Reply;
     /// A measurement: a durable event.
@@ -308,6 +310,15 @@ pub struct Reconnect {
     /// How long to wait before connecting again, in milliseconds. Clients get different ones, so that they do not
     /// all come at once.
     pub after_ms: u32,
+}
+
+/// When the connection's token ends. Some time after that, the connection is closed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenExpiring {
+    /// When the token ends.
+    pub expires_at: Timestamp,
+    /// How long that is from now, in whole seconds.
+    pub seconds: u32,
 }
 
 /// What became of measurements: they are on disk.

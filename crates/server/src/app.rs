@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use healthmate_care::Clock;
 use healthmate_storage::Store;
+use tokio::sync::Notify;
 
+use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
 use crate::config::Settings;
 use crate::heads::Heads;
@@ -34,6 +36,10 @@ pub struct App {
     pub(crate) heads: Arc<Heads>,
     /// Who was let in lately.
     pub(crate) people: People,
+    /// Which refusals are recorded.
+    pub(crate) refusals: Refusals,
+    /// Access was changed through this server: it is looked at, and decided again, at once.
+    access: Notify,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -52,16 +58,28 @@ impl App {
         let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
+            refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),
             store,
             clock,
             verifier,
             metrics,
             ready: AtomicBool::new(false),
+            access: Notify::new(),
             heads: Arc::new(Heads::new()),
             people: People::new(),
             presence: PresenceBook::new(grace),
         }
+    }
+
+    /// Users or care teams were changed through this server: open connections are told at once, not at the next look.
+    pub(crate) fn access_changed(&self) {
+        self.access.notify_one();
+    }
+
+    /// Waits until users or care teams were changed through this server.
+    pub(crate) async fn access_change(&self) {
+        self.access.notified().await;
     }
 
     /// Says whether the server takes work from now on.

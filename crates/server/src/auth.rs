@@ -5,6 +5,7 @@
 //! error.
 
 use std::borrow::Borrow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,15 +17,20 @@ use crate::app::App;
 
 pub mod access;
 mod claims;
+mod first_sight;
 mod header;
+mod issuer;
 mod own;
 pub mod secret;
 mod token;
 mod verifier;
 
 pub use claims::{Claims, MAX_NAME_BYTES, TokenNames};
+pub(crate) use first_sight::user_of;
 pub(crate) use header::authorization;
 pub use header::token_from_headers;
+pub use issuer::IssuerError;
+pub use issuer::fetch::check_jwks_url;
 pub use token::{MAX_TOKEN_BYTES, TokenError, inspect};
 pub use verifier::TokenVerifier;
 
@@ -37,15 +43,17 @@ pub struct Identity {
     pub expires_at: Timestamp,
 }
 
-/// Whose token this is, now.
+/// Whose token this is, now, sent from `address`.
 ///
 /// # Errors
-/// A `token_…` code if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
+/// A `token_…` code or `keys_unavailable` if the token is refused, `user_unknown` or `user_inactive` if its user is, `storage_unavailable`
 /// if the user cannot be read.
-pub async fn authenticate(app: &App, token: &str) -> Result<Identity, TokenError> {
-    let claims = app.verifier.verify(token, app.clock.now())?;
-    let user = active(app.store.user(&claims.user).await)?;
-    Ok(Identity { user, expires_at: claims.expires_at })
+pub async fn authenticate(app: &App, token: &str, address: Option<IpAddr>) -> Result<Identity, TokenError> {
+    let now = app.clock.now();
+    let claims = app.verifier.verify_patiently(token, now).await?;
+    let user = app.store.user(&claims.user).await.map(|user| user.map(Arc::new));
+    let user = user_of(app, &claims, user, address).await?;
+    Ok(Identity { user: Arc::unwrap_or_clone(user), expires_at: claims.expires_at })
 }
 
 /// The active user with this id, by what is known at `now`, or by the store.

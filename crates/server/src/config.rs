@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
+use healthmate_storage::seal::{KEY_RING_FILE, KeySource};
 use serde::{Deserialize, Serialize};
 
 mod access;
+mod audit;
 mod auth;
+mod issuers;
 mod known;
 mod limits;
 mod log;
@@ -28,7 +31,9 @@ mod storage;
 mod telemetry;
 
 pub use access::AccessSettings;
+pub use audit::AuditSettings;
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
+pub use issuers::{IssuerSettings, MAX_ISSUERS, OnUnknownUser};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
@@ -66,6 +71,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// What is kept, and how it is written.
     pub storage: StorageSettings,
+    /// How the audit trail is kept.
+    pub audit: AuditSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where traces and logs go besides standard error.
@@ -120,6 +127,15 @@ impl Settings {
         self.check(|_| None)
     }
 
+    /// Where the keys of data at rest are.
+    pub fn key_source(&self) -> KeySource {
+        let StorageSettings { keys, key_ring, .. } = &self.storage;
+        match keys {
+            Some(keys) => KeySource::Text(keys.expose().to_owned().into()),
+            None => KeySource::File(key_ring.clone().unwrap_or_else(|| self.server.data.join(KEY_RING_FILE))),
+        }
+    }
+
     /// The settings with secrets left out, as JSON.
     pub fn redacted(&self) -> serde_json::Value {
         // Only maps with non-text keys fail to serialize.
@@ -140,6 +156,7 @@ impl Settings {
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);
+        self.audit.check(&mut found);
         self.log.check(&mut found);
         self.telemetry.check(&mut found);
         if self.demo && !self.server.listen.ip().is_loopback() {
@@ -160,15 +177,21 @@ impl Settings {
     }
 }
 
-/// Settings whose value is not repeated in errors.
-const SECRETS: &[&str] = &["auth.jwt_secret"];
+/// Whether the value of this setting is not repeated in errors.
+fn is_secret(key: &str) -> bool {
+    ["auth.jwt_secret", "storage.keys"].contains(&key)
+        || (key.starts_with("auth.issuers.") && key.ends_with("secret"))
+}
 
 fn wrong_kind(error: figment::Error) -> ConfigError {
     let problem = |error: figment::Error| {
         let key = error.path.join(".");
         let source =
             error.metadata.as_ref().map_or("default".to_owned(), |metadata| metadata.name.to_string());
-        let message = if SECRETS.contains(&key.as_str()) {
+        let is_issuer = key.strip_prefix("auth.issuers").is_some_and(|place| place.matches('.').count() < 2);
+        let message = if is_issuer && matches!(error.kind, figment::error::Kind::InvalidType(..)) {
+            "must be tables, each an issuer, as config.default.toml shows".to_owned()
+        } else if is_secret(&key) {
             "must be a text".to_owned()
         } else {
             error.kind.to_string()

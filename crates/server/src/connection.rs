@@ -4,6 +4,7 @@
 //! TLS. Everything runs on the connection's shard, so that an answer of the store goes straight into the session.
 
 mod at_once;
+mod audit;
 mod perform;
 mod presence;
 mod reader;
@@ -50,6 +51,8 @@ pub(crate) struct Connection {
     ended: Cell<bool>,
     /// When the shard's timer looks at it next.
     next_look: Cell<Option<Instant>>,
+    /// Whether it is on record that it writes.
+    write_recorded: Cell<bool>,
     /// Whose connection it counts as.
     admitted: RefCell<Option<UserId>>,
     /// A task waits until the socket takes more; until then nobody else writes, which would take its waker's place.
@@ -93,6 +96,7 @@ impl Connection {
                 peer_closed: Cell::default(),
                 ended: Cell::default(),
                 next_look: Cell::default(),
+                write_recorded: Cell::default(),
                 admitted: RefCell::default(),
                 draining: Cell::default(),
                 held_back: Cell::default(),

@@ -22,6 +22,7 @@ use crate::assets::Assets;
 mod break_glass;
 mod break_glasses;
 mod caller;
+mod care_team;
 mod close_connection;
 mod connection_health;
 mod connections;
@@ -68,6 +69,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(end_break_glass::end_break_glass))
         .routes(routes!(notifications::notifications))
         .routes(routes!(notification_seen::notification_seen))
+        .routes(routes!(care_team::care_team))
+        .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))

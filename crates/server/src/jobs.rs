@@ -15,6 +15,7 @@ use crate::break_glass;
 use crate::node::{SAMPLE_EVERY, Sample};
 use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
+use crate::telemetry::metrics::KeyFetch;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_mins(10);
@@ -27,17 +28,30 @@ const HOUR_MS: i64 = 3_600_000;
 /// How often changes of users and care teams are looked for.
 const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often refusals that were left out are counted.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
+
 /// Starts everything that is done beside the shards, until it is aborted.
 pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHandle> {
-    vec![
+    let keys = app.verifier.published().map(|jwks| {
+        let (jwks, metrics) = (Arc::clone(jwks), Arc::clone(&app.metrics));
+        let count = move |fetched| {
+            metrics.key_fetches.of(KeyFetch::of(fetched)).inc();
+        };
+        tokio::spawn(jwks.run(count)).abort_handle()
+    });
+    let mut tasks = vec![
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
         tokio::spawn(break_glass::record_ends(Arc::clone(app))).abort_handle(),
+        tokio::spawn(count_left_out(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
         tokio::spawn(recover(Arc::clone(app))).abort_handle(),
-    ]
+    ];
+    tasks.extend(keys);
+    tasks
 }
 
 /// Tells those who asked who began and who ceased to watch a topic.
@@ -58,13 +72,16 @@ async fn announce_presence(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
 }
 
 /// Has access decided again on every open connection within a second of a change of users or care teams, whoever
-/// made it: the command line changes them while the server runs.
+/// made it: the command line changes them while the server runs. What this server changed itself is looked at at once.
 async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     let mut turns = tokio::time::interval(ACCESS_INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;
     loop {
-        turns.tick().await;
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = app.access_change() => {}
+        }
         let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
             Ok(version) if known.replace(version) != Some(version) => {
@@ -128,6 +145,14 @@ async fn recover(app: Arc<App>) {
                 Err(error) => tracing::warn!(%error, "the user of a lost session could not be looked up"),
             }
         }
+    }
+}
+
+/// Records how many refusals were left out of the trail, each minute in which there were any.
+async fn count_left_out(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(LEFT_OUT_INTERVAL).await;
+        app.record_left_out().await;
     }
 }
 

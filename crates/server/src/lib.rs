@@ -7,6 +7,7 @@
 
 pub mod app;
 mod assets;
+mod audit;
 pub mod auth;
 mod break_glass;
 pub mod config;

@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
-use crate::auth::TokenVerifier;
 use crate::auth::secret::{self, SecretError};
+use crate::auth::{IssuerError, TokenVerifier};
 use crate::config::Settings;
 use crate::gate::Gate;
 use crate::listener::{self, Accepting};
@@ -42,6 +42,9 @@ pub enum ServeError {
     /// The key for tokens cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The keys of an issuer cannot be read.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// An allowed origin is none.
     #[error("server.allowed_origins: {0}")]
     Origin(#[from] InvalidOrigin),
@@ -61,6 +64,9 @@ pub enum ServeError {
     /// The store cannot be read.
     #[error("the store cannot be read: {0}")]
     Read(healthmate_storage::Error),
+    /// The start cannot be recorded in the audit trail.
+    #[error("the audit trail cannot be written, and nothing is served that is not on record: {0}")]
+    Audit(healthmate_storage::Error),
     /// A thread could not be started.
     #[error("cannot start a shard: {0}")]
     Shard(std::io::Error),
@@ -79,7 +85,8 @@ impl Server {
     /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
     ///
     /// # Errors
-    /// If a privacy officer is unknown, the address cannot be listened on, the TLS files cannot be used, or a thread cannot be started.
+    /// If a privacy officer is unknown, the address cannot be listened on, the TLS files cannot be used, the start cannot
+    /// be recorded, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         if let Some(unknown) = break_glass::unknown_officer(&app).await.map_err(ServeError::Read)? {
             return Err(ServeError::PrivacyOfficer(unknown));
@@ -94,6 +101,7 @@ impl Server {
         listener::hold_little(&socket);
         let address = socket.local_addr().map_err(failed)?;
         let listener = socket.into_std().map_err(failed)?;
+        app.record_start().await.map_err(ServeError::Audit)?;
 
         let (heads, metrics) = (Arc::clone(&app.heads), Arc::clone(&app.metrics));
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
@@ -138,7 +146,9 @@ impl Server {
             whole
         };
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
-        match tokio::time::timeout(grace, ended).await {
+        let ended = tokio::time::timeout(grace, ended).await;
+        self.app.record_left_out().await;
+        match ended {
             Ok(true) => tracing::info!("stopped"),
             Ok(false) => tracing::error!("stopped; a shard had panicked"),
             Err(_) => tracing::warn!(grace_s = grace.as_secs(), "stopped with connections still open"),
@@ -185,11 +195,12 @@ pub async fn serve(
     let options = Options {
         max_group_rows: settings.storage.max_group as usize,
         exclusive: true,
+        keys: Some(settings.key_source()),
         ..Options::default()
     };
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
-    let verifier = TokenVerifier::new(&settings.auth, &key);
+    let verifier = TokenVerifier::with_issuers(&settings.auth, &key)?;
     let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
     let server = Server::start(app).await?;
     tracing::info!(listen = %server.address(), "ready");

@@ -1,6 +1,5 @@
-//! What a client is told when storage or the policy says no.
+//! What a client is told when storage says no.
 
-use healthmate_care::Decision;
 use healthmate_protocol::ErrorCode;
 use healthmate_session::Refused;
 use healthmate_storage::Error;
@@ -17,11 +16,7 @@ pub(crate) fn storage_refusal(error: &Error) -> Refused {
             Refused::new(ErrorCode::StorageFull, "the server's disk is full: nothing was stored")
         }
         Error::IdempotencyConflict => Refused::new(ErrorCode::IdempotencyConflict, error.to_string()),
+        Error::RoleStays(_) => Refused::field(ErrorCode::InvalidField, "role", error.to_string()),
         Error::NotFound(_) | Error::Exists(_) => Refused::new(ErrorCode::NotFound, error.to_string()),
     }
-}
-
-/// The policy said no; `field` names whom it was asked about.
-pub(crate) fn access_denied(decision: Decision, field: &str) -> Refused {
-    Refused::field(ErrorCode::AccessDenied, field, decision.message())
 }

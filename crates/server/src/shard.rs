@@ -9,6 +9,7 @@ mod handle;
 mod reads;
 mod runs;
 mod timers;
+mod trail;
 mod view;
 mod writing;
 
@@ -32,8 +33,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
 use self::runs::Runs;
 use self::timers::Timers;
+use self::trail::Trail;
 use crate::app::App;
-use crate::config::{LimitSettings, SessionSettings};
+use crate::config::{AuthSettings, LimitSettings, SessionSettings};
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::listener;
@@ -74,6 +76,8 @@ pub(crate) struct Shard {
     pub(crate) timers: Timers,
     /// Pages of the log, for those who are behind.
     runs: Runs,
+    /// What is to be recorded.
+    trail: Trail,
     /// What one read takes in, for whichever connection reads.
     pub(crate) received: RefCell<Box<[u8]>>,
     /// Cancelled when the shard begins to stop.
@@ -92,13 +96,14 @@ pub(crate) struct Shard {
 
 impl Shard {
     fn new(ground: Ground, handle: Arc<ShardHandle>, number: usize) -> Rc<Self> {
-        let limits = &ground.app.settings.limits;
-        let leeway = Duration::from_secs(ground.app.settings.auth.leeway_s.into());
+        let settings = Arc::clone(&ground.app.settings);
+        let limits = &settings.limits;
         Rc::new(Self {
-            options: Arc::new(session_options(limits, &ground.app.settings.sessions, leeway)),
+            options: Arc::new(session_options(limits, &settings.sessions, &settings.auth)),
             hub: RefCell::new(Hub::new(limits.queued_bytes_per_connection as usize)),
             timers: Timers::default(),
             runs: Runs::default(),
+            trail: Trail::default(),
             received: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             stop: CancellationToken::new(),
             handle,
@@ -174,9 +179,12 @@ impl Shard {
         self.connections.borrow().values().cloned().collect()
     }
 
-    /// Whether the shard was told to stop and its last socket is gone.
+    /// Whether the shard was told to stop, its last socket is gone, and all it recorded is on disk.
     fn is_over(&self) -> bool {
-        self.stop.is_cancelled() && self.connections.borrow().is_empty() && self.serving_http.get() == 0
+        self.stop.is_cancelled()
+            && self.connections.borrow().is_empty()
+            && self.serving_http.get() == 0
+            && self.trail.is_idle()
     }
 
     fn wake_if_over(&self) {
@@ -278,7 +286,7 @@ impl Drop for ServingHttp {
     }
 }
 
-fn session_options(limits: &LimitSettings, sessions: &SessionSettings, token_leeway: Duration) -> Options {
+fn session_options(limits: &LimitSettings, sessions: &SessionSettings, auth: &AuthSettings) -> Options {
     let seconds = |count: u32| Duration::from_secs(count.into());
     Options {
         authenticate_within: seconds(limits.authenticate_within_s),
@@ -288,7 +296,9 @@ fn session_options(limits: &LimitSettings, sessions: &SessionSettings, token_lee
         // Two seconds' worth at once: a client that was away sends what it could not.
         commands: Rate::per_second(limits.commands_per_second, limits.commands_per_second.saturating_mul(2)),
         idle_timeout: seconds(limits.idle_timeout_s),
-        token_leeway,
+        token_leeway: seconds(auth.leeway_s),
+        warn_before: seconds(auth.warn_before_s),
+        expiry_grace: seconds(auth.expiry_grace_s),
         topics: limits.topics_per_connection as usize,
         pending_requests: limits.pending_requests_per_connection as usize,
         redelivery: sessions.redelivery(),

@@ -1,6 +1,6 @@
 //! What the server must do.
 
-use healthmate_care::{Measurement, Metric};
+use healthmate_care::{Decision, Measurement, Metric};
 use healthmate_protocol::{
     CloseCode, Envelope, Ephemeral, Interest, Offset, SessionId, SubscribeSince, Timestamp, Topic, UserId,
 };
@@ -24,9 +24,9 @@ pub enum Action {
         /// The session that the client comes back to.
         session_id: Option<SessionId>,
     },
-    /// Check that the user may hear the topic, and say how far its log reaches. The client says that it has the event at
-    /// the offset, 0 if it does not say: a log that seems to end before must be looked at again.
-    OpenTopic(RequestId, Topic, Offset),
+    /// Check that the user may hear the topic, and say how far its log reaches. Where the client wants what it missed, it
+    /// says that it has the event at the offset: a log that seems to end before must be looked at again.
+    OpenTopic(RequestId, Topic, Option<Offset>),
     /// Deliver the topic's events.
     StartDelivery {
         /// What to deliver.
@@ -52,6 +52,15 @@ pub enum Action {
         author: UserId,
         /// What to store.
         measurements: Vec<Measurement>,
+    },
+    /// The user was refused this with the patient's data: it is recorded. Nobody answers.
+    Denied {
+        /// What the user wanted.
+        action: healthmate_care::Action,
+        /// Whose data.
+        patient: UserId,
+        /// Why not.
+        decision: Decision,
     },
     /// Check that the user may read the patient, and load a page.
     LoadHistory(RequestId, HistoryQuery),
@@ -105,6 +114,7 @@ impl std::fmt::Debug for Action {
             Self::StopDelivery(topic) => write!(f, "StopDelivery({topic})"),
             Self::RevokeDelivery(topic) => write!(f, "RevokeDelivery({topic})"),
             Self::Record { request, .. } => write!(f, "Record({request:?})"),
+            Self::Denied { action, patient, .. } => write!(f, "Denied({action:?}, {patient})"),
             Self::LoadHistory(request, _) => write!(f, "LoadHistory({request:?})"),
             Self::LoadPresence(request, topic) => write!(f, "LoadPresence({request:?}, {topic})"),
             Self::Broadcast { event, topic, .. } => write!(f, "Broadcast({topic}, {})", event.message.name()),

@@ -30,6 +30,8 @@ use crate::session::Context;
 pub(crate) struct Active {
     user: Arc<User>,
     expires_at: Timestamp,
+    /// When to tell the client that its token ends, where it has not been told.
+    warn_at: Option<Timestamp>,
     topics: Vec<Held>,
     pending: Vec<Pending>,
     commands: Bucket,
@@ -117,6 +119,7 @@ impl Active {
         let mut active = Self {
             user,
             expires_at,
+            warn_at: warn_at(expires_at, options, now),
             topics: Vec::new(),
             pending: Vec::new(),
             commands: Bucket::default(),
@@ -181,8 +184,9 @@ impl Active {
                 self.on_reviewed(context, now, &topic, position, chance, actions);
             }
             Input::AccessDecided(topic, result) => self.on_access(context, now, topic, result, actions),
+            Input::UserChanged(user) if user.id == self.user.id => self.user = user,
             Input::UserRefused(refused) => actions.extend(turn_away(now, None, refused)),
-            Input::Token(_) | Input::Lost(_) | Input::Disconnected => {}
+            Input::UserChanged(_) | Input::Token(_) | Input::Lost(_) | Input::Disconnected => {}
         }
     }
 
@@ -274,6 +278,17 @@ impl Active {
     fn note(&mut self, now: Now, fault: Fault) {
         self.history.get_or_insert_default().last_error = Some((now.time, fault));
     }
+}
+
+/// When to tell the client that its token ends: not before half of its life from now is over, so that clients with tokens
+/// of a few seconds are not told at once, and again with each fresh one.
+fn warn_at(expires_at: Timestamp, options: &Options, now: Now) -> Option<Timestamp> {
+    if options.warn_before.is_zero() {
+        return None;
+    }
+    let before = i64::try_from(options.warn_before.as_millis()).unwrap_or(i64::MAX);
+    let life = expires_at.millis_since(now.time).max(0);
+    Some(now.time.plus_millis((life - before).max(life / 2)))
 }
 
 /// Sends the refusal of a request.

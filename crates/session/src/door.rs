@@ -108,7 +108,7 @@ impl Door {
                 actions.push(error(now, correlation_id, Refused::new(ErrorCode::NotAuthenticated, message)));
             }
             Err(refusal) => {
-                let refused = Refused { code: refusal.code, message: refusal.message, field: refusal.field };
+                let refused = Refused { field: refusal.field, ..Refused::new(refusal.code, refusal.message) };
                 actions.push(error(now, refusal.correlation_id, refused));
             }
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use healthmate_care::User;
 use healthmate_care::access::Until;
+use healthmate_care::{Reason, User};
 use healthmate_protocol::server::{MeasurementReceipt, PresenceResponse, RecordedMeasurement};
 use healthmate_protocol::{Epoch, ErrorCode, Offset, Timestamp, Topic};
 
@@ -57,6 +57,8 @@ pub enum Input<'a> {
     },
     /// Whether the user may still hear this topic was decided again: until when, or why not.
     AccessDecided(Topic, Result<Option<Until>, Refused>),
+    /// The user is another now than when last seen: of another role, or another name.
+    UserChanged(Arc<User>),
     /// The user was refused: disabled, or gone.
     UserRefused(Refused),
     /// The connection is lost, but its client may come back to the session.
@@ -109,16 +111,24 @@ pub struct Refused {
     pub message: String,
     /// The field that is wrong.
     pub field: Option<String>,
+    /// Why the policy said no, where it did.
+    pub reason: Option<Reason>,
 }
 
 impl Refused {
     /// A refusal that no single field is to blame for.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None }
+        Self { code, message: message.into(), field: None, reason: None }
     }
 
     /// A refusal because of `field`.
     pub fn field(code: ErrorCode, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: Some(field.into()) }
+        Self { code, message: message.into(), field: Some(field.into()), reason: None }
+    }
+
+    /// The policy said no, because of `reason`; `field` names whom it was asked about.
+    pub fn access(reason: Reason, field: impl Into<String>) -> Self {
+        let refused = Self::field(ErrorCode::AccessDenied, field, reason.message());
+        Self { reason: Some(reason), ..refused }
     }
 }

@@ -16,6 +16,10 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// For how long a token is good past its end, for clocks that differ. Default 5 s.
     pub token_leeway: Duration,
+    /// How long before its token ends the client is told so; nothing for not at all. Default 60 s.
+    pub warn_before: Duration,
+    /// How long after that end, and its leeway, a fresh token may come. Default 25 s.
+    pub expiry_grace: Duration,
     /// After how long a silence the client is sent a WebSocket ping. Default 20 s.
     pub ping_after: Duration,
     /// After how long a silence the client counts as gone. Default 45 s.
@@ -39,6 +43,8 @@ impl Default for Options {
             heartbeat_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_hours(1),
             token_leeway: Duration::from_secs(5),
+            warn_before: Duration::from_mins(1),
+            expiry_grace: Duration::from_secs(25),
             ping_after: Duration::from_secs(20),
             gone_after: Duration::from_secs(45),
             commands: Rate::per_second(1000, 2000),

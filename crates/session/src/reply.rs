@@ -12,7 +12,7 @@ pub(crate) fn reply(now: Now, correlation_id: Option<CorrelationId>, message: Se
 
 /// Sends an `error`.
 pub(crate) fn error(now: Now, correlation_id: Option<CorrelationId>, refused: Refused) -> Action {
-    let Refused { code, message, field } = refused;
+    let Refused { code, message, field, .. } = refused;
     let retry = code.retry();
     reply(now, correlation_id, ServerMessage::Error(server::Error { code, message, field, retry }))
 }

@@ -107,7 +107,9 @@ fn store_seconds(folder: &Path, load: &Load) -> Result<f64, Failed> {
             senders.spawn(async move {
                 for measurements in share {
                     let (patient, author) = (patient.clone(), patient.clone());
-                    store.record(Recording { patient, author, measurements, idempotency: None }).await?;
+                    store
+                        .record(Recording { patient, author, measurements, idempotency: None, audit: None })
+                        .await?;
                 }
                 Ok::<_, healthmate_storage::Error>(())
             });

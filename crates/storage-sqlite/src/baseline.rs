@@ -30,12 +30,17 @@ pub fn raw_ingest(
     open::configure(&conn, &Options::default())?;
     migrations::apply(&mut conn, migrations::ALL)?;
     conn.execute_batch(
-        "INSERT INTO user (key, id, role, name) VALUES (1, 'p', 'patient', 'p');
+        "INSERT INTO user (key, id, role) VALUES (1, 'p', 'patient');
          INSERT INTO topic (key, name) VALUES (1, 'health:p');",
     )?;
     let (patient, recorded_at) = (UserId::new("p")?, RecordedAt::new(Timestamp::from_micros(0)));
     let rows = measurements.into_iter().map(|measurement| {
-        let payload = event_payload(&patient, &patient, &measurement, &recorded_at)?;
+        let payload = event_payload(
+            &patient,
+            &patient,
+            &Measurement { device: None, ..measurement.clone() },
+            &recorded_at,
+        )?;
         Ok((measurement, payload))
     });
     let rows = rows.collect::<Result<Vec<_>, Failed>>()?;
@@ -65,11 +70,18 @@ fn write<P: AsRef<RawValue>>(
             0,
             1,
             measurement.client_id.as_ref().map(ClientId::as_str),
-            measurement.device.as_deref(),
+            measurement.device.as_ref().map(|_| 1),
             original.map(|original| original.value),
             original.map(|original| original.unit.as_str()),
         ])?;
-        insert_event.execute(params![1, *offset, 1, 0, payload.as_ref().get()])?;
+        insert_event.execute(params![
+            1,
+            *offset,
+            1,
+            0,
+            payload.as_ref().get(),
+            measurement.device.as_ref().map(|_| 1)
+        ])?;
     }
     conn.prepare_cached("UPDATE topic SET head = ?1, oldest_at = 0 WHERE key = 1")?.execute([*offset])?;
     conn.prepare_cached("COMMIT")?.execute([])?;

@@ -14,6 +14,7 @@ mod codes;
 mod credentials;
 mod failure;
 mod integrity;
+mod keys;
 mod migrations;
 mod notifications;
 mod open;
@@ -21,6 +22,7 @@ mod open;
 mod plans;
 mod queries;
 mod readers;
+mod sealer;
 mod threads;
 mod writer;
 
@@ -29,18 +31,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
+use healthmate_storage::seal::KeySource;
 use healthmate_storage::{
     AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
     MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 use parking_lot::Mutex;
 
+use crate::failure::Failure;
+pub use crate::keys::{KeysError, RingKeyStatus, Rotation};
 use crate::open::{FolderLock, Opened};
 pub use crate::open::{MigrationStatus, OpenError, migration_status, stored_epoch};
 use crate::readers::Readers;
+use crate::sealer::Sealer;
 use crate::writer::{Shared, Writer, directory, group, record, retention};
 
 /// How a store is opened.
@@ -54,6 +60,9 @@ pub struct Options {
     /// Whether this is the one server of the folder; true by default. A second one is refused with
     /// [`OpenError::InUse`]. False for a command that writes a little beside a running server.
     pub exclusive: bool,
+    /// Where the keys are that the database is sealed with; by default the file [`healthmate_storage::seal::KEY_RING_FILE`] in its folder,
+    /// which is made with a new database.
+    pub keys: Option<KeySource>,
     /// The largest the database may become, in pages of 4 KiB; by default as large as SQLite can.
     #[doc(hidden)]
     pub max_pages: Option<u32>,
@@ -61,7 +70,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_group_rows: 4096, readers: 2, exclusive: true, max_pages: None }
+        Self { max_group_rows: 4096, readers: 2, exclusive: true, keys: None, max_pages: None }
     }
 }
 
@@ -91,14 +100,23 @@ impl SqliteStore {
     /// If the folder or file cannot be made, read or written, is in use by another server, is newer than this
     /// program, or is damaged or no database of ours. Each error is a sentence that says what to do.
     pub fn open(dir: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        let Opened { path, writer, lock } = open::open(dir, options)?;
+        let Opened { path, writer, lock, sealer } = open::open(dir, options, clock)?;
         let epoch =
-            first_epoch(&writer, clock.as_ref()).map_err(|error| OpenError::from_sqlite(&path, &error))?;
-        let shared = Arc::new(Shared { epoch: Mutex::new(epoch), listener: Mutex::new(None) });
+            first_epoch(&writer, sealer.clock()).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+        let shared = Arc::new(Shared { epoch: Mutex::new(epoch), listener: Mutex::new(None), sealer });
         let readers = Readers::start(&path, options.readers)?;
         let max_group_rows = options.max_group_rows.max(1);
-        let writer = Writer::start(&path, writer, Arc::clone(&shared), clock, max_group_rows)?;
+        let writer = Writer::start(&path, writer, Arc::clone(&shared), max_group_rows)?;
         Ok(Arc::new(Self { readers, writer, shared, path, _lock: lock }))
+    }
+
+    /// Reads what may be sealed.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&rusqlite::Connection, &Sealer) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.readers.read(move |conn| read(conn, &shared.sealer)).await
     }
 
     /// Reads the whole database and says what is wrong with it; nothing if all is well. It takes about a second for
@@ -139,7 +157,7 @@ impl EventLog for SqliteStore {
 
     async fn read_after(&self, topic: &Topic, after: Offset, limit: u32) -> Result<Vec<Event>, Error> {
         let topic = topic.clone();
-        self.readers.read(move |conn| queries::read_after(conn, &topic, after, limit)).await
+        self.read(move |conn, sealer| queries::read_after(conn, sealer, &topic, after, limit)).await
     }
 
     async fn trim(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
@@ -158,12 +176,12 @@ impl Measurements for SqliteStore {
     }
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {
-        self.readers.read(move |conn| queries::measurements(conn, &query)).await
+        self.read(move |conn, sealer| queries::measurements(conn, sealer, &query)).await
     }
 
     async fn newest(&self, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Error> {
         let patient = patient.clone();
-        self.readers.read(move |conn| queries::newest(conn, &patient)).await
+        self.read(move |conn, sealer| queries::newest(conn, sealer, &patient)).await
     }
 
     async fn forget_idempotency_keys(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
@@ -181,16 +199,21 @@ impl Directory for SqliteStore {
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
         let id = id.clone();
-        self.readers.read(move |conn| queries::user(conn, &id)).await
+        self.read(move |conn, sealer| queries::user(conn, sealer, &id)).await
     }
 
     async fn users(&self) -> Result<Vec<User>, Error> {
-        self.readers.read(queries::users).await
+        self.read(queries::users).await
     }
 
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
         let id = id.clone();
         self.writer.write(1, move |group| directory::set_active(group, &id, active, &by)).await
+    }
+
+    async fn set_role(&self, id: &UserId, role: Role, by: By) -> Result<(), Error> {
+        let id = id.clone();
+        self.writer.write(1, move |group| directory::set_role(group, &id, role, &by)).await
     }
 
     async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error> {
@@ -216,7 +239,7 @@ impl Directory for SqliteStore {
 
     async fn circle(&self, patient: &UserId) -> Result<Vec<CircleMember>, Error> {
         let patient = patient.clone();
-        self.readers.read(move |conn| queries::circle(conn, &patient)).await
+        self.read(move |conn, sealer| queries::circle(conn, sealer, &patient)).await
     }
 
     async fn patients_of(&self, member: &UserId) -> Result<Vec<CareRelation>, Error> {
@@ -225,7 +248,9 @@ impl Directory for SqliteStore {
     }
 
     async fn directory_version(&self) -> Result<u64, Error> {
-        self.readers.read(queries::directory_version).await
+        let version = self.readers.read(queries::directory_version).await?;
+        self.shared.sealer.directory_is_at(version);
+        Ok(version)
     }
 }
 

@@ -1,17 +1,22 @@
 //! Opening the data folder: whose it is, whether it can be written, and which schema it has.
 
 mod error;
+pub(crate) mod keys;
 mod lock;
+mod sealing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use healthmate_care::Clock;
 use healthmate_protocol::Epoch;
 use rusqlite::{Connection, OpenFlags};
 
 pub use error::OpenError;
 pub(crate) use lock::FolderLock;
 
+use crate::sealer::Sealer;
 use crate::{Options, migrations, queries};
 
 /// The database's file name in the data folder.
@@ -31,10 +36,11 @@ pub(crate) struct Opened {
     pub(crate) path: PathBuf,
     pub(crate) writer: Connection,
     pub(crate) lock: Option<FolderLock>,
+    pub(crate) sealer: Sealer,
 }
 
 /// Opens the database in `dir`, making both where they are missing.
-pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
+pub(crate) fn open(dir: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Opened, OpenError> {
     make_folder(dir)?;
     let path = dir.join(DATABASE);
     let mut lock = if options.exclusive { Some(FolderLock::take(dir)?) } else { None };
@@ -51,13 +57,19 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     if found > known {
         return Err(OpenError::Newer { file: path, found, known });
     }
-    if found < known {
+    let is_done = found == known && sealing::is_done(&writer).map_err(failed)?;
+    if !is_done && lock.is_none() {
         // Nobody may be serving the old schema meanwhile.
-        let migrating = if lock.is_none() { Some(FolderLock::take(dir)?) } else { lock.take() };
-        migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
-        lock = migrating.filter(|_| options.exclusive);
+        lock = Some(FolderLock::take(dir)?);
     }
-    Ok(Opened { path, writer, lock })
+    migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
+    let sealer = keys::sealer(dir, options.keys.as_ref(), &mut writer, clock)?;
+    if !is_done {
+        let unsealed = sealing::run(&mut writer, &sealer);
+        unsealed.map_err(|failure| OpenError::from_failure(&path, failure))?;
+    }
+    let lock = lock.filter(|_| options.exclusive);
+    Ok(Opened { path, writer, lock, sealer })
 }
 
 /// Makes the folder, for its owner only: it holds health data.
@@ -105,6 +117,8 @@ pub(crate) fn configure(conn: &Connection, options: &Options) -> rusqlite::Resul
     conn.pragma_update(None, "journal_mode", "wal")?;
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted or sealed is gone from the file, too.
+    conn.pragma_update(None, "secure_delete", true)?;
     // Half-written statements are kept in memory, not in a file that could fill the disk further.
     conn.pragma_update(None, "temp_store", "memory")?;
     // KiB: the ends of many patients' histories stay in memory.

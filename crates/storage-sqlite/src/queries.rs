@@ -1,11 +1,15 @@
 //! What is read, and how rows become what callers know.
 
+use std::collections::HashMap;
+
 use healthmate_care::team::UnknownRelationship;
 use healthmate_care::{CareRelation, Metric, Scopes, User};
 use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{
     ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, UserId,
 };
+use healthmate_storage::payload::with_device;
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{CircleMember, Cursor, Event, LogRange, MeasurementPage, MeasurementQuery};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -13,26 +17,33 @@ use serde_json::value::RawValue;
 
 use crate::codes::{kind_of, metric_key, metric_of};
 use crate::failure::Failure;
+use crate::sealer::Sealer;
+use crate::writer::devices;
 
 const RANGE: &str = "SELECT oldest, head FROM topic WHERE name = ?1";
-const READ_AFTER: &str = "SELECT offset, kind, recorded_at, payload FROM event
-    WHERE topic = (SELECT key FROM topic WHERE name = ?1) AND offset > ?2 ORDER BY offset LIMIT ?3";
+const READ_AFTER: &str = "SELECT e.offset, e.kind, e.recorded_at, e.payload, e.device, d.name
+    FROM event AS e LEFT JOIN device AS d ON d.key = e.device
+    WHERE e.topic = (SELECT key FROM topic WHERE name = ?1) AND e.offset > ?2 ORDER BY e.offset LIMIT ?3";
 const HISTORY: &str =
     "SELECT m.offset, m.taken_at, m.metric, m.value, m.recorded_at, a.id, m.client_id, m.device,
-        m.original_value, m.original_unit
+        m.original_value, m.original_unit, d.name
     FROM measurement AS m CROSS JOIN user AS a ON a.key = m.author
+        LEFT JOIN device AS d ON d.key = m.device
     WHERE m.patient = (SELECT key FROM user WHERE id = ?1)
         AND m.taken_at >= ?2 AND (m.taken_at, m.offset) < (?3, ?4)
     ORDER BY m.taken_at DESC, m.offset DESC LIMIT ?5";
 const HISTORY_OF_METRIC: &str =
     "SELECT m.offset, m.taken_at, m.metric, m.value, m.recorded_at, a.id, m.client_id, m.device,
-        m.original_value, m.original_unit
+        m.original_value, m.original_unit, d.name
     FROM measurement AS m INDEXED BY measurement_by_metric CROSS JOIN user AS a ON a.key = m.author
+        LEFT JOIN device AS d ON d.key = m.device
     WHERE m.patient = (SELECT key FROM user WHERE id = ?1)
         AND m.taken_at >= ?2 AND (m.taken_at, m.offset) < (?3, ?4) AND m.metric = ?6
     ORDER BY m.taken_at DESC, m.offset DESC LIMIT ?5";
-const USER: &str = "SELECT id, role, name, device_of, active FROM user WHERE id = ?1";
-const USERS: &str = "SELECT id, role, name, device_of, active FROM user ORDER BY id";
+const USER: &str = "SELECT id, role, name, device_of, active FROM user
+    WHERE id = ?1 AND erased_at IS NULL";
+const USERS: &str = "SELECT id, role, name, device_of, active FROM user
+    WHERE erased_at IS NULL ORDER BY id";
 const RELATION: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
     FROM care_relation WHERE patient = ?1 AND member = ?2";
 const TEAM: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
@@ -40,11 +51,11 @@ const TEAM: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes
 const CIRCLE: &str = "SELECT u.id, u.role, u.name, u.device_of, u.active,
         r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
-    WHERE u.id = ?1 AND u.role = 'patient'
+    WHERE u.id = ?1 AND u.role = 'patient' AND u.erased_at IS NULL
     UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active,
         r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM user AS u LEFT JOIN care_relation AS r ON r.patient = ?1 AND r.member = u.id
-    WHERE u.device_of = ?1
+    WHERE u.device_of = ?1 AND u.erased_at IS NULL
     UNION ALL SELECT u.id, u.role, u.name, u.device_of, u.active,
         r.patient, r.member, r.starts_at, r.ends_at, r.relation, r.scopes, r.granted_by
     FROM care_relation AS r CROSS JOIN user AS u ON u.id = r.member
@@ -68,6 +79,8 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (CIRCLE, 1),
     (PATIENTS, 1),
     (DIRECTORY_VERSION, 0),
+    (crate::sealer::DATA_KEY, 1),
+    (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
     (crate::break_glass::OF, 2),
     (crate::break_glass::BETWEEN, 2),
@@ -93,14 +106,21 @@ pub(crate) fn range(conn: &Connection, topic: &Topic) -> Result<LogRange, Failur
 
 pub(crate) fn read_after(
     conn: &Connection,
+    sealer: &Sealer,
     topic: &Topic,
     after: Offset,
     limit: u32,
 ) -> Result<Vec<Event>, Failure> {
     // No offset is beyond SQLite's integers; a client may still say one that is.
     let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    let mut devices = DeviceNames::new(conn, sealer, topic.id());
     rows(conn, READ_AFTER, params![topic.to_string(), after, limit], |row| {
-        let payload = RawValue::from_string(row.get(3)?).map_err(|error| unreadable(3, Type::Text, error))?;
+        let device = devices.name(row, (4, 5))?;
+        let payload = match device {
+            Some(device) => with_device(row.get_ref(3)?.as_str()?, &device),
+            None => RawValue::from_string(row.get(3)?),
+        };
+        let payload = payload.map_err(|error| unreadable(3, Type::Text, error))?;
         Ok(Event {
             topic: topic.clone(),
             offset: offset(row, 0)?,
@@ -113,7 +133,11 @@ pub(crate) fn read_after(
     })
 }
 
-pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Result<MeasurementPage, Failure> {
+pub(crate) fn measurements(
+    conn: &Connection,
+    sealer: &Sealer,
+    query: &MeasurementQuery,
+) -> Result<MeasurementPage, Failure> {
     let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
     // Both ends are "before this place": the narrower one holds. No offset is 0, so `to` itself is excluded.
     let before =
@@ -123,7 +147,8 @@ pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Resul
     // One more tells whether there is a next page.
     let limit = i64::from(query.limit) + 1;
     let patient = query.patient.as_str();
-    let row = |row: &Row<'_>| recorded(row, &query.patient);
+    let mut devices = DeviceNames::new(conn, sealer, &query.patient);
+    let row = |row: &Row<'_>| recorded(row, &query.patient, &mut devices);
     let mut measurements = match query.metric {
         None => rows(conn, HISTORY, params![patient, from, end_at, end_offset, limit], row)?,
         Some(metric) => {
@@ -138,16 +163,25 @@ pub(crate) fn measurements(conn: &Connection, query: &MeasurementQuery) -> Resul
 }
 
 /// One short walk of an index for each metric.
-pub(crate) fn newest(conn: &Connection, patient: &UserId) -> Result<Vec<RecordedMeasurement>, Failure> {
+pub(crate) fn newest(
+    conn: &Connection,
+    sealer: &Sealer,
+    patient: &UserId,
+) -> Result<Vec<RecordedMeasurement>, Failure> {
     let mut newest = Vec::new();
+    let mut devices = DeviceNames::new(conn, sealer, patient);
     for metric in Metric::ALL {
         let place = params![patient.as_str(), i64::MIN, i64::MAX, 0, 1, metric_key(metric)];
-        newest.extend(rows(conn, HISTORY_OF_METRIC, place, |row| recorded(row, patient))?);
+        newest.extend(rows(conn, HISTORY_OF_METRIC, place, |row| recorded(row, patient, &mut devices))?);
     }
     Ok(newest)
 }
 
-fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasurement> {
+fn recorded(
+    row: &Row<'_>,
+    patient: &UserId,
+    devices: &mut DeviceNames<'_>,
+) -> rusqlite::Result<RecordedMeasurement> {
     let metric: Metric =
         metric_of(row.get(2)?).ok_or_else(|| unreadable(2, Type::Integer, "an unknown metric"))?;
     let client_id: Option<String> = row.get(6)?;
@@ -164,30 +198,62 @@ fn recorded(row: &Row<'_>, patient: &UserId) -> rusqlite::Result<RecordedMeasure
         recorded_at: time(row, 4)?,
         author: user_id(row, 5)?,
         client_id: client_id.map_err(|error| unreadable(6, Type::Text, error))?,
-        device: row.get(7)?,
+        device: devices.name(row, (7, 10))?,
         flags: original.iter().map(|_| "converted".to_owned()).collect(),
         original,
     };
     Ok(RecordedMeasurement { offset: offset(row, 0)?, data })
 }
 
-pub(crate) fn user(conn: &Connection, id: &UserId) -> Result<Option<User>, Failure> {
-    Ok(rows(conn, USER, [id.as_str()], user_row)?.pop())
+/// The names of a patient's devices, each opened once for a page.
+struct DeviceNames<'a> {
+    conn: &'a Connection,
+    sealer: &'a Sealer,
+    patient: &'a UserId,
+    opened: HashMap<i64, String>,
 }
 
-pub(crate) fn users(conn: &Connection) -> Result<Vec<User>, Failure> {
-    rows(conn, USERS, [], user_row)
+impl<'a> DeviceNames<'a> {
+    fn new(conn: &'a Connection, sealer: &'a Sealer, patient: &'a UserId) -> Self {
+        Self { conn, sealer, patient, opened: HashMap::new() }
+    }
+
+    /// The name of the row's device, whose key and sealed name are in these columns.
+    fn name(&mut self, row: &Row<'_>, (key, sealed): (usize, usize)) -> rusqlite::Result<Option<String>> {
+        let Some(key) = row.get::<_, Option<i64>>(key)? else {
+            return Ok(None);
+        };
+        if let Some(name) = self.opened.get(&key) {
+            return Ok(Some(name.clone()));
+        }
+        let sealed = row.get_ref(sealed)?.as_blob()?;
+        let (column, place) = (SealedColumn::DeviceName, devices::row(key));
+        let name = self.sealer.open(self.conn, self.patient, column, &place, sealed)?;
+        self.opened.insert(key, name.clone());
+        Ok(Some(name))
+    }
 }
 
-fn user_row(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(crate) fn user(conn: &Connection, sealer: &Sealer, id: &UserId) -> Result<Option<User>, Failure> {
+    Ok(rows(conn, USER, [id.as_str()], |row| user_row(conn, sealer, row))?.pop())
+}
+
+pub(crate) fn users(conn: &Connection, sealer: &Sealer) -> Result<Vec<User>, Failure> {
+    rows(conn, USERS, [], |row| user_row(conn, sealer, row))
+}
+
+fn user_row(conn: &Connection, sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<User> {
+    let id = user_id(row, 0)?;
+    let name = row.get_ref(2)?.as_blob()?;
+    let name = sealer.open(conn, &id, SealedColumn::UserName, id.as_str().as_bytes(), name)?;
     let role: String = row.get(1)?;
     let device_of: Option<String> = row.get(3)?;
     Ok(User {
-        id: user_id(row, 0)?,
+        id,
         role: role
             .parse()
             .map_err(|error: healthmate_care::user::UnknownRole| unreadable(1, Type::Text, error))?,
-        name: row.get(2)?,
+        name,
         device_of: device_of.is_some().then(|| user_id(row, 3)).transpose()?,
         active: row.get(4)?,
     })
@@ -205,9 +271,13 @@ pub(crate) fn care_team(conn: &Connection, patient: &UserId) -> Result<Vec<CareR
     rows(conn, TEAM, [patient.as_str()], relation_row)
 }
 
-pub(crate) fn circle(conn: &Connection, patient: &UserId) -> Result<Vec<CircleMember>, Failure> {
+pub(crate) fn circle(
+    conn: &Connection,
+    sealer: &Sealer,
+    patient: &UserId,
+) -> Result<Vec<CircleMember>, Failure> {
     let mut members = rows(conn, CIRCLE, [patient.as_str()], |row| {
-        let user = user_row(row)?;
+        let user = user_row(conn, sealer, row)?;
         let related = row.get_ref(5)?.as_str_or_null()?.is_some();
         let relation = related.then(|| relation_from(row, 5)).transpose()?;
         Ok(CircleMember { user, relation })

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod break_glass;
 pub(crate) mod cache;
 pub(crate) mod credentials;
+pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod group;
 pub(crate) mod notifications;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use healthmate_care::Clock;
 use healthmate_protocol::Epoch;
 use healthmate_storage::{CommitListener, Error, Event};
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{Failure, is_full, is_local, storage_error};
 use crate::open::OpenError;
+use crate::sealer::Sealer;
 use crate::threads;
 use crate::writer::cache::Cache;
 use crate::writer::group::{Group, Written};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     /// The epoch on disk.
     pub(crate) epoch: Mutex<Epoch>,
     pub(crate) listener: Mutex<Option<CommitListener>>,
+    pub(crate) sealer: Sealer,
 }
 
 /// The queue to the writing thread.
@@ -59,12 +61,11 @@ impl Writer {
         path: &Path,
         conn: Connection,
         shared: Arc<Shared>,
-        clock: Arc<dyn Clock>,
         max_group_rows: usize,
     ) -> Result<Self, OpenError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let cache = Cache::default();
-        let mut work = Work { conn, cache, shared, clock, max_group_rows, was_full: false };
+        let mut work = Work { conn, cache, shared, max_group_rows, was_full: false };
         let thread = threads::spawn("db-writer", path, move || work.run(waiting))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -182,7 +183,6 @@ struct Work {
     conn: Connection,
     cache: Cache,
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
     max_group_rows: usize,
     /// Whether a group found the disk full, and no probe has found room since. A small write that succeeds does not
     /// change it: it may have fitted into a page that was not full.
@@ -269,6 +269,7 @@ impl Work {
             }
             Err(error) => {
                 self.cache.clear();
+                self.shared.sealer.forget();
                 // A full disk has SQLite roll back by itself.
                 if !self.conn.is_autocommit()
                     && let Err(error) = self.conn.execute_batch("ROLLBACK")
@@ -287,7 +288,7 @@ impl Work {
     ) -> rusqlite::Result<Written> {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
         self.cache.check(&self.conn)?;
-        let mut group = Group::new(&self.conn, &mut self.cache, self.clock.as_ref());
+        let mut group = Group::new(&self.conn, &mut self.cache, &self.shared.sealer);
         for command in commands {
             match savepoints {
                 Savepoints::None => command.apply(&mut group)?,

@@ -37,8 +37,13 @@ async fn recorder() {
             for n in 0.. {
                 let measurements = (0..=n % 7).map(|m| measurement(&format!("{run}-{n}-{m}"))).collect();
                 let (patient, author) = (id(patient), id(patient));
-                let recording =
-                    Recording { patient: patient.clone(), author, measurements, idempotency: None };
+                let recording = Recording {
+                    patient: patient.clone(),
+                    author,
+                    measurements,
+                    idempotency: None,
+                    audit: None,
+                };
                 for receipt in store.record(recording).await.expect("stored") {
                     println!("ack {patient} {} {}", receipt.offset, receipt.client_id.expect("named"));
                 }

@@ -79,6 +79,7 @@ async fn a_command_beside_the_server_adds_a_user_whom_the_server_knows() {
         author: user.id.clone(),
         measurements: Vec::new(),
         idempotency: None,
+        audit: None,
     };
     server.add_user(p.clone(), by()).await.expect("added");
     server.record(empty(&p)).await.expect("recorded");
@@ -186,7 +187,10 @@ async fn closed_with_data() -> tempfile::TempDir {
         original: None,
     };
     let (patient, author, measurements) = (p.id.clone(), p.id, (0..500).map(beat).collect());
-    store.record(Recording { patient, author, measurements, idempotency: None }).await.expect("recorded");
+    store
+        .record(Recording { patient, author, measurements, idempotency: None, audit: None })
+        .await
+        .expect("recorded");
     folder
 }
 

@@ -108,6 +108,7 @@ macro_rules! conformance_checks {
             directory::a_device_needs_a_patient,
             directory::users_come_by_id,
             directory::a_user_is_disabled_and_enabled_again,
+            directory::a_user_gets_another_role,
             directory::a_care_relation_is_added_and_changed,
             directory::a_care_relation_needs_a_patient_and_a_member,
             directory::what_a_relation_says_comes_back,

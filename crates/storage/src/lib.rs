@@ -44,7 +44,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{By, CareRelation, Clock, Measurement, Metric, User};
+use healthmate_care::{AuditRecord, By, CareRelation, Clock, Measurement, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use serde_json::value::RawValue;
@@ -115,6 +115,9 @@ pub struct Recording {
     pub measurements: Vec<Measurement>,
     /// Names the request, so that a repetition gets the first answer.
     pub idempotency: Option<Idempotency>,
+    /// What is recorded of it in the audit trail, in the same transaction; where it is a repetition of a request, the
+    /// first one was.
+    pub audit: Option<Box<AuditRecord>>,
 }
 
 /// Names a request of an author.
@@ -217,6 +220,9 @@ pub enum Error {
     /// It does not exist.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// A user of this role keeps it, and no other one gets it later.
+    #[error("a {0} is one from the beginning and stays one: add another user")]
+    RoleStays(Role),
     /// The idempotency key was used for a different request.
     #[error("the idempotency key was used for a different request")]
     IdempotencyConflict,
@@ -337,6 +343,14 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// `NotFound("user")` if there is no such user; or the store cannot be written.
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error>;
+
+    /// Gives a user another role. Patients and devices keep theirs, and nobody becomes a device: measurements, care teams
+    /// and devices hang on it.
+    ///
+    /// # Errors
+    /// `NotFound("user")` if there is no such user, `RoleStays` if the role, or the one it has, is not to be changed; or
+    /// the store cannot be written.
+    async fn set_role(&self, id: &UserId, role: Role, by: By) -> Result<(), Error>;
 
     /// Lets a member into a patient's care team, or changes everything about the member's place there.
     ///

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, User};
+use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use parking_lot::Mutex;
@@ -126,6 +126,10 @@ impl Directory for MemoryStore {
 
     async fn set_active(&self, id: &UserId, active: bool, by: By) -> Result<(), Error> {
         self.state.lock().set_active(id, active, by)
+    }
+
+    async fn set_role(&self, id: &UserId, role: Role, by: By) -> Result<(), Error> {
+        self.state.lock().set_role(id, role, by)
     }
 
     async fn add_care_relation(&self, relation: CareRelation, by: By) -> Result<(), Error> {

@@ -84,11 +84,72 @@ pub fn notification_payload(data: &NotificationData) -> Result<Arc<RawValue>, Er
     Ok(json.into())
 }
 
+/// Where the device of a payload begins. No text in JSON has a quotation mark without a backslash before it, so this is
+/// found at the field only.
+const DEVICE: &str = ",\"device\":";
+
+/// The payload without its device, as a store keeps it that seals what people wrote.
+pub fn without_device(payload: &str) -> String {
+    let Some((before, after)) = payload.split_once(DEVICE) else {
+        return payload.to_owned();
+    };
+    let mut bytes = after.bytes().enumerate().skip(1);
+    let mut end = after.len();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => {
+                end = at + 1;
+                break;
+            }
+            _ => {}
+        }
+    }
+    [before, &after[end..]].concat()
+}
+
+/// The opposite of [`without_device`]: the same bytes as before.
+///
+/// # Errors
+/// If the payload is no JSON.
+pub fn with_device(payload: &str, device: &str) -> serde_json::Result<Box<RawValue>> {
+    let next = [",\"original\":", ",\"flags\":"].iter().find_map(|field| payload.find(field));
+    let (before, after) = payload.split_at(next.unwrap_or(payload.len().saturating_sub(1)));
+    RawValue::from_string([before, DEVICE, &serde_json::to_string(device)?, after].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use healthmate_care::Metric;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_device_is_taken_out_and_put_back(
+            device in "\\PC{0,40}|[\"\\\\,:{}a-z]{0,40}|.*",
+            client_id in prop::option::of("[a-z\"\\\\,:]{1,20}"),
+            original in prop::option::of("[a-z\"\\\\,:{}]{0,20}"),
+        ) {
+            let user = UserId::new("p").expect("valid");
+            let measurement = Measurement {
+                metric: Metric::Glucose,
+                value: 99.5,
+                taken_at: "2026-11-23T07:00:00.25Z".parse().expect("valid"),
+                client_id: client_id.and_then(|text| ClientId::new(&text).ok()),
+                device: Some(device.clone()),
+                original: original.map(|unit| OriginalQuantity { value: 5.5, unit }),
+            };
+            let bare = Measurement { device: None, ..measurement.clone() };
+            let recorded_at = RecordedAt::new(measurement.taken_at);
+            let payload = |of| event_payload(&user, &user, of, &recorded_at).expect("written").get().to_owned();
+            prop_assert_eq!(without_device(&payload(&measurement)), payload(&bare));
+            prop_assert_eq!(without_device(&payload(&bare)), payload(&bare));
+            let back = with_device(&payload(&bare), &device).expect("JSON");
+            prop_assert_eq!(back.get(), payload(&measurement));
+        }
+    }
 
     #[test]
     fn the_payload_is_the_json_of_the_wire_type() {

@@ -57,12 +57,10 @@ macro_rules! columns {
 }
 
 columns! {
-    /// What people call a user. Row: the user's id. Owner: the user; of a device, its patient.
+    /// What people call a user. Row: the user's id. Owner: the user.
     UserName "user" "name",
-    /// What measured, in words. Row: the offset. Owner: the patient.
-    MeasurementDevice "measurement" "device",
-    /// The text of a notification. Row: its id. Owner: who gets it.
-    NotificationText "notification" "text",
+    /// What measured, in words. Row: its key, 8 bytes, the highest first. Owner: the patient.
+    DeviceName "device" "name",
 }
 
 /// Why something sealed does not open.

@@ -179,6 +179,8 @@ export class Connection {
     } else if (message.type === "heartbeat") {
       // To the server, silence of a client that only listens is a lost client.
       this.send({ type: "ping" });
+    } else if (message.type === "token_expiring") {
+      this.#renewal?.now();
     } else if (message.type === "reconnect") {
       this.#comeBackAfterMs = message.data.after_ms;
     } else if (message.type === "authentication_failed") {

@@ -121,11 +121,12 @@ const DATA: Record<ServerMessage["type"], Check> = {
     reason: optional(oneOf("retention", "new_epoch", "ahead_of_log")),
     delivery: optional(oneOf("latest")),
   }),
-  subscription_denied: object({ topic: text, ...refusal }),
+  subscription_denied: object({ topic: text, reason: optional(text), ...refusal }),
   unsubscription_success: object({ topic: text }),
   pong: object({}),
   heartbeat: object({ epoch: text, heads: mapOf(count) }),
   reconnect: object({ after_ms: count }),
+  token_expiring: object({ expires_at: text, seconds: count }),
   acknowledgment: object({ patient: text, results: listOf(result) }),
   health_update: object(recorded),
   health_data_response: object({

@@ -214,6 +214,8 @@ export interface Refusal {
 
 export interface RefusedSubscription extends Refusal {
   topic: string;
+  /** Why access is denied, as a stable word such as `ended`; docs/access.md lists them. */
+  reason?: string;
 }
 
 export interface ErrorData extends Refusal {
@@ -241,6 +243,13 @@ export interface SubscriptionData {
 export interface ReconnectData {
   /** How long to wait before connecting again; each client is told its own. */
   after_ms: number;
+}
+
+/** The connection's token ends soon: a fresh one is wanted. */
+export interface TokenExpiringData {
+  expires_at: string;
+  /** How long that is from now. */
+  seconds: number;
 }
 
 export interface HeartbeatData {
@@ -347,6 +356,7 @@ export type ServerMessage =
   | Envelope<"pong", Record<string, never>>
   | Envelope<"heartbeat", HeartbeatData>
   | Envelope<"reconnect", ReconnectData>
+  | Envelope<"token_expiring", TokenExpiringData>
   | Envelope<"acknowledgment", AcknowledgmentData>
   | Envelope<"health_data_response", HealthData>
   | Envelope<"error", ErrorData>

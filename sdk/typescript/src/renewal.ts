@@ -36,6 +36,14 @@ export class Renewal {
     this.#arm();
   }
 
+  /** Fetches now, unless a fetch is under way. */
+  now(): void {
+    if (this.#cancel === undefined) return;
+    this.#cancel();
+    this.#cancel = undefined;
+    void this.#renew();
+  }
+
   stop(): void {
     this.#generation++;
     this.#cancel?.();
@@ -46,7 +54,10 @@ export class Renewal {
     const left = this.#endsAt - this.#env.now();
     if (left <= 0) return;
     const delay = Math.min(Math.max(PART * left, AT_LEAST_MS), AT_MOST_MS);
-    this.#cancel = this.#env.setTimer(() => void this.#renew(), delay);
+    this.#cancel = this.#env.setTimer(() => {
+      this.#cancel = undefined;
+      void this.#renew();
+    }, delay);
   }
 
   async #renew(): Promise<void> {

@@ -44,6 +44,16 @@ test("a fresh token follows before the present one ends, and nothing else change
   expect(stage.socket.of("subscribe")).toHaveLength(1);
 });
 
+test("a fresh token follows at once when the server says that the present one ends", async () => {
+  stage.socket.says("token_expiring", { expires_at: "2026-11-24T07:00:00.000000Z", seconds: 60 });
+  stage.socket.says("token_expiring", { expires_at: "2026-11-24T07:00:00.000000Z", seconds: 59 });
+  await settle();
+  expect(tokens()).toEqual(["token-1", "token-2"]);
+  pass(RENEWED_AFTER_MS);
+  await settle();
+  expect(tokens()).toEqual(["token-1", "token-2"]);
+});
+
 test("a token that cannot be fetched is asked for again while there is time", async () => {
   offline = true;
   pass(RENEWED_AFTER_MS);

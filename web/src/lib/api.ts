@@ -10,6 +10,8 @@ export interface EmergencyAccess {
 export interface Patient {
   id: string;
   name: string;
+  /** Whether the signed-in user manages the care team. */
+  manages?: boolean;
   /** Why the patient may be read, where it is an emergency only. */
   break_glass?: EmergencyAccess;
 }
@@ -24,6 +26,40 @@ export interface Me {
   id: string;
   name: string;
   role: string;
+}
+
+/** The parts of a patient's data, and `manage`, which a member of the care team is let in to. */
+export const SCOPES = ["vitals", "alerts", "chat", "medications", "symptoms", "records", "manage"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** What a member is to the patient. */
+export const RELATIONS = [
+  "family",
+  "friend",
+  "caregiver",
+  "nurse",
+  "general_practitioner",
+  "specialist",
+  "therapist",
+  "other",
+] as const;
+export type Relation = (typeof RELATIONS)[number];
+
+/** What a member of a care team is given. */
+export interface Grant {
+  relation: Relation;
+  scopes: Scope[];
+  /** Until when, in RFC 3339; absent: until it is ended. */
+  ends_at?: string;
+}
+
+export interface Member extends Grant {
+  member: string;
+  name: string;
+  role: string;
+  starts_at: string;
+  granted_by?: string;
+  holds: boolean;
 }
 
 /** One way to sign in to a demo. */
@@ -104,8 +140,34 @@ export class Api {
     return this.#change("DELETE", path);
   }
 
+  /** A patient's care team; `undefined` where the signed-in user does not manage it. */
+  async careTeam(patient: string): Promise<Member[] | undefined> {
+    try {
+      return (await this.#get(teamOf(patient))).members;
+    } catch (problem) {
+      if (problem instanceof Problem && problem.status === 403) return undefined;
+      throw problem;
+    }
+  }
+
+  async grant(patient: string, member: string, grant: Grant): Promise<void> {
+    const headers = { ...this.#authorization, "Content-Type": "application/json" };
+    const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
+    await read(await this.#fetch(path, { method: "PUT", headers, body: JSON.stringify(grant) }));
+  }
+
+  async endAccess(patient: string, member: string): Promise<void> {
+    const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
+    const response = await this.#fetch(path, { method: "DELETE", headers: this.#authorization });
+    if (!response.ok) await read(response);
+  }
+
+  get #authorization(): Record<string, string> {
+    return { Authorization: `Bearer ${this.#token}` };
+  }
+
   async #get(path: string): Promise<any> {
-    return read(await this.#fetch(path, { headers: { Authorization: `Bearer ${this.#token}` } }));
+    return read(await this.#fetch(path, { headers: this.#authorization }));
   }
 
   async #change(method: string, path: string, body?: unknown): Promise<void> {
@@ -115,6 +177,8 @@ export class Api {
     if (!response.ok) await read(response);
   }
 }
+
+const teamOf = (patient: string) => `/v1/patients/${encodeURIComponent(patient)}/care-team`;
 
 const ROLES = ["nurse", "doctor", "caregiver", "patient", "admin"];
 

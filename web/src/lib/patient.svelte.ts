@@ -5,6 +5,7 @@ import { oncePerFrame, type RequestFrame } from "./frame.js";
 import { compareMetrics, type MetricStyle, metricStyle } from "./metrics.js";
 import { PatientRecord, type Series } from "./record.js";
 import { LiveSignals } from "./signals.svelte.js";
+import { Team } from "./team.svelte.js";
 import { type Trend, trendOf } from "./trend.js";
 
 /** Enough to know the latest values of a patient who is only listed. */
@@ -46,6 +47,8 @@ export class LivePatient {
   readonly name: string;
   /** Silent until this patient is chosen. */
   readonly live: LiveSignals;
+  /** The care team, for those who manage it. */
+  readonly team: Team | undefined;
   view: PatientView = $state.raw(NOTHING);
   /** The history is there; what is not shown does not exist. */
   loaded = $state(false);
@@ -58,13 +61,16 @@ export class LivePatient {
 
   readonly #record = new PatientRecord();
   readonly #api: Api;
-  readonly #subscription: SubscriptionHandle;
+  readonly #client: HealthMateClient;
+  #subscription: SubscriptionHandle;
   readonly #changed: () => void;
   #gaps: Gap[] = [];
   /** Measurements of history wanted, and of those that were asked for. */
   #wanted = GLANCE;
   #asked = 0;
   #subscribed = false;
+  /** Access has ended: nothing is held, and nothing comes until the page is opened again. */
+  #denied = false;
   #chosen = false;
   /** Tells pages of an outdated load that they are outdated. */
   #generation = 0;
@@ -74,15 +80,23 @@ export class LivePatient {
     this.name = patient.name;
     this.emergency = patient.break_glass;
     this.#api = api;
+    this.#client = client;
+    this.team = patient.manages ? new Team(patient.id, api) : undefined;
     this.live = new LiveSignals(`health:${patient.id}`, client, requestFrame);
     this.#changed = oncePerFrame(() => this.#show(), requestFrame);
-    this.#subscription = client.subscribe(`health:${patient.id}`, {
+    this.#subscription = this.#listen();
+  }
+
+  #listen(): SubscriptionHandle {
+    return this.#client.subscribe(`health:${this.id}`, {
       event: (event) => {
         this.#record.live(event);
         this.#changed();
       },
       subscribed: () => {
         this.#subscribed = true;
+        this.#denied = false;
+        this.problem = undefined;
         this.#follow();
       },
       gap: (gap) => {
@@ -94,7 +108,11 @@ export class LivePatient {
         this.#reload();
       },
       denied: ({ message }) => {
+        this.#subscribed = false;
+        this.#denied = true;
+        this.live.stop();
         this.#forget();
+        this.#asked = 0;
         this.problem = message;
         this.denied = true;
         this.emergency = undefined;
@@ -107,6 +125,11 @@ export class LivePatient {
   choose(): void {
     this.#wanted = PAGE * PAGES;
     this.#chosen = true;
+    if (this.#denied) {
+      // It may have been renewed since.
+      this.#denied = false;
+      this.#subscription = this.#listen();
+    }
     if (this.#subscribed) this.#follow();
   }
 
@@ -133,7 +156,8 @@ export class LivePatient {
     this.#generation++;
     this.#record.clear();
     this.#gaps = [];
-    this.#changed();
+    // At once: a page in the background draws no frames.
+    this.#show();
   }
 
   #reload(): void {

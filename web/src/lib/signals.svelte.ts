@@ -55,7 +55,8 @@ export class LiveSignals {
     this.#subscription = undefined;
     this.watchers = [];
     this.#held.clear();
-    this.#changed();
+    // At once: a page in the background draws no frames.
+    this.signals = [];
   }
 
   #heard({ data }: HealthWaveform): void {

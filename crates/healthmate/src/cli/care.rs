@@ -1,7 +1,7 @@
 //! `healthmate care`
 
 use clap::{Args, Subcommand};
-use healthmate_care::{BreakGlass, CareRelation};
+use healthmate_care::{BreakGlass, CareRelation, Relationship, Scope, Scopes};
 use healthmate_protocol::{MAX_PAGE, Timestamp, UserId};
 use healthmate_storage::{BreakGlasses, Directory, Error};
 use serde::Serialize;
@@ -23,17 +23,29 @@ const EXAMPLES: &str = "\
 Examples:
   healthmate care add patient-1 nurse-1
   healthmate care add patient-1 locum-1 --until 2026-12-31T18:00:00+01:00
+  healthmate care add patient-1 daughter-1 --relation family --scopes vitals,alerts,manage
   healthmate care remove patient-1 locum-1
   healthmate care list patient-1";
 
+const RELATIONS: &str =
+    "family, friend, caregiver, nurse, general_practitioner, specialist, therapist or other";
+
 #[derive(Subcommand)]
 enum Action {
-    /// Let a member in, or change until when
+    /// Let a member in, or change the whole of their access
     Add {
         /// Who is cared for
         patient: UserId,
-        /// Who may read the patient's measurements
+        /// Who is let in
         member: UserId,
+        #[arg(long, value_name = "RELATION", default_value_t, hide_default_value = true, help = RELATIONS)]
+        relation: Relationship,
+        /// What to, with commas: vitals, alerts, chat, medications, symptoms, records, manage [default: all but manage]
+        #[arg(long, value_name = "SCOPES", default_value_t = Scopes::DATA, hide_default_value = true)]
+        scopes: Scopes,
+        /// When it begins, in RFC 3339 [default: now, or as before]
+        #[arg(long, value_name = "TIME")]
+        from: Option<Timestamp>,
         /// When it ends, in RFC 3339 [default: it does not]
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
@@ -44,7 +56,7 @@ enum Action {
     Remove {
         /// Who is cared for
         patient: UserId,
-        /// Who may no longer read the patient's measurements
+        /// Who is no longer let in
         member: UserId,
         #[command(flatten)]
         common: AdminArgs,
@@ -63,16 +75,28 @@ enum Action {
 struct Shown<'a> {
     patient: &'a UserId,
     member: &'a UserId,
+    relation: &'a str,
+    scopes: Vec<&'a str>,
     starts_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    granted_by: Option<&'a UserId>,
     holds: bool,
 }
 
 impl<'a> Shown<'a> {
     fn at(now: Timestamp, relation: &'a CareRelation) -> Self {
-        let CareRelation { patient, member, starts_at, ends_at, .. } = relation;
-        Self { patient, member, starts_at: *starts_at, ends_at: *ends_at, holds: relation.holds_at(now) }
+        Self {
+            patient: &relation.patient,
+            member: &relation.member,
+            relation: relation.relation.as_str(),
+            scopes: relation.scopes.iter().map(Scope::as_str).collect(),
+            starts_at: relation.starts_at,
+            ends_at: relation.ends_at,
+            granted_by: relation.granted_by.as_ref(),
+            holds: relation.holds_at(now),
+        }
     }
 }
 
@@ -97,9 +121,9 @@ impl Care {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let now = system_clock().now();
         match self.action {
-            Action::Add { patient, member, until, common } => {
-                let relation = CareRelation { ends_at: until, ..CareRelation::new(patient, member, now) };
-                add(relation, now, &common)
+            Action::Add { patient, member, relation, scopes, from, until, common } => {
+                let new = CareRelation::new(patient, member, from.unwrap_or(now));
+                add(CareRelation { relation, scopes, ends_at: until, ..new }, now, &common)
             }
             Action::Remove { patient, member, common } => remove(&patient, &member, &common),
             Action::List { patient, common } => list(&patient, now, &common),
@@ -114,12 +138,15 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &AdminArgs) -> Result
             "--until lies in the past: to end it now, run `healthmate care remove {patient} {member}`"
         )));
     }
+    if relation.ends_at.is_some_and(|end| end <= relation.starts_at) {
+        return Err(Failure::usage("--until must be later than --from"));
+    }
     let store = common.store()?;
     block_on(async {
         // Who is in the team already stays in it from the same day on.
         let before =
             store.care_relation(&relation.patient, &relation.member).await.map_err(Failure::failed)?;
-        if let Some(before) = before.filter(|before| before.holds_at(now)) {
+        if let Some(before) = before.filter(|before| before.holds_at(now) && relation.starts_at == now) {
             relation.starts_at = before.starts_at;
         }
         match store.add_care_relation(relation.clone(), by()).await {
@@ -133,8 +160,11 @@ fn add(mut relation: CareRelation, now: Timestamp, common: &AdminArgs) -> Result
         }
     })?;
     common.answer(&Shown::at(now, &relation), || {
+        let CareRelation { patient, member, scopes, .. } = &relation;
+        let from = Some(relation.starts_at).filter(|start| *start > now);
+        let from = from.map(|start| format!(" from {start}")).unwrap_or_default();
         let until = relation.ends_at.map(|end| format!(" until {end}")).unwrap_or_default();
-        format!("{} is in the care team of {}{until}", relation.member, relation.patient)
+        format!("{member} is in the care team of {patient}{from}{until}, with {scopes}")
     })
 }
 
@@ -180,11 +210,13 @@ fn list(patient: &UserId, now: Timestamp, common: &AdminArgs) -> Result<(), Fail
     let row = |relation: &CareRelation| {
         let until = relation.ends_at.map(|end| end.to_string()).unwrap_or_default();
         let holds = if relation.holds_at(now) { "yes" } else { "no" };
-        [relation.member.to_string(), holds.to_owned(), relation.starts_at.to_string(), until]
+        let CareRelation { member, relation, scopes, starts_at, .. } = relation;
+        let (relation, scopes) = (relation.to_string(), scopes.to_string());
+        [member.to_string(), holds.to_owned(), relation, scopes, starts_at.to_string(), until]
     };
     common.answer(&shown, || {
-        let members =
-            output::table(["member", "holds", "from", "until"], &team.iter().map(row).collect::<Vec<_>>());
+        let head = ["member", "holds", "relation", "scopes", "from", "until"];
+        let members = output::table(head, &team.iter().map(row).collect::<Vec<_>>());
         let emergencies = open.iter().map(|access| {
             let (member, until) = (&access.member, access.ends_at);
             format!("\nopened in an emergency by {member} until {until} ({})", access.id)

@@ -87,14 +87,15 @@ fn require_database(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn open(settings: &Settings, clock: &Arc<dyn Clock>, exclusive: bool) -> Result<Arc<SqliteStore>, Failure> {
-    let options = Options { exclusive, ..Options::default() };
+    let keys = Some(settings.key_source());
+    let options = Options { exclusive, keys, ..Options::default() };
     SqliteStore::open(&settings.server.data, &options, Arc::clone(clock)).map_err(Failure::failed)
 }
 
 /// Makes tokens the server of these settings takes. The secret is made if there is none yet.
 pub(crate) fn signer(settings: &Settings, clock: &dyn Clock) -> Result<TokenVerifier, Failure> {
     let secret = secret::load_or_create(settings, clock).map_err(Failure::failed)?;
-    Ok(TokenVerifier::new(&settings.auth, &secret))
+    TokenVerifier::with_issuers(&settings.auth, &secret).map_err(Failure::failed)
 }
 
 /// The same, if there is a secret; makes none.

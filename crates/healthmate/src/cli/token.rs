@@ -55,6 +55,9 @@ enum Action {
 struct Inspected {
     header: Value,
     claims: Value,
+    /// The issuer in the settings that is asked about it; absent for the server itself, and for an `iss` that is nobody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
     /// Whether the server would take it; absent where there is no secret to check it with.
     #[serde(skip_serializing_if = "Option::is_none")]
     valid: Option<bool>,
@@ -110,11 +113,22 @@ fn inspect(token: &str, now: Timestamp, common: &AdminArgs) -> Result<(), Failur
         given => given.to_owned(),
     };
     let parts = auth::inspect(&token).map_err(|error| Failure::failed(format!("no token: {error}")))?;
-    let verdict = existing_signer(&common.settings.load()?)?.map(|verifier| verdict(&verifier, &token, now));
+    let verifier = existing_signer(&common.settings.load()?)?;
+    if let Some(verifier) = &verifier {
+        // Published keys are fetched now: no server is asked.
+        block_on(async {
+            verifier.fetch_keys().await;
+            Ok(())
+        })?;
+    }
+    let issuer = verifier.as_ref().and_then(|verifier| verifier.issuer_of(&token).ok().flatten());
+    let issuer = issuer.map(str::to_owned);
+    let verdict = verifier.as_ref().map(|verifier| verdict(verifier, &token, now));
     let part = |name: &str| parts.get(name).cloned().unwrap_or_default();
     let inspected = Inspected {
         header: part("header"),
         claims: part("claims"),
+        issuer,
         valid: verdict.map(|verdict| verdict.is_ok()),
         code: verdict.and_then(Result::err),
     };
@@ -132,6 +146,9 @@ fn describe(inspected: &Inspected) -> String {
             let time = Timestamp::from_micros(seconds.saturating_mul(1_000_000));
             lines.push(format!("{what:<11} {time}"));
         }
+    }
+    if let Some(issuer) = &inspected.issuer {
+        lines.push(format!("issuer      {issuer}"));
     }
     lines.push(match (inspected.valid, inspected.code) {
         (Some(true), _) => "good: the server of this data folder takes it".to_owned(),

@@ -14,7 +14,7 @@ use super::{block_on, output};
 /// The longest name, in characters.
 const MAX_NAME_CHARS: usize = 128;
 
-/// Add, list, disable and enable users, also while a server runs
+/// Add, list, disable and enable users and change their roles, also while a server runs
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct User {
@@ -26,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   healthmate user add patient-1 --role patient --name 'Ana Ruiz'
   healthmate user add watch-1 --role device --device-of patient-1
+  healthmate user role nurse-1 doctor
   healthmate user disable watch-1";
 
 #[derive(Subcommand)]
@@ -43,6 +44,15 @@ enum Action {
         /// For a device: the patient whose measurements it sends
         #[arg(long, value_name = "PATIENT")]
         device_of: Option<UserId>,
+        #[command(flatten)]
+        common: AdminArgs,
+    },
+    /// Give a user another role; it counts on open connections within a second
+    Role {
+        /// The user: neither a patient nor a device, who keep theirs
+        id: UserId,
+        /// caregiver, nurse, doctor or admin
+        role: Role,
         #[command(flatten)]
         common: AdminArgs,
     },
@@ -93,6 +103,7 @@ impl User {
                 let name = name.unwrap_or_else(|| id.to_string());
                 add(&Person { id, role, name, device_of, active: true }, &common)
             }
+            Action::Role { id, role, common } => set_role(&id, role, &common),
             Action::List { common } => list(&common),
             Action::Disable { id, common } => set_active(&id, false, &common),
             Action::Enable { id, common } => set_active(&id, true, &common),
@@ -150,6 +161,19 @@ fn set_active(id: &UserId, active: bool, common: &AdminArgs) -> Result<(), Failu
         store.user(id).await.map_err(Failure::failed)?.ok_or_else(unknown)
     })?;
     show(&user, if active { "enabled" } else { "disabled" }, common)
+}
+
+fn set_role(id: &UserId, role: Role, common: &AdminArgs) -> Result<(), Failure> {
+    let store = common.store()?;
+    let unknown = || Failure::failed(format!("there is no user {id}"));
+    let user = block_on(async {
+        match store.set_role(id, role, by()).await {
+            Err(Error::NotFound(_)) => return Err(unknown()),
+            set => set.map_err(Failure::failed)?,
+        }
+        store.user(id).await.map_err(Failure::failed)?.ok_or_else(unknown)
+    })?;
+    common.answer(&Shown::from(&user), || format!("{} is {} now", user.id, user.role))
 }
 
 fn show(user: &Person, done: &str, common: &AdminArgs) -> Result<(), Failure> {

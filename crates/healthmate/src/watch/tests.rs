@@ -158,6 +158,7 @@ async fn a_topic_that_is_refused_ends_it() {
         let denied = SubscriptionDenied {
             topic: "health:patient-1".to_owned(),
             code: ErrorCode::AccessDenied,
+            reason: Some("not_in_care_team".to_owned()),
             message: "you are not in this patient's care team".to_owned(),
             retry: false,
         };

@@ -72,6 +72,10 @@ pub struct SubscriptionDenied {
     pub topic: String,
     /// `access_denied`, `topic_not_served`, `too_many_topics` or `not_acknowledged`; with `retry`, a code of storage.
     pub code: ErrorCode,
+    /// Why access is denied, as a stable word such as `not_in_care_team` or `ended`; access.md lists them. Only with
+    /// `access_denied`, and there where the policy said no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What is wrong, for people.
     pub message: String,
     /// Whether the same request can succeed later.

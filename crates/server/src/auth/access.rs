@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use healthmate_care::access::Until;
-use healthmate_care::{Action, BreakGlass, CareRelation, Decision, Grants, Reason, Role, User, decide};
+use healthmate_care::{
+    Action, AuditAction, AuditRecord, BreakGlass, By, CareRelation, Decision, Grants, Reason, Role, User,
+    decide,
+};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
 use uuid::Uuid;
@@ -24,6 +27,18 @@ impl Access {
     /// When it ends by itself, where that is known.
     pub fn until(&self) -> Option<Until> {
         self.decision.until()
+    }
+
+    /// The record of it: that `by` did `action` with `object` of the patient's data, or was refused.
+    pub(crate) fn record(
+        &self,
+        by: By,
+        action: AuditAction,
+        object: impl Into<String>,
+        patient: &UserId,
+    ) -> AuditRecord {
+        let by = By { break_glass: self.break_glass, ..by };
+        AuditRecord::decided(by, action, object.into(), patient, self.decision)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What tokens say of their users.
 
+use healthmate_care::User;
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::issuer::Elsewhere;
 use super::token::TokenError;
 
 /// The longest name that a token may give itself or its sign-in, in bytes.
@@ -22,6 +24,16 @@ pub struct Claims {
     /// The sign-in it belongs to, `sid`, where it has one: 1 to 128 bytes. Only a token of our own has one: what others
     /// write there names nothing here.
     pub sign_in: Option<Box<str>>,
+    /// What a token from elsewhere says beside it; `None` for one of our own.
+    pub(crate) elsewhere: Option<Box<Elsewhere>>,
+}
+
+impl Claims {
+    /// Whether all that the token says of its user is so: nothing is to be changed or refused.
+    pub(crate) fn agrees_with(&self, user: &User) -> bool {
+        let role = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.role);
+        role.is_none_or(|role| role == user.role)
+    }
 }
 
 /// What a token is called beside its user.
@@ -84,6 +96,7 @@ impl RawClaims {
             issued_at: self.iat.map(seconds),
             id: name(self.jti)?,
             sign_in: name(self.sid)?,
+            elsewhere: None,
         })
     }
 }

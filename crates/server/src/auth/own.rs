@@ -31,6 +31,10 @@ impl OwnIssuer {
         }
     }
 
+    pub(super) fn issues(&self, iss: &str) -> bool {
+        self.issuer.as_deref() == Some(iss)
+    }
+
     pub(super) fn verify(&self, token: &Unverified<'_>, now: Timestamp) -> Result<Claims, TokenError> {
         if token.algorithm != ALGORITHM {
             return Err(TokenError(ErrorCode::TokenAlgorithm));

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The longest token that is read, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
+/// The longest `kid` that is read, in bytes.
+pub(super) const MAX_KID_BYTES: usize = 256;
+
 /// Why a token was refused: a `token_…` or `user_…` code, or one of storage. It never holds any of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenError(pub ErrorCode);
@@ -21,6 +24,11 @@ impl TokenError {
     /// The stable word.
     pub fn code(self) -> ErrorCode {
         self.0
+    }
+
+    /// Whether a look at what the issuer publishes now may bring another verdict.
+    pub(crate) fn may_pass_with_fresh_keys(self) -> bool {
+        matches!(self.0, ErrorCode::TokenKey | ErrorCode::KeysUnavailable)
     }
 }
 
@@ -37,6 +45,9 @@ impl std::error::Error for TokenError {}
 #[derive(Deserialize)]
 struct RawHeader {
     alg: String,
+    /// Which of its issuer's keys signed it.
+    #[serde(default)]
+    kid: Option<String>,
     /// Extensions that must be understood (RFC 7515, 4.1.11). None are, so a token that has one is refused.
     #[serde(default)]
     crit: Option<Value>,
@@ -46,6 +57,8 @@ struct RawHeader {
 pub(super) struct Unverified<'a> {
     /// The algorithm it says it is signed with.
     pub(super) algorithm: String,
+    /// The key it says it is signed with: a word to compare, nothing else.
+    pub(super) kid: Option<String>,
     message: &'a str,
     claims: &'a str,
     signature: &'a str,
@@ -60,10 +73,28 @@ impl<'a> Unverified<'a> {
         let [header, claims, signature] = parts(token)?;
         let message = &token[..header.len() + 1 + claims.len()];
         let header: RawHeader = decode(header)?;
-        if header.crit.is_some() {
+        if header.crit.is_some() || header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
             return Err(TokenError(ErrorCode::TokenMalformed));
         }
-        Ok(Self { algorithm: header.alg, message, claims, signature })
+        Ok(Self { algorithm: header.alg, kid: header.kid, message, claims, signature })
+    }
+
+    /// Who it says issued it: what is asked to check it, and nothing else.
+    ///
+    /// # Errors
+    /// `token_malformed` if its claims are none.
+    pub(super) fn iss(&self) -> Result<Option<String>, TokenError> {
+        #[derive(Deserialize)]
+        struct Issued {
+            #[serde(default)]
+            iss: Option<String>,
+        }
+        decode::<Issued>(self.claims).map(|issued| issued.iss)
+    }
+
+    /// All claims, of a token whose signature was found good.
+    pub(super) fn claims_once_signed<T: DeserializeOwned>(&self) -> Result<T, TokenError> {
+        decode(self.claims)
     }
 
     /// The claims, if the token is signed with `key` by `algorithm`.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use figment::value::Dict;
 use serde_json::Value;
 
-use super::{ENV_PREFIX, Settings};
+use super::problem::Problem;
+use super::{ENV_PREFIX, Settings, issuers};
 
 /// How alike a wrong name must be to one that is suggested, 0 to 1.
 const ALIKE: f64 = 0.7;
@@ -72,4 +74,24 @@ pub(super) fn unknown_message(key: &str, show: impl Fn(&str) -> String) -> Strin
         Some(near) => format!("no such setting; did you mean {}?", show(&near)),
         None => "no such setting; `healthmate config show` lists all".to_owned(),
     }
+}
+
+/// What in the tables of `auth.issuers` is no setting of an issuer.
+pub(super) fn unknown_fields_of_issuers(values: &Dict) -> Vec<Problem> {
+    let tables = values.get("auth").and_then(|auth| auth.as_dict()?.get("issuers")?.as_array());
+    let tables = tables.into_iter().flatten().enumerate();
+    let fields = tables.filter_map(|(place, table)| Some((place, table.as_dict()?)));
+    let names = fields.flat_map(|(place, table)| table.keys().map(move |field| (place, field)));
+    let unknown = names.filter(|(_, field)| !issuers::FIELDS.contains(&field.as_str()));
+    let problem = |(place, field): (usize, &String)| {
+        let alike = |known: &&&str| (strsim::normalized_damerau_levenshtein(field, known) * 1000.0) as u32;
+        let near =
+            issuers::FIELDS.iter().max_by_key(alike).filter(|near| f64::from(alike(near)) >= ALIKE * 1000.0);
+        let message = match near {
+            Some(near) => format!("no such setting; did you mean {near}?"),
+            None => format!("no such setting; an issuer has {}", issuers::FIELDS.join(", ")),
+        };
+        Problem { key: format!("auth.issuers.{place}.{field}"), source: String::new(), message }
+    };
+    unknown.map(problem).collect()
 }

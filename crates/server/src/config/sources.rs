@@ -46,6 +46,9 @@ pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
             problems.push(Problem { key, source: name.clone(), message });
         }
     }
+    for field in known::unknown_fields_of_issuers(&values) {
+        problems.push(Problem { source: name.clone(), ..field });
+    }
     Some(Source { name, values })
 }
 

@@ -1,8 +1,11 @@
 //! `[storage]`: what is kept, and how it is written.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::problem::Findings;
+use super::secret::Secret;
 
 /// What is kept, and how it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,11 +17,15 @@ pub struct StorageSettings {
     pub idempotency_hours: u32,
     /// How many measurements one transaction takes at most: 1 to 65536. Default 4096.
     pub max_group: u32,
+    /// The file with the keys of data at rest. Default: the file `key-ring` in `server.data`, made with the database.
+    pub key_ring: Option<PathBuf>,
+    /// The keys themselves, instead of a file: the lines of a key ring, with `;` between. Default: none.
+    pub keys: Option<Secret>,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { log_retention_days: 30, idempotency_hours: 24, max_group: 4096 }
+        Self { log_retention_days: 30, idempotency_hours: 24, max_group: 4096, key_ring: None, keys: None }
     }
 }
 

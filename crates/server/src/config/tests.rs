@@ -127,6 +127,13 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("access.break_glass_max_minutes", 1, 1440),
         ("access.break_glass_at_once", 1, 100),
         ("access.break_glass_per_day", 1, 1000),
+        ("auth.warn_before_s", 0, 3600),
+        ("auth.expiry_grace_s", 0, 600),
+        ("auth.jwks_refresh_s", 10, 86_400),
+        ("auth.jwks_min_interval_s", 1, 3600),
+        ("auth.jwks_timeout_s", 1, 60),
+        ("auth.jwks_max_bytes", 1024, 4 << 20),
+        ("auth.jwks_max_keys", 1, 1000),
         ("limits.max_message_bytes", 1024, 16 << 20),
         ("limits.authenticate_within_s", 1, 300),
         ("limits.heartbeat_interval_s", 1, 300),
@@ -163,6 +170,10 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("storage.log_retention_days", 1, 3650),
         ("storage.idempotency_hours", 1, 720),
         ("storage.max_group", 1, 65_536),
+        ("audit.checkpoint_records", 1, 1_000_000),
+        ("audit.checkpoint_minutes", 1, 1440),
+        ("audit.refusals_per_minute_each", 1, 10_000),
+        ("audit.refusals_per_minute", 1, 100_000),
     ];
     let numbers = known::settings().into_values().filter(|kind| *kind == known::Kind::Number).count();
     assert_eq!(limits.len(), numbers, "a number has no test");
@@ -224,6 +235,9 @@ fn a_secret_is_shown_nowhere() {
     let shown = format!("{settings:?} {} {}", settings.redacted(), settings.redacted_toml());
     assert!(!shown.contains("MARKER"), "{shown}");
     assert_eq!(settings.redacted()["auth"]["jwt_secret"], "(redacted)");
+    let settings = from_file(&format!("[storage]\nkeys = \"{secret}\"")).expect("valid");
+    assert_eq!(settings.redacted()["storage"]["keys"], "(redacted)");
+    assert!(!format!("{settings:?} {:?}", settings.key_source()).contains("MARKER"));
     for wrong in
         ["[auth]\njwt_secret = \"MARKER\"", "[auth]\njwt_secret = \"MARKER", "[auth]\njwt_secret = 4242"]
     {
@@ -236,4 +250,60 @@ fn a_secret_is_shown_nowhere() {
 fn what_is_shown_as_toml_can_be_read_again() {
     let settings = from_file("[server]\nshards = 2\ntrusted_proxies = [\"10.0.0.0/8\"]").expect("valid");
     assert_eq!(from_file(&settings.redacted_toml()), Ok(settings));
+}
+
+/// A file with one issuer, in which each of these lines stands.
+fn with_issuer(lines: &str) -> Result<Settings, String> {
+    let plain = [
+        ("name", "\"clinic\""),
+        ("iss", "\"https://id.example\""),
+        ("audience", "\"healthmate\""),
+        ("algorithms", "[\"RS256\"]"),
+        ("pem_file", "\"keys.pem\""),
+    ];
+    let given = |name: &str| lines.lines().any(|line| line.starts_with(&format!("{name} =")));
+    let source = ["secret", "jwks_url"].iter().any(|name| given(name));
+    let plain = plain.iter().filter(|(name, _)| !(given(name) || source && *name == "pem_file"));
+    let plain: Vec<_> = plain.map(|(name, value)| format!("{name} = {value}")).collect();
+    from_file(&format!("[[auth.issuers]]\n{}\n{lines}", plain.join("\n")))
+}
+
+#[test]
+fn issuers_are_checked_whole() {
+    let settings = with_issuer("").expect("valid");
+    assert_eq!(from_file(&settings.redacted_toml()), Ok(settings));
+    let secret = |bytes: usize, algorithm: &str| {
+        with_issuer(&format!("secret = \"{}\"\nalgorithms = [\"{algorithm}\"]", "s".repeat(bytes)))
+    };
+    for (algorithm, least) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {
+        assert!(secret(least, algorithm).is_ok());
+        let error = refused(secret(least - 1, algorithm));
+        assert!(error.contains(&format!("secret must be at least {least} bytes for {algorithm}")), "{error}");
+    }
+    assert!(with_issuer("leeway_s = 60").is_ok());
+    assert!(with_issuer("jwks_url = \"http://127.0.0.1:9/keys\"").is_ok());
+    insta::assert_snapshot!(refused(with_issuer("leeway_s = 61")),
+        @"auth.issuers (file FILE): issuer `clinic`: leeway_s is 61, must be 0 to 60 seconds");
+    insta::assert_snapshot!(refused(with_issuer("algorithms = [\"HS256\"]")),
+        @"auth.issuers (file FILE): issuer `clinic`: HS256 needs a secret, and public keys are none");
+    insta::assert_snapshot!(refused(with_issuer("algorithms = [\"none\"]")),
+        @"auth.issuers (file FILE): issuer `clinic`: `none` must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA with public keys");
+    insta::assert_snapshot!(refused(with_issuer("jwks_url = \"http://id.example/keys\"")),
+        @"auth.issuers (file FILE): issuer `clinic`: jwks_url must be https://host/path, or http:// on a loopback address, without user and fragment");
+    insta::assert_snapshot!(refused(with_issuer("jwks_url = \"https://a/b\"\nsecret = \"s\"")),
+        @"auth.issuers (file FILE): issuer `clinic`: must have one of secret, pem_file and jwks_url");
+    insta::assert_snapshot!(refused(with_issuer("role_claim = \"r\"\nroles = { x = \"device\" }")),
+        @"auth.issuers (file FILE): issuer `clinic`: a token gives nobody the role device: add it, with its patient");
+    insta::assert_snapshot!(refused(with_issuer("on_unknown_user = \"create\"")),
+        @r#"auth.issuers (file FILE): issuer `clinic`: on_unknown_user = "create" needs role_claim or default_role"#);
+    insta::assert_snapshot!(refused(with_issuer("algoritms = []")),
+        @"auth.issuers.0.algoritms (file FILE): no such setting; did you mean algorithms?");
+    insta::assert_snapshot!(refused(from_environment("HEALTHMATE_AUTH__ISSUERS", "MARKER")),
+        @"auth.issuers.0 (environment variable HEALTHMATE_AUTH__ISSUERS): must be tables, each an issuer, as config.default.toml shows");
+    let marked = with_issuer(&format!("secret = \"MARKER{}\"\nalgorithms = [\"HS256\"]", "s".repeat(32)));
+    let shown = marked.expect("valid");
+    let shown = format!("{shown:?} {} {}", shown.redacted(), shown.redacted_toml());
+    assert!(!shown.contains("MARKER"), "{shown}");
+    let error = refused(with_issuer("secret = 4242\nalgorithms = [\"HS256\"]"));
+    assert!(!error.contains("4242"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! What is decided in the same turn, because all it takes is known: no question to the store, no task that waits.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::{Action as Act, User};
@@ -7,6 +8,7 @@ use healthmate_protocol::{Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
+use super::audit::Granted;
 use crate::auth::{Claims, access};
 use crate::shard::Shard;
 
@@ -14,27 +16,34 @@ impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
     /// on.
     pub(super) fn enter(
-        &self,
+        self: &Rc<Self>,
         shard: &Shard,
         user: Arc<User>,
         claims: &Claims,
         session_id: Option<SessionId>,
     ) -> Result<Identity, Refused> {
-        self.admit(shard, &user.id)?;
+        if self.admit(shard, &user.id)? {
+            self.record_connect(shard, &user);
+        }
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));
         let epoch = shard.app().store.epoch();
         Ok(Identity { user, expires_at: claims.expires_at, epoch, lost })
     }
 
     /// Opens the topic, if it is known that the connection's user may read it, and how far its log reaches: to `has` at
-    /// least.
-    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Offset) -> Option<OpenedTopic> {
+    /// least. Whoever is to get what was missed is asked for in the store: what is known may be a second old, and nothing is
+    /// replayed that is no longer allowed.
+    pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Option<Granted> {
         let app = shard.app();
-        let range = app.heads.get(topic, has)?;
+        let range = app.heads.get(topic, has.unwrap_or(Offset::START))?;
+        if has.is_some_and(|has| has < range.head) {
+            return None;
+        }
         let session = self.session.borrow();
         let hearing = Act::hearing(topic.kind());
         let access = access::known(app, session.user()?, hearing, topic.id(), shard.now().instant)?;
         let epoch = app.store.epoch();
-        Some(OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() })
+        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until: access.until() };
+        Some(Granted { opened, access })
     }
 }

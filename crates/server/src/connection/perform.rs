@@ -4,8 +4,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_care::Action as Act;
 use healthmate_care::access::Until;
+use healthmate_care::{Action as Act, AuditAction};
 use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
@@ -15,13 +15,14 @@ use tokio::task::spawn_local;
 use tracing::{Instrument, Span, debug_span};
 
 use super::Connection;
+use super::audit::Granted;
 use super::resume::take_over;
 use crate::app::App;
-use crate::auth::access::{self, Access};
-use crate::auth::{TokenError, active_user};
+use crate::audit::history_object;
+use crate::auth::{TokenError, user_of};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
-use crate::refusal::{access_denied, storage_refusal};
+use crate::refusal::storage_refusal;
 use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
@@ -43,8 +44,12 @@ impl Connection {
             }
             Action::RevokeDelivery(topic) => self.stop_delivery(shard, &topic, Ending::Revoked),
             Action::Record { request, patient, author, measurements } => {
-                let recording = Recording { patient, author, measurements, idempotency: None };
+                let audit = self.write_record(shard, &patient);
+                let recording = Recording { patient, author, measurements, idempotency: None, audit };
                 self.record(shard, request, recording);
+            }
+            Action::Denied { action, patient, decision } => {
+                self.record_denied(shard, action, &patient, decision);
             }
             Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
@@ -133,21 +138,39 @@ impl Connection {
     ) {
         let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
         let (app, now) = (Arc::clone(shard.app()), shard.now());
-        let claims = match app.verifier.verify(token, now.time) {
-            Ok(claims) => claims,
-            Err(error) => return self.drive(shard, Input::Identified(request, Err(refused(error)))),
-        };
-        if session_id.is_none()
-            && let Some(user) = app.people.user(&claims.user, now.instant)
-        {
-            let identity = self.enter(shard, user, &claims, None);
-            return self.drive(shard, Input::Identified(request, identity));
+        let claims = app.verifier.verify(token, now.time);
+        match &claims {
+            Err(error) if !error.may_pass_with_fresh_keys() => {
+                self.record_sign_in_denied(shard, *error);
+                return self.drive(shard, Input::Identified(request, Err(refused(*error))));
+            }
+            Ok(claims) if session_id.is_none() => {
+                let known = app.people.user(&claims.user, now.instant);
+                if let Some(user) = known.filter(|user| claims.agrees_with(user)) {
+                    let identity = self.enter(shard, user, claims, None);
+                    return self.drive(shard, Input::Identified(request, identity));
+                }
+            }
+            _ => {}
         }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // Kept for as long as its issuer's keys are fetched; otherwise all that counts has been read.
+        let token = claims.is_err().then(|| token.to_owned());
         let work = async move {
-            let found =
-                on.undisturbed(async || active_user(&app, &claims.user, on.now().instant).await).await;
-            let user = found.map_err(refused)?;
+            let claims = match token {
+                Some(token) => app.verifier.verify_patiently(&token, now.time).await,
+                None => claims,
+            };
+            let refused = |error: TokenError| {
+                connection.record_sign_in_denied(&on, error);
+                refused(error)
+            };
+            let claims = claims.map_err(refused)?;
+            let find = async || {
+                let found = app.people.find_user(&*app.store, &claims.user, on.now().instant).await;
+                user_of(&app, &claims, found, Some(connection.client)).await
+            };
+            let user = on.undisturbed(find).await.map_err(refused)?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }
@@ -157,13 +180,13 @@ impl Connection {
         self.later(shard, span, work, move |result| Input::Identified(request, result));
     }
 
-    /// Counts the connection as one of the user's, if it counts as nobody's yet.
-    pub(super) fn admit(&self, shard: &Shard, user: &UserId) -> Result<(), Refused> {
+    /// Counts the connection as one of the user's, if it counts as nobody's yet: says whether it did not.
+    pub(super) fn admit(&self, shard: &Shard, user: &UserId) -> Result<bool, Refused> {
         if self.ended.get() {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         }
         if self.admitted.borrow().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let session_id = self.session.borrow().session_id().clone();
         let entry =
@@ -175,76 +198,90 @@ impl Connection {
         })?;
         *self.admitted.borrow_mut() = Some(user.clone());
         shard.app().presence.connected(user, shard.app().clock.now());
-        Ok(())
+        Ok(true)
     }
 
-    fn open_topic(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic, has: Offset) {
-        if let Some(opened) = self.known_topic(shard, &topic, has) {
-            return self.drive(shard, Input::TopicOpened(request, Ok(opened)));
+    pub(super) fn open_topic(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        request: RequestId,
+        topic: Topic,
+        has: Option<Offset>,
+    ) {
+        if let Some(granted) = self.known_topic(shard, &topic, has) {
+            return self.open_on_record(shard, (request, topic, has), granted);
         }
-        let (connection, on, app) = (Rc::clone(self), Rc::clone(shard), Arc::clone(shard.app()));
-        let work = async move {
-            let range = app.heads.read(&*app.store, &topic, has).await;
-            let range = range.map_err(|error| storage_refusal(&error))?;
-            // Last, so that nothing is waited for between the decision and the subscription.
-            let until = on.undisturbed(async || connection.check_hears(&app, &topic).await).await?;
-            Ok(OpenedTopic { epoch: app.store.epoch(), oldest: range.oldest, head: range.head, until })
-        };
+        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
         let span = debug_span!("subscribe", connection.id = %self.id);
-        self.later(shard, span, work, move |result| Input::TopicOpened(request, result));
+        spawn_local(async move {
+            match connection.grant(&shard, &topic, has).instrument(span).await {
+                Ok(granted) => connection.open_on_record(&shard, (request, topic, has), granted),
+                Err(refused) => connection.drive(&shard, Input::TopicOpened(request, Err(refused))),
+            }
+        });
+    }
+
+    /// Asks the store how far the topic's log reaches, and whether the connection's user may hear it.
+    async fn grant(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Result<Granted, Refused> {
+        let app = shard.app();
+        let range = app.heads.read(&*app.store, topic, has.unwrap_or(Offset::START)).await;
+        let range = range.map_err(|error| storage_refusal(&error))?;
+        // Last, so that nothing is waited for between the decision and its record.
+        let (name, action) = (topic.to_string(), (Act::hearing(topic.kind()), AuditAction::Subscribe));
+        let decide = async || self.check_recorded(shard, action, &name, topic.id(), "topic").await;
+        let access = shard.undisturbed(decide).await?;
+        let (epoch, until) = (app.store.epoch(), access.until());
+        let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until };
+        Ok(Granted { opened, access })
     }
 
     /// Refuses, unless the connection's user may hear the topic now; says until when, where that is known.
     pub(super) async fn check_hears(&self, app: &App, topic: &Topic) -> Result<Option<Until>, Refused> {
-        self.check(app, Act::hearing(topic.kind()), topic.id(), "topic").await
-    }
-
-    /// Refuses, unless the connection's user may do this with the data of `patient` now; says until when, where that is
-    /// known. `field` names the patient.
-    async fn check(
-        &self,
-        app: &App,
-        action: Act,
-        patient: &UserId,
-        field: &str,
-    ) -> Result<Option<Until>, Refused> {
-        let user = self.session.borrow().user().cloned();
-        let Some(user) = user else {
-            return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
-        };
-        let access = access::may(app, &user, action, patient).await;
-        let Access { decision, .. } = access.map_err(|error| storage_refusal(&error))?;
-        if decision.is_allowed() { Ok(decision.until()) } else { Err(access_denied(decision, field)) }
+        let access = self.decide(app, Act::hearing(topic.kind()), topic.id()).await?;
+        if access.decision.is_allowed() {
+            Ok(access.until())
+        } else {
+            Err(Refused::access(access.decision.reason(), "topic"))
+        }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        let on = Rc::clone(shard);
-        let measurements = recording.measurements.len();
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        let (measurements, audits) = (recording.measurements.len(), recording.audit.is_some());
         let span = debug_span!("health_update", connection.id = %self.id, measurements);
         let work = async move {
             let receipts: Vec<MeasurementReceipt> =
                 on.record(recording).await.map_err(|error| storage_refusal(&error))?;
             on.app().metrics.count_receipts(&receipts);
+            if audits {
+                connection.write_recorded.set(true);
+            }
             Ok(receipts)
         };
         self.later(shard, span, work, move |result| Input::Recorded(request, result));
     }
 
     fn load_history(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, query: HistoryQuery) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
-        let work = async move {
-            connection.check(&app, Act::ReadMeasurements, &query.patient, "patient").await?;
-            let after = query.cursor.as_deref().map(str::parse).transpose();
-            let after = after.map_err(|error: healthmate_storage::CursorError| {
-                Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
-            })?;
-            let HistoryQuery { patient, metric, from, to, limit, .. } = query;
-            let query = MeasurementQuery { patient, metric, from, to, limit, after };
-            let page = app.store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
-            let next_cursor = page.next.map(|cursor| cursor.to_string());
-            Ok(Found { measurements: page.measurements, next_cursor })
-        };
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
+        // A page that access was taken back from while it was read is not sent.
+        let work = async move { on.undisturbed(async || connection.page(&on, query.clone()).await).await };
         let span = debug_span!("get_health_data", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::HistoryLoaded(request, result));
+    }
+
+    /// A page of history, for a user who may read it.
+    async fn page(&self, shard: &Shard, query: HistoryQuery) -> Result<Found, Refused> {
+        let (object, action) = (history_object(query.metric), (Act::ReadMeasurements, AuditAction::Read));
+        let access = self.check_recorded(shard, action, &object, &query.patient, "patient").await?;
+        let after = query.cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|error: healthmate_storage::CursorError| {
+            Refused::field(ErrorCode::InvalidField, "cursor", error.to_string())
+        })?;
+        let HistoryQuery { patient, metric, from, to, limit, .. } = query;
+        let query = MeasurementQuery { patient: patient.clone(), metric, from, to, limit, after };
+        let page = shard.app().store.measurements(query).await.map_err(|error| storage_refusal(&error))?;
+        self.record_read(shard, &object, &patient, access).await?;
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
+        Ok(Found { measurements: page.measurements, next_cursor })
     }
 }

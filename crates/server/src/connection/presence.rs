@@ -1,11 +1,11 @@
 //! What a connection makes known of its user: that it is there, and what it watches.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
+use healthmate_care::{Action as Act, AuditAction};
 use healthmate_protocol::server::PresenceResponse;
 use healthmate_protocol::{Interest, Offset, Topic};
-use healthmate_session::{Input, RequestId};
+use healthmate_session::{Input, Refused, RequestId};
 
 use tracing::debug_span;
 
@@ -65,10 +65,17 @@ impl Connection {
 
     /// Looks up who is there, for a user who may hear the topic.
     pub(super) fn load_presence(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, topic: Topic) {
-        let (connection, app) = (Rc::clone(self), Arc::clone(shard.app()));
+        let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let work = async move {
-            connection.check_hears(&app, &topic).await?;
-            let present = presence::look_up(&app, &topic).await.map_err(|error| storage_refusal(&error))?;
+            let look = async || {
+                let action = (Act::hearing(topic.kind()), AuditAction::Read);
+                let access = connection.check_recorded(&on, action, "presence", topic.id(), "topic").await?;
+                let present = presence::look_up(on.app(), &topic).await;
+                let present = present.map_err(|error| storage_refusal(&error))?;
+                connection.record_read(&on, "presence", topic.id(), access).await?;
+                Ok::<_, Refused>(present)
+            };
+            let present = on.undisturbed(look).await?;
             Ok(PresenceResponse { topic, present })
         };
         let span = debug_span!("get_presence", connection.id = %self.id);

@@ -1,7 +1,6 @@
 //! Deciding access again on an open connection, when users or care teams have changed.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use healthmate_protocol::Topic;
 use healthmate_session::{Input, Refused};
@@ -28,33 +27,35 @@ impl Shard {
 impl Connection {
     /// Asks again who the user is, and what they may hear; ends what they may not.
     pub(crate) fn recheck(self: &Rc<Self>, shard: &Rc<Shard>) {
-        let (connection, shard) = (Rc::clone(self), Rc::clone(shard));
+        let (connection, shard, change) = (Rc::clone(self), Rc::clone(shard), shard.rechecks.get());
         spawn_local(async move {
-            if let Some(refused) = connection.user_refused(&shard).await {
-                connection.revoke_all(&shard);
-                return connection.drive(&shard, Input::UserRefused(refused));
+            let Some(known) = connection.session.borrow().user().cloned() else { return };
+            let found = active_user(shard.app(), &known.id, shard.now().instant).await;
+            // What was allowed before yet another change does not count after it: that one is decided by itself. A refusal
+            // counts always, so that one change after another puts no end off.
+            let outdated = || shard.rechecks.get() != change;
+            match found {
+                Ok(_) if outdated() => {}
+                Ok(user) if *user != *known => connection.drive(&shard, Input::UserChanged(user)),
+                Ok(_) => {}
+                // Not decided, where the store could not be read: asked again with the next change.
+                Err(TokenError(code)) if code.retry() => {}
+                Err(TokenError(code)) => {
+                    connection.revoke_all(&shard);
+                    let refused = Refused::new(code, code.meaning());
+                    return connection.drive(&shard, Input::UserRefused(refused));
+                }
             }
             let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();
-            let app = Arc::clone(shard.app());
             for topic in topics {
-                let decided = connection.check_hears(&app, &topic).await;
-                if decided.as_ref().is_err_and(|refused| refused.code.retry()) {
-                    // Not decided, because the store could not be read. It is asked again with the next change, and
-                    // what comes from the store does not come either.
-                    continue;
+                let decided = connection.check_hears(shard.app(), &topic).await;
+                match decided {
+                    Ok(_) if outdated() => {}
+                    // Not decided either, and what comes from the store does not come.
+                    Err(refused) if refused.code.retry() => {}
+                    decided => connection.drive(&shard, Input::AccessDecided(topic, decided)),
                 }
-                connection.drive(&shard, Input::AccessDecided(topic, decided));
             }
         });
-    }
-
-    /// Why the connection's user is no longer welcome.
-    async fn user_refused(&self, shard: &Shard) -> Option<Refused> {
-        let id = self.session.borrow().user()?.id.clone();
-        match active_user(shard.app(), &id, shard.now().instant).await {
-            Err(TokenError(code)) if !code.retry() => Some(Refused::new(code, code.meaning())),
-            // Not decided, where the store could not be read: asked again with the next change.
-            _ => None,
-        }
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn break_glass(
 ) -> Result<(StatusCode, Json<BreakGlassAccess>), Problem> {
     let patient = patient(id)?;
     let body = json::body(&app, &headers, body)?;
-    caller.must(&app, Action::BreakGlass, &patient).await?;
+    caller.must(&app, Action::BreakGlass, "break_glass", &patient).await?;
     let BreakGlassRequest { reason, duration_minutes } = json::parse(&body)?;
     let (reason, minutes) = (checked_reason(&reason)?, checked_minutes(&app, duration_minutes)?);
     let by = caller.by(&app);
@@ -104,6 +104,7 @@ pub(super) async fn break_glass(
         day_began: by.at.plus_millis(-DAY_MS),
     };
     refuse(&app, app.store.break_glass(opening, by).await?)?;
+    app.access_changed();
     app.metrics.break_glass_opened.inc();
     tracing::warn!(break_glass = %access.id, by = %access.member, "a patient was opened in an emergency");
     let BreakGlass { id, patient, member, starts_at, ends_at } = access;

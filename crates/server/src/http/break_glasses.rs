@@ -63,7 +63,7 @@ pub(super) async fn break_glasses(
     let (patient, user) = (patient(id)?, caller.user());
     let all = reviews(&app, user, &patient).await?;
     if !all {
-        caller.must(&app, Action::BreakGlass, &patient).await?;
+        caller.must(&app, Action::BreakGlass, "break_glass", &patient).await?;
     }
     let (found, now) = (app.store.break_glasses_of(&patient, MAX_PAGE).await?, app.clock.now());
     let shown = found.into_iter().filter(|opened| all || opened.access.member == user.id);

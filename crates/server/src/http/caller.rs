@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use healthmate_care::{Action, AuditAction, AuditRecord, By, User};
+use healthmate_care::{Action, AuditAction, AuditOutcome, AuditRecord, By, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 
 use super::Problem;
@@ -32,8 +32,17 @@ pub(super) struct Caller {
 
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
-        let identity = auth::authenticate(app, token).await?;
-        Ok(Self { identity, address: ClientAddress::of(parts) })
+        let address = ClientAddress::of(parts);
+        match auth::authenticate(app, token, address).await {
+            Ok(identity) => Ok(Self { identity, address }),
+            Err(error) => {
+                if !error.code().retry() {
+                    let by = By::anonymous(address, app.clock.now());
+                    app.record_refusal(AuditRecord::sign_in_denied(by, error.code().as_str())).await;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     pub(super) fn user(&self) -> &User {
@@ -62,24 +71,40 @@ impl Caller {
         Reach::of(self.user())
     }
 
-    /// Goes on only if the caller may see and steer the connections of `user`.
-    pub(super) fn must_reach(&self, user: &UserId) -> Result<(), Problem> {
+    /// Goes on only if the caller may see and steer the connections of `user`. A refusal is recorded.
+    pub(super) async fn must_reach(&self, app: &App, user: &UserId) -> Result<(), Problem> {
         if self.reach().covers(Some(user)) {
             return Ok(());
         }
+        let record = AuditRecord::new(self.by(app), AuditAction::Administered).object(format!("user:{user}"));
+        let record = record.reason("not_administrator").outcome(AuditOutcome::Denied);
+        app.record_refusal(record).await;
         let detail = "the connections of other users are for administrators";
         Err(Problem::new(ErrorCode::AccessDenied, detail))
     }
 
-    /// Goes on only if the caller may do `action` with the data of `patient`. For a patient who does not exist the
-    /// answer is the same as for somebody else's.
-    pub(super) async fn must(&self, app: &App, action: Action, patient: &UserId) -> Result<(), Problem> {
-        let decision = access::may(app, self.user(), action, patient).await?.decision;
-        if decision.is_allowed() {
-            Ok(())
-        } else {
-            Err(Problem::new(ErrorCode::AccessDenied, decision.message()))
+    /// Goes on only if the caller may do `action` with `object` of the data of `patient`, with the record of it. A refusal
+    /// is recorded; what is allowed is for the caller to record: before the answer, or with the change. For a patient
+    /// who does not exist the answer is the same as for somebody else's.
+    pub(super) async fn must(
+        &self,
+        app: &App,
+        action: Action,
+        object: impl Into<String>,
+        patient: &UserId,
+    ) -> Result<AuditRecord, Problem> {
+        let access = access::may(app, self.user(), action, patient).await?;
+        let what = match action {
+            Action::ReadMeasurements | Action::SeeAccessLog => AuditAction::Read,
+            Action::WriteMeasurements => AuditAction::Write,
+            _ => AuditAction::Administered,
+        };
+        let record = access.record(self.by(app), what, object, patient);
+        if access.decision.is_allowed() {
+            return Ok(record);
         }
+        app.record_refusal(record).await;
+        Err(Problem::denied(access.decision.reason()))
     }
 }
 

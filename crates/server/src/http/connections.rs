@@ -54,7 +54,7 @@ pub(super) async fn connections(
     let Query(parameters) = parameters.map_err(|_| {
         Problem::new(ErrorCode::InvalidField, "the query cannot be read: is a parameter given twice?")
     })?;
-    let query = query(&caller, &parameters)?;
+    let query = query(&app, &caller, &parameters).await?;
     if query.reach == Reach::Everyone && query.user.as_ref() != Some(&caller.user().id) {
         let whose = query.user.as_ref().map_or("connection:*".to_owned(), |user| format!("user:{user}"));
         caller.administers(&app, whose).await?;
@@ -62,12 +62,12 @@ pub(super) async fn connections(
     Ok(Json(app.node.connections(query).await?))
 }
 
-fn query(caller: &Caller, parameters: &Parameters) -> Result<ConnectionQuery, Problem> {
+async fn query(app: &App, caller: &Caller, parameters: &Parameters) -> Result<ConnectionQuery, Problem> {
     let Parameters { user, state, limit, cursor } = parameters;
     let user = user.as_deref().map(UserId::new).transpose();
     let user = user.map_err(|error| Problem::field("user", error.to_string()))?;
     if let Some(user) = &user {
-        caller.must_reach(user)?;
+        caller.must_reach(app, user).await?;
     }
     let state = state.as_deref().map(|text| StateWord::ALL.iter().find(|(word, _)| *word == text));
     let limit = match limit.as_deref().map(str::parse) {

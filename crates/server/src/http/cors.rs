@@ -16,7 +16,7 @@ use healthmate_ws::OriginPolicy;
 
 /// What such a page may send and read besides what every page may; it is asked again after ten minutes.
 const MAY: [(HeaderName, &str); 3] = [
-    (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+    (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
     (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key"),
     (ACCESS_CONTROL_MAX_AGE, "600"),
 ];

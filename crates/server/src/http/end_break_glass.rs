@@ -44,6 +44,7 @@ pub(super) async fn end_break_glass(
     let held = held.find(|held| held.id == access && may_end(caller.user(), held));
     let held = held.ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such emergency access"))?;
     if app.store.end_break_glass(held.id, caller.by(&app)).await? {
+        app.access_changed();
         tracing::info!(break_glass = %held.id, by = %caller.user().id, "an emergency access was ended");
     }
     Ok(StatusCode::NO_CONTENT)

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::Problem;
 use super::caller::Caller;
 use crate::app::App;
+use crate::audit::history_object;
 
 /// How many measurements a page holds if the request does not say.
 const DEFAULT_LIMIT: u32 = 10;
@@ -62,8 +63,11 @@ pub(super) async fn history(
     let Query(parameters) = parameters.map_err(|_| {
         Problem::new(ErrorCode::InvalidField, "the query cannot be read: is a parameter given twice?")
     })?;
-    caller.must(&app, Action::ReadMeasurements, &patient).await?;
-    let page = app.store.measurements(query(&patient, &parameters)?).await?;
+    let query = query(&patient, &parameters);
+    let object = history_object(query.as_ref().ok().and_then(|query| query.metric));
+    let record = caller.must(&app, Action::ReadMeasurements, object, &patient).await?;
+    let page = app.store.measurements(query?).await?;
+    app.store.audit(vec![record]).await?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     Ok(Json(HealthDataResponse { patient, measurements: page.measurements, next_cursor }))
 }

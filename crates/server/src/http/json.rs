@@ -50,8 +50,12 @@ fn too_large(limit: u32) -> Problem {
         .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
-/// Reads `bytes` as a `T`.
+/// Reads `bytes` as a `T`, whose JSON is an object.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    // serde would take a list of a type's fields as well.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(ErrorCode::MalformedJson, "not a JSON object: a list"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize::<_, T>(&mut reader).map_err(|error| explain(&error))?;
     reader.end().map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;

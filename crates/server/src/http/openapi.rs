@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, break_glass, break_glasses, demo, large_routes, me, notifications, patients,
-    reconnect, record, routes, status,
+    PROBLEM_JSON, Problem, break_glass, break_glasses, care_team, demo, large_routes, me, notifications,
+    patients, reconnect, record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -78,6 +78,8 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<break_glass::BreakGlassAccess>();
     generator.subschema_for::<break_glasses::BreakGlassList>();
     generator.subschema_for::<notifications::NotificationList>();
+    generator.subschema_for::<care_team::CareTeam>();
+    generator.subschema_for::<care_team::Grant>();
     generator.subschema_for::<me::Me>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
@@ -150,7 +152,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 20);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 22);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -27,6 +27,8 @@ pub(super) struct PatientSummary {
     id: UserId,
     /// What people call the patient.
     name: String,
+    /// Whether the caller manages the patient's care team.
+    manages: bool,
     /// The emergency access by which you may, where nothing else lets you.
     #[serde(skip_serializing_if = "Option::is_none")]
     break_glass: Option<EmergencyAccess>,
@@ -58,26 +60,33 @@ pub(super) async fn patients(
     caller: Caller,
 ) -> Result<Json<PatientList>, Problem> {
     let (user, now) = (caller.user(), app.clock.now());
-    let may_read = |patient: &UserId, relation: Option<&CareRelation>| {
-        decide(user, Action::ReadMeasurements, patient, &Grants { relation, break_glass: None }, now)
-            .is_allowed()
+    let may = |action, patient: &UserId, relation: Option<&CareRelation>| {
+        decide(user, action, patient, &Grants { relation, break_glass: None }, now).is_allowed()
     };
-    let mut ids: Vec<UserId> =
-        user.own_patient().filter(|own| may_read(own, None)).cloned().into_iter().collect();
-    for relation in app.store.patients_of(&user.id).await? {
-        if may_read(&relation.patient, Some(&relation)) && !ids.contains(&relation.patient) {
-            ids.push(relation.patient);
+    // By id, with whether the caller manages the care team.
+    let mut found: BTreeMap<UserId, bool> = BTreeMap::new();
+    let mut add = |patient: &UserId, relation: Option<&CareRelation>| {
+        if may(Action::ReadMeasurements, patient, relation) {
+            let manages = may(Action::ManageCareTeam, patient, relation);
+            found.entry(patient.clone()).and_modify(|known| *known |= manages).or_insert(manages);
         }
+    };
+    user.own_patient().into_iter().for_each(|own| add(own, None));
+    for relation in app.store.patients_of(&user.id).await? {
+        add(&relation.patient, Some(&relation));
     }
-    let let_in = ids.clone();
     let opened = opened(&app, user, now).await?;
-    ids.extend(opened.keys().filter(|opened| !let_in.contains(opened)).cloned());
+    let mut ids: Vec<(UserId, Option<bool>)> =
+        found.into_iter().map(|(id, manages)| (id, Some(manages))).collect();
+    let new = opened.keys().filter(|opened| !ids.iter().any(|(id, _)| id == *opened)).cloned();
+    ids.extend(new.map(|id| (id, None)).collect::<Vec<_>>());
     ids.sort();
     let mut patients = Vec::with_capacity(ids.len());
-    for id in ids {
+    for (id, manages) in ids {
         if let Some(patient) = app.store.user(&id).await?.filter(|user| user.role == Role::Patient) {
-            let break_glass = opened.get(&id).filter(|_| !let_in.contains(&id)).cloned();
-            patients.push(PatientSummary { id, name: patient.name, break_glass });
+            let break_glass = opened.get(&id).filter(|_| manages.is_none()).cloned();
+            let (name, manages) = (patient.name, manages.unwrap_or_default());
+            patients.push(PatientSummary { id, name, manages, break_glass });
         }
     }
     Ok(Json(PatientList { patients }))

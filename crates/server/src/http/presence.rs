@@ -36,9 +36,10 @@ pub(super) async fn presence(
 ) -> Result<Json<PresenceResponse>, Problem> {
     let Path(id) = id.map_err(|_| Problem::field("id", "is not UTF-8"))?;
     let patient = UserId::new(&id).map_err(|error| Problem::field("id", error.to_string()))?;
-    caller.must(&app, Action::ReadMeasurements, &patient).await?;
+    let record = caller.must(&app, Action::ReadMeasurements, "presence", &patient).await?;
     let topic = Topic::health(patient);
     let present = presence::look_up(&app, &topic).await?;
+    app.store.audit(vec![record]).await?;
     Ok(Json(PresenceResponse { topic, present }))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use healthmate_care::Refusal;
+use healthmate_care::{Reason, Refusal};
 use healthmate_protocol::ErrorCode;
 use healthmate_storage as storage;
 use schemars::JsonSchema;
@@ -38,6 +38,9 @@ pub struct Problem {
     /// The field, parameter or header that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// Why access is denied, as a stable word such as `ended`; docs/access.md lists them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// Whether the same request can succeed later.
     retry: bool,
 }
@@ -59,6 +62,7 @@ impl Problem {
             detail: detail.into(),
             code,
             field: None,
+            reason: None,
             retry: code.retry(),
         }
     }
@@ -66,6 +70,11 @@ impl Problem {
     /// A field that is missing, of the wrong kind or past its limit.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidField, detail).at(field)
+    }
+
+    /// The policy said no, because of `reason`.
+    pub fn denied(reason: Reason) -> Self {
+        Self { reason: Some(reason.as_str()), ..Self::new(ErrorCode::AccessDenied, reason.message()) }
     }
 
     /// Names the field that is wrong.
@@ -114,7 +123,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::AlreadyAuthenticated | E::NotSubscribed | E::NotAcknowledged => StatusCode::CONFLICT,
         E::TooManyTopics | E::TooManyRequests | E::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
-        E::StorageUnavailable | E::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+        E::StorageUnavailable | E::StorageFull | E::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotAuthenticated
@@ -127,6 +136,9 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | E::TokenNotYetValid
         | E::TokenIssuer
         | E::TokenAudience
+        | E::TokenKey
+        | E::TokenUser
+        | E::TokenRole
         | E::UserUnknown
         | E::UserInactive => StatusCode::UNAUTHORIZED,
     }
@@ -155,6 +167,7 @@ impl From<storage::Error> for Problem {
                 return Self::new(ErrorCode::IdempotencyConflict, error.to_string()).at("Idempotency-Key");
             }
             storage::Error::NotFound(_) => return Self::new(ErrorCode::NotFound, error.to_string()),
+            storage::Error::RoleStays(_) => return Self::field("role", error.to_string()),
             storage::Error::Exists(_) => ErrorCode::Internal,
         };
         tracing::error!(%error, code = code.as_str(), "a request failed in storage");

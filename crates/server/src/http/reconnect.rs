@@ -46,7 +46,7 @@ pub(super) async fn reconnect(
 ) -> Result<Json<ReconnectResult>, Problem> {
     let Path(id) = id.map_err(|_| Problem::field("id", "is not UTF-8"))?;
     let user_id = UserId::new(&id).map_err(|error| Problem::field("id", error.to_string()))?;
-    caller.must_reach(&user_id)?;
+    caller.must_reach(&app, &user_id).await?;
     if app.store.user(&user_id).await?.is_none() {
         return Err(Problem::new(ErrorCode::NotFound, "there is no such user"));
     }

@@ -86,10 +86,16 @@ pub(super) async fn record(
             "only a patient and a patient's devices may write measurements",
         ));
     };
-    caller.must(&app, Action::WriteMeasurements, &patient).await?;
+    let audit = caller.must(&app, Action::WriteMeasurements, "measurements", &patient).await?;
     let measurements = inputs.accept(app.clock.now())?;
     let author = caller.user().id.clone();
-    let recording = Recording { patient: patient.clone(), author, measurements, idempotency };
+    let recording = Recording {
+        patient: patient.clone(),
+        author,
+        measurements,
+        idempotency,
+        audit: Some(Box::new(audit)),
+    };
     let results = app.store.record(recording).await?;
     app.metrics.count_receipts(&results);
     Ok((StatusCode::CREATED, Json(Acknowledgment { patient, results })))

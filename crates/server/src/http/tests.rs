@@ -6,7 +6,7 @@ use healthmate_protocol::ErrorCode;
 
 mod failing;
 mod markers;
-mod world;
+pub(crate) mod world;
 
 pub(crate) use failing::Failing;
 pub(crate) use world::{NOW, Reply, World, id};

@@ -1,7 +1,7 @@
 //! Whose connections someone may see and steer.
 
-use healthmate_care::{Role, User};
-use healthmate_protocol::UserId;
+use healthmate_care::{Action, Decision, Grants, User, decide};
+use healthmate_protocol::{Timestamp, UserId};
 
 /// Whose connections someone may see and steer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +15,11 @@ pub(crate) enum Reach {
 impl Reach {
     /// How far `user` reaches.
     pub(crate) fn of(user: &User) -> Self {
-        match user.role {
-            Role::Admin => Self::Everyone,
-            _ => Self::Own(user.id.clone()),
+        // By who the user is, at whatever time.
+        let now = Timestamp::from_micros(0);
+        match decide(user, Action::Administer, &user.id, &Grants::NONE, now) {
+            Decision::Allowed { .. } => Self::Everyone,
+            Decision::Denied(_) => Self::Own(user.id.clone()),
         }
     }
 
@@ -32,6 +34,8 @@ impl Reach {
 
 #[cfg(test)]
 mod tests {
+    use healthmate_care::Role;
+
     use super::*;
 
     #[test]

@@ -31,6 +31,7 @@ impl Shard {
             self.handle.woken().await;
             loop {
                 self.take_inputs();
+                self.write_trail();
                 self.flush_chunk(&mut scratch);
                 self.start_reads();
                 self.count(&mut counted);

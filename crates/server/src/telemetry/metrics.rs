@@ -39,6 +39,22 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// How fetching an issuer's keys ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFetch {
+    /// With keys.
+    Fetched,
+    /// Without: those there were stay.
+    Failed,
+}
+
+impl KeyFetch {
+    /// Whether there were keys.
+    pub fn of(fetched: bool) -> Self {
+        if fetched { Self::Fetched } else { Self::Failed }
+    }
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
@@ -114,6 +130,7 @@ label!(
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(KeyFetch, "result", &[Self::Fetched, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
     "reason",
@@ -234,6 +251,8 @@ metrics! {
     subscriptions: Gauge = "subscriptions";
     /// Subscriptions that went on from an offset, by result.
     resumes: By<ResumeResult, Counter> = "resumes";
+    /// Requests for the keys of issuers, by how they ended.
+    key_fetches: By<KeyFetch, Counter> = "key_fetches";
     /// Sessions that went on over another connection.
     sessions_resumed: Counter = "sessions_resumed";
     /// Sessions in `error` that ended before their clients came back.
@@ -278,6 +297,10 @@ metrics! {
     notifications_stored: Counter = "notifications_stored";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Refusals that were too many to be recorded each in the audit trail.
+    audit_left_out: Counter = "audit_left_out";
+    /// Records that could not be written to the audit trail: what they describe was not done.
+    audit_failures: Counter = "audit_failures";
     /// HTTP requests refused before they reached a route, by reason.
     requests_refused: By<RequestRefusal, Counter> = "requests_refused";
     /// Events in one commit.
@@ -415,6 +438,7 @@ mod tests {
         closes Connections the server closed, by close code.
         subscriptions Subscriptions there are.
         resumes Subscriptions that went on from an offset, by result.
+        key_fetches Requests for the keys of issuers, by how they ended.
         sessions_resumed Sessions that went on over another connection.
         sessions_ended Sessions in `error` that ended before their clients came back.
         resumable_bytes Memory of the sessions in `error`.
@@ -437,6 +461,8 @@ mod tests {
         break_glass_opened Patients opened in an emergency.
         notifications_stored Notifications stored, each for one user.
         errors Requests and messages refused, by error code.
+        audit_left_out Refusals that were too many to be recorded each in the audit trail.
+        audit_failures Records that could not be written to the audit trail: what they describe was not done.
         requests_refused HTTP requests refused before they reached a route, by reason.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.

@@ -17,6 +17,7 @@ mod operators;
 mod presence;
 mod recovery;
 mod resume;
+mod revocation;
 mod server;
 mod stop;
 mod tls;

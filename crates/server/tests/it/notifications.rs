@@ -103,7 +103,7 @@ async fn an_endpoint_carries_its_kind_and_works_as_any_other() {
             ana.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
             match ana.next().await {
                 ServerMessage::SubscriptionSuccess(_) => {
-                    assert!(carried == path && topic != "chat", "{path} {topic}")
+                    assert!(carried == path && topic != "chat", "{path} {topic}");
                 }
                 ServerMessage::SubscriptionDenied(denied) => {
                     assert!(carried != path || topic == "chat", "{path} {topic}");

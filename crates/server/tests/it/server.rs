@@ -21,7 +21,7 @@ const SECRET: &str = "a secret for tests that is long enough for HS256";
 pub(crate) struct TestServer {
     server: Server,
     pub(crate) app: Arc<App>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Which store to test over.
@@ -57,10 +57,11 @@ impl TestServer {
         // Tests that are not about it send as fast as they can.
         settings.limits.commands_per_second = 1_000_000;
         adjust(&mut settings);
-        let verifier = TokenVerifier::new(&settings.auth, &Secret::new(SECRET));
+        let verifier =
+            TokenVerifier::with_issuers(&settings.auth, &Secret::new(SECRET)).expect("issuers with keys");
         let app = Arc::new(App::new(settings, store, clock, verifier));
         let server = Server::start(Arc::clone(&app)).await.expect("the server starts");
-        Self { server, app, _folder: folder }
+        Self { server, app, folder }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,6 +82,13 @@ impl TestServer {
         let mut client = Client::open(&self.url("/ws/combined")).await;
         client.sign_in(&self.token(user)).await;
         client
+    }
+
+    /// Runs SQL on the database behind the server's back.
+    pub(crate) fn sql(&self, sql: &str) {
+        let folder = self.folder.as_ref().expect("a store in a folder");
+        let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("a database");
+        conn.execute_batch(sql).expect("done");
     }
 
     pub(crate) async fn stop(self) {

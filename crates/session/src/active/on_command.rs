@@ -6,7 +6,7 @@ use healthmate_protocol::client::{
 };
 use healthmate_protocol::{
     ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, Interest, MAX_BATCH,
-    MAX_PAGE, MeasurementInput, Offset, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
+    MAX_PAGE, MeasurementInput, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
 };
 
 use super::{Active, Cancelled, Opening, Wanted, refuse};
@@ -23,7 +23,7 @@ impl Active {
         let ClientMessage { correlation_id, command } = match ClientMessage::parse(text) {
             Ok(message) => message,
             Err(refusal) => {
-                let refused = Refused { code: refusal.code, message: refusal.message, field: refusal.field };
+                let refused = Refused { field: refusal.field, ..Refused::new(refusal.code, refusal.message) };
                 return actions.push(error(now, refusal.correlation_id, refused));
             }
         };
@@ -99,7 +99,7 @@ impl Active {
         if let Err(refused) = check_extras(topic.kind(), command.interest()) {
             return actions.push(error(now, correlation_id, refused));
         }
-        let has = command.since.as_ref().map_or(Offset::START, |since| since.offset);
+        let has = command.since.as_ref().map(|since| since.offset);
         let opening = Opening {
             topic: topic.clone(),
             interest: command.interest(),
@@ -186,7 +186,7 @@ impl Active {
     ) {
         let accepted = self
             .patient_of(command.patient.clone())
-            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| self.may_write(&patient, now, actions).map(|()| patient))
             .and_then(|patient| Ok((patient, accept(command, now)?)));
         let (patient, measurements) = match accepted {
             Ok(accepted) => accepted,
@@ -211,7 +211,7 @@ impl Active {
         let HealthWaveform { patient, data } = command;
         let accepted = self
             .patient_of(patient)
-            .and_then(|patient| self.may_write(&patient, now).map(|()| patient))
+            .and_then(|patient| self.may_write(&patient, now, actions).map(|()| patient))
             .and_then(|patient| {
                 let data = Waveform::accept(data, &patient, &self.user.id, now.time);
                 let data = data.map_err(|Refusal { code, field, message }| {
@@ -258,12 +258,13 @@ impl Active {
         })
     }
 
-    fn may_write(&self, patient: &UserId, now: Now) -> Result<(), Refused> {
+    fn may_write(&self, patient: &UserId, now: Now, actions: &mut Vec<Action>) -> Result<(), Refused> {
         let decision = decide(&self.user, Act::WriteMeasurements, patient, &Grants::NONE, now.time);
         if decision.is_allowed() {
             return Ok(());
         }
-        Err(Refused::field(ErrorCode::AccessDenied, "patient", decision.message()))
+        actions.push(Action::Denied { action: Act::WriteMeasurements, patient: patient.clone(), decision });
+        Err(Refused::access(decision.reason(), "patient"))
     }
 
     fn on_get_health_data(
@@ -318,8 +319,9 @@ pub(super) fn denied(
     topic: String,
     refused: Refused,
 ) -> Action {
-    let Refused { code, message, .. } = refused;
-    let denied = server::SubscriptionDenied { topic, code, message, retry: code.retry() };
+    let Refused { code, message, reason, .. } = refused;
+    let reason = reason.map(|reason| reason.as_str().to_owned());
+    let denied = server::SubscriptionDenied { topic, code, reason, message, retry: code.retry() };
     reply(now, correlation_id, ServerMessage::SubscriptionDenied(denied))
 }
 

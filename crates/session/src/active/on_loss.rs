@@ -56,7 +56,7 @@ impl Active {
             let offset = offsets.get(&topic.to_string()).copied().unwrap_or(since.offset);
             let since = Some(Since { epoch: since.epoch, offset });
             let request = context.next_request();
-            actions.push(Action::OpenTopic(request, topic.clone(), offset));
+            actions.push(Action::OpenTopic(request, topic.clone(), Some(offset)));
             let (cancelled, returning) = (None, true);
             let opening = Opening { topic, interest, since, acknowledge, cancelled, returning };
             self.pending.push(Pending { request, correlation_id: None, wanted: Wanted::Topic(opening) });

@@ -5,7 +5,7 @@ use healthmate_protocol::{ErrorCode, ServerMessage};
 
 use super::on_command::{denied, not_subscribed, unsubscribed};
 use super::redelivery::Unacknowledged;
-use super::{Active, Cancelled, Held, Opening, Pending, Wanted};
+use super::{Active, Cancelled, Held, Opening, Pending, Wanted, warn_at};
 use crate::action::{Action, RequestId, Since};
 use crate::door::welcome;
 use crate::input::{Found, Identity, Now, OpenedTopic, Refused};
@@ -30,6 +30,7 @@ impl Active {
                 actions.push(reply(now, correlation_id, welcome(context, &identity, None)));
                 self.user = identity.user;
                 self.expires_at = identity.expires_at;
+                self.warn_at = warn_at(self.expires_at, &context.options, now);
                 self.set_deadline(&context.options, now);
             }
             Ok(_) => {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use healthmate_care::access::Until;
-use healthmate_protocol::{CloseCode, ErrorCode, Timestamp};
+use healthmate_protocol::server::TokenExpiring;
+use healthmate_protocol::{CloseCode, ErrorCode, ServerMessage, Timestamp};
 
 use super::on_command::denied;
 use super::{Active, Held};
@@ -12,6 +13,7 @@ use crate::door::turn_away;
 use crate::history::Fault;
 use crate::input::{Now, Refused};
 use crate::options::Options;
+use crate::reply::reply;
 use crate::session::Context;
 
 impl Active {
@@ -19,7 +21,8 @@ impl Active {
         let options = &context.options;
         if now.time >= self.token_end(options) {
             let message = "the token has ended: connect again with a fresh one";
-            return actions.extend(turn_away(now, None, Refused::new(ErrorCode::TokenExpired, message)));
+            let [told, _] = turn_away(now, None, Refused::new(ErrorCode::TokenExpired, message));
+            return actions.extend([told, Action::Close(CloseCode::TokenEnded, "the token has ended")]);
         }
         if now.instant >= self.last_message + options.idle_timeout {
             let reason = "nothing came for longer than the idle limit";
@@ -33,6 +36,7 @@ impl Active {
             self.pinged = true;
             actions.push(Action::SendPing);
         }
+        self.warn(now, actions);
         self.end_access(now, actions);
         self.review(options, now, actions);
         if now.instant >= self.next_heartbeat {
@@ -42,9 +46,20 @@ impl Active {
         self.set_deadline(options, now);
     }
 
+    /// When the connection ends for want of a fresh token.
     fn token_end(&self, options: &Options) -> Timestamp {
-        let leeway = i64::try_from(options.token_leeway.as_millis()).unwrap_or(i64::MAX);
-        self.expires_at.plus_millis(leeway)
+        let longer = options.token_leeway + options.expiry_grace;
+        self.expires_at.plus_millis(i64::try_from(longer.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Tells the client, once for each token, that it ends soon.
+    fn warn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.warn_at.take_if(|at| *at <= now.time).is_none() {
+            return;
+        }
+        let expires_at = self.expires_at;
+        let seconds = u32::try_from(expires_at.millis_since(now.time) / 1000).unwrap_or(0);
+        actions.push(reply(now, None, ServerMessage::TokenExpiring(TokenExpiring { expires_at, seconds })));
     }
 
     /// Ends the delivery of topics that the user may no longer hear.
@@ -56,14 +71,14 @@ impl Active {
             let Held { topic, .. } = self.topics.remove(index);
             let named = topic.to_string();
             actions.push(Action::RevokeDelivery(topic));
-            let refused = Refused::new(ErrorCode::AccessDenied, then.message());
+            let refused = Refused::access(then, "topic");
             actions.push(denied(now, None, named, refused));
         }
     }
 
     pub(super) fn set_deadline(&mut self, options: &Options, now: Now) {
         let ends = self.topics.iter().filter_map(|held| Some(held.until?.at));
-        let end = ends.chain([self.token_end(options)]).min().unwrap_or(self.expires_at);
+        let end = ends.chain(self.warn_at).chain([self.token_end(options)]).min().unwrap_or(self.expires_at);
         let left = u64::try_from(end.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon; and looked at again within
         // a day, should the clock be set.

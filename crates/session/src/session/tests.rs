@@ -139,7 +139,7 @@ fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
         Some("a")
     );
     assert!(
-        matches!(&bench.actions[1], Action::OpenTopic(_, topic, Offset::START) if topic.to_string() == "health:ana")
+        matches!(&bench.actions[1], Action::OpenTopic(_, topic, None) if topic.to_string() == "health:ana")
     );
     assert_eq!(bench.session.state(), State::Authenticated);
 }

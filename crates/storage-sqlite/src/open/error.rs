@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use healthmate_storage::Error;
+use healthmate_storage::seal::{KeyId, KeySource, KeySourceError};
 use rusqlite::ErrorCode;
+
+use crate::failure::{Failure, storage_error};
 
 /// Why the store could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +102,29 @@ pub enum OpenError {
         /// The database.
         file: PathBuf,
     },
+    /// The key ring cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeySourceError),
+    /// The ring lacks a key.
+    #[error(
+        "{ring} lacks a key that the database is sealed with (it needs {needed}): restore it from its backup"
+    )]
+    NoKey {
+        /// Which ring.
+        ring: KeySource,
+        /// The ids of the keys that the database needs.
+        needed: String,
+    },
+    /// The ring has another key under the id of one that the database needs.
+    #[error(
+        "{ring} has another key {id} than the one that the database is sealed with: restore it from its backup"
+    )]
+    WrongKey {
+        /// Which ring.
+        ring: KeySource,
+        /// Which key.
+        id: KeyId,
+    },
     /// Something else went wrong.
     #[error("cannot open the database {} ({problem}): look at the file, its folder and its disk", file.display())]
     Other {
@@ -109,6 +136,16 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn from_failure(path: &Path, failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => Self::from_sqlite(path, &error),
+            refused @ Failure::Refused(_) => match storage_error(refused) {
+                Error::Full => Self::Full { file: path.to_owned() },
+                error => Self::Other { file: path.to_owned(), problem: error.to_string() },
+            },
+        }
+    }
+
     pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let file = path.to_owned();
         let problem = error.to_string();

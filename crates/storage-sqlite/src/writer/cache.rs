@@ -6,6 +6,7 @@ use healthmate_protocol::{Topic, UserId};
 use rusqlite::Connection;
 
 use crate::writer::audit::TrailHead;
+use crate::writer::devices::Devices;
 
 /// How many users and topics are remembered; past it, all are forgotten and looked up again as they come.
 const MAX_REMEMBERED: usize = 100_000;
@@ -33,13 +34,16 @@ pub(crate) struct Cache {
     pub(crate) people: HashMap<UserId, Person>,
     pub(crate) heads: HashMap<Topic, Head>,
     pub(crate) trail: Option<TrailHead>,
+    pub(crate) devices: Devices,
 }
 
 impl Cache {
     /// Asked inside the transaction, when nobody else can write any more.
     pub(crate) fn check(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         let version = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.data_version != Some(version) || self.people.len() + self.heads.len() > MAX_REMEMBERED {
+        if self.data_version != Some(version)
+            || self.people.len() + self.heads.len() + self.devices.len() > MAX_REMEMBERED
+        {
             self.clear();
             self.data_version = Some(version);
         }
@@ -56,5 +60,6 @@ impl Cache {
         self.people.clear();
         self.heads.clear();
         self.trail = None;
+        self.devices.clear();
     }
 }

@@ -3,13 +3,17 @@
 use healthmate_care::{AuditRecord, By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
-use rusqlite::params;
+use healthmate_storage::seal::SealedColumn;
+use rusqlite::{OptionalExtension, params};
 
+use crate::audit::word;
 use crate::failure::Failure;
 use crate::writer::group::Group;
 
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
-const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1";
+const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1 AND erased_at IS NULL";
+const ROLE: &str = "SELECT role FROM user WHERE id = ?1";
+const SET_ROLE: &str = "UPDATE user SET role = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ADD_RELATION: &str =
     "INSERT INTO care_relation (patient, member, starts_at, ends_at, relation, scopes, granted_by)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -28,8 +32,12 @@ pub(crate) fn add_user(group: &mut Group<'_>, user: &User, by: &By) -> Result<()
         (_, None) => {}
     }
     let device_of = user.device_of.as_ref().map(UserId::as_str);
-    let row = params![user.id.as_str(), user.role.as_str(), user.name, device_of, user.active];
+    let key = group.sealer.new_key();
+    let (row, clock) = (user.id.as_str().as_bytes(), group.sealer.clock());
+    let name = key.seal(&user.id, SealedColumn::UserName, row, user.name.as_bytes(), clock);
+    let row = params![user.id.as_str(), user.role.as_str(), name, device_of, user.active];
     group.conn.prepare_cached(ADD_USER)?.execute(row)?;
+    group.sealer.store_key(group.conn, &user.id, &key)?;
     group.audit(&AuditRecord::user_added(by.clone(), user))?;
     Ok(())
 }
@@ -39,6 +47,17 @@ pub(crate) fn set_active(group: &mut Group<'_>, id: &UserId, active: bool, by: &
         0 => Err(Error::NotFound("user").into()),
         _ => Ok(group.audit(&AuditRecord::user_switched(by.clone(), id, active))?),
     }
+}
+
+pub(crate) fn set_role(group: &mut Group<'_>, id: &UserId, role: Role, by: &By) -> Result<(), Failure> {
+    let held = group.conn.prepare_cached(ROLE)?.query_row([id.as_str()], |row| word(row, 0)).optional()?;
+    let held = held.ok_or(Error::NotFound("user"))?;
+    if let Some(stays) = [held, role].into_iter().find(|role| role.is_for_good()) {
+        return Err(Error::RoleStays(stays).into());
+    }
+    group.conn.prepare_cached(SET_ROLE)?.execute([id.as_str(), role.as_str()])?;
+    group.audit(&AuditRecord::role_changed(by.clone(), id, role))?;
+    Ok(())
 }
 
 pub(crate) fn add_care_relation(

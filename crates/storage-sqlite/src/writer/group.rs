@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use healthmate_care::{AuditRecord, Clock};
+use healthmate_care::AuditRecord;
 use healthmate_protocol::{Epoch, Topic, UserId};
 use healthmate_storage::{Error, Event, RecordedAt, new_epoch};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
+use crate::sealer::Sealer;
 use crate::writer::audit::TrailHead;
 use crate::writer::cache::{Cache, Head, Person};
 
-const PERSON: &str = "SELECT key, role = 'patient' FROM user WHERE id = ?1";
+const PERSON: &str = "SELECT key, role = 'patient' AND erased_at IS NULL FROM user WHERE id = ?1";
 const TOPIC: &str = "SELECT key, head FROM topic WHERE name = ?1";
 const NEW_TOPIC: &str = "INSERT INTO topic (name) VALUES (?1)";
 const SET_HEAD: &str = "UPDATE topic SET head = ?2, oldest_at = coalesce(oldest_at, ?3) WHERE key = ?1";
@@ -22,7 +23,7 @@ const PROBE: &str = "UPDATE meta SET probes = probes + 1";
 pub(crate) struct Group<'a> {
     pub(crate) conn: &'a Connection,
     cache: &'a mut Cache,
-    clock: &'a dyn Clock,
+    pub(crate) sealer: &'a Sealer,
     /// One for the group: it is stored at once.
     pub(crate) recorded_at: RecordedAt,
     heads: HashMap<Topic, Staged>,
@@ -48,10 +49,10 @@ pub(crate) struct Written {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(conn: &'a Connection, cache: &'a mut Cache, clock: &'a dyn Clock) -> Self {
-        let recorded_at = RecordedAt::new(clock.now());
+    pub(crate) fn new(conn: &'a Connection, cache: &'a mut Cache, sealer: &'a Sealer) -> Self {
+        let recorded_at = RecordedAt::new(sealer.clock().now());
         let (heads, events) = (HashMap::new(), Vec::new());
-        Self { conn, cache, clock, recorded_at, heads, events, epoch: None, trail: None }
+        Self { conn, cache, sealer, recorded_at, heads, events, epoch: None, trail: None }
     }
 
     /// Writes what was put off to the end.
@@ -80,6 +81,11 @@ impl<'a> Group<'a> {
     pub(crate) fn patient(&mut self, id: &UserId) -> Result<Person, Failure> {
         let person = self.person(id)?.filter(|person| person.is_patient);
         person.ok_or(Failure::Refused(Error::NotFound("patient")))
+    }
+
+    /// The number of what measured, of a patient.
+    pub(crate) fn device(&mut self, patient: Person, id: &UserId, name: &str) -> Result<i64, Failure> {
+        self.cache.devices.key(self.conn, self.sealer, patient.key, id, name)
     }
 
     /// How far the topic has come, with what the group has written. Makes the topic if it is new.
@@ -123,6 +129,7 @@ impl<'a> Group<'a> {
     /// After a command was undone: it may have been the one that made what the cache knows.
     pub(crate) fn forget_cached(&mut self) {
         self.cache.clear();
+        self.sealer.forget();
         self.trail = None;
     }
 
@@ -140,7 +147,7 @@ impl<'a> Group<'a> {
 
 /// Gives the store a new epoch.
 pub(crate) fn renew_epoch(group: &mut Group<'_>) -> Result<Epoch, Failure> {
-    let epoch = new_epoch(group.clock);
+    let epoch = new_epoch(group.sealer.clock());
     group.conn.prepare_cached(SET_EPOCH)?.execute([epoch.as_str()])?;
     group.epoch = Some(epoch.clone());
     Ok(epoch)

@@ -1,8 +1,11 @@
 //! Storing measurements: rows, events, and the answer to the idempotency key.
 
+use std::borrow::Cow;
+
 use healthmate_care::Measurement;
 use healthmate_protocol::server::MeasurementReceipt;
 use healthmate_protocol::{ClientId, Offset, Topic};
+use healthmate_storage::payload::without_device;
 use healthmate_storage::{Error, Event, EventKind, Idempotency, Recording, Series, event_payload};
 use rusqlite::{CachedStatement, OptionalExtension, params};
 
@@ -18,7 +21,7 @@ pub(crate) const INSERT_MEASUREMENT: &str =
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT (patient, author, client_id) WHERE client_id IS NOT NULL DO NOTHING";
 pub(crate) const INSERT_EVENT: &str =
-    "INSERT INTO event (topic, offset, kind, recorded_at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    "INSERT INTO event (topic, offset, kind, recorded_at, payload, device) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(crate) const BY_NAME: &str = "SELECT offset, original_value IS NOT NULL FROM measurement
     WHERE patient = ?1 AND author = ?2 AND client_id = ?3";
 pub(crate) const FIRST_ANSWER: &str =
@@ -49,12 +52,15 @@ pub(crate) fn record(
         keep_answer(group, author, idempotency, &receipts)?;
     }
     group.advance(topic, head, events);
+    if let Some(record) = &recording.audit {
+        group.audit(record)?;
+    }
     Ok(receipts)
 }
 
 /// The rows of one recording, written with statements that are looked up once.
 struct Rows<'a, 'g> {
-    group: &'a Group<'g>,
+    group: &'a mut Group<'g>,
     recording: &'a Recording,
     topic: &'a Topic,
     patient: Person,
@@ -93,6 +99,9 @@ impl<'a, 'g> Rows<'a, 'g> {
         let client_id = measurement.client_id.as_ref();
         let original = measurement.original.as_ref();
         let recorded_at = self.group.recorded_at.at().as_micros();
+        let device = measurement.device.as_deref();
+        let device = device.map(|name| self.group.device(self.patient, &self.recording.patient, name));
+        let device = device.transpose()?;
         let inserted = self.insert_measurement.execute(params![
             self.patient.key,
             measurement.taken_at.as_micros(),
@@ -102,7 +111,7 @@ impl<'a, 'g> Rows<'a, 'g> {
             recorded_at,
             self.author.key,
             client_id.map(ClientId::as_str),
-            measurement.device.as_deref(),
+            device,
             original.map(|original| original.value),
             original.map(|original| original.unit.as_str()),
         ])?;
@@ -115,7 +124,11 @@ impl<'a, 'g> Rows<'a, 'g> {
         let payload =
             event_payload(patient, author, measurement, &self.group.recorded_at).map_err(unwritable)?;
         let kind = EventKind::HealthUpdate;
-        let row = params![self.head.key, offset as i64, kind_key(kind), recorded_at, payload.get()];
+        let stored = match device {
+            Some(_) => Cow::Owned(without_device(payload.get())),
+            None => Cow::Borrowed(payload.get()),
+        };
+        let row = params![self.head.key, offset as i64, kind_key(kind), recorded_at, stored, device];
         self.insert_event.execute(row)?;
         self.head.head = offset;
         let (topic, recorded_at) = (self.topic.clone(), self.group.recorded_at.at());

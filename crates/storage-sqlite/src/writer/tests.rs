@@ -31,7 +31,7 @@ fn recording(values: &[f64]) -> Recording {
         original: None,
     };
     let measurements = values.iter().map(measurement).collect();
-    Recording { patient: patient(), author: patient(), measurements, idempotency: None }
+    Recording { patient: patient(), author: patient(), measurements, idempotency: None, audit: None }
 }
 
 async fn open(folder: &TempDir, options: Options) -> Arc<SqliteStore> {

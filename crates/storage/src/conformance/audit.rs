@@ -57,6 +57,8 @@ pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness
     store.set_active(&id("n")?, false, by()).await?;
     store.set_active(&id("n")?, true, by()).await?;
     store.remove_care_relation(&id("p")?, &id("n")?, by()).await?;
+    store.set_role(&id("n")?, Role::Doctor, by()).await?;
+    assert!(store.set_role(&id("p")?, Role::Doctor, by()).await.is_err());
     assert!(store.add_user(user("p", Role::Nurse)?, by()).await.is_err());
     assert!(store.set_active(&id("nobody")?, true, by()).await.is_err());
     assert!(store.remove_care_relation(&id("p")?, &id("n")?, by()).await.is_err());
@@ -77,6 +79,7 @@ pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness
         "user_disabled user:n -",
         "user_enabled user:n -",
         "access_ended user:n p",
+        "role_changed user:n -",
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
     Ok(())

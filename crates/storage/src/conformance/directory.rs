@@ -80,6 +80,33 @@ pub async fn a_user_is_disabled_and_enabled_again(harness: Harness) -> Outcome {
     Ok(())
 }
 
+/// `set_role`: those who look after others change theirs; what patients and devices are stays.
+pub async fn a_user_gets_another_role(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    for role in [Role::Doctor, Role::Admin, Role::Caregiver, Role::Caregiver, Role::Nurse] {
+        store.set_role(&id("n")?, role, by()).await?;
+        let same = user("n", Role::Nurse)?;
+        assert_eq!(store.user(&id("n")?).await?, Some(User { role, ..same }));
+    }
+    let version = store.directory_version().await?;
+    for (who, role, stays) in [
+        ("p", Role::Nurse, Role::Patient),
+        ("p", Role::Patient, Role::Patient),
+        ("d", Role::Doctor, Role::Device),
+        ("n", Role::Patient, Role::Patient),
+        ("n", Role::Device, Role::Device),
+    ] {
+        let before = store.user(&id(who)?).await?;
+        let refused = store.set_role(&id(who)?, role, by()).await;
+        assert_eq!(refused, Err(Error::RoleStays(stays)), "{who} {role}");
+        assert_eq!(store.user(&id(who)?).await?, before);
+    }
+    assert_eq!(store.set_role(&id("nobody")?, Role::Nurse, by()).await, Err(Error::NotFound("user")));
+    assert_eq!(store.directory_version().await?, version);
+    Ok(())
+}
+
 /// `add_care_relation` again for the same two: the last one says all there is about it.
 pub async fn a_care_relation_is_added_and_changed(harness: Harness) -> Outcome {
     people(&harness).await?;
@@ -239,6 +266,10 @@ pub async fn the_version_grows_with_every_change_of_the_directory(mut harness: H
         harness.store()?.set_active(&id("q")?, active, by()).await?;
         seen.push(harness.store()?.directory_version().await?);
     }
+    harness.store()?.add_user(user("c", Role::Caregiver)?, by()).await?;
+    seen.push(harness.store()?.directory_version().await?);
+    harness.store()?.set_role(&id("c")?, Role::Nurse, by()).await?;
+    seen.push(harness.store()?.directory_version().await?);
     let first = relation(&harness, "p", "q")?;
     let ended = CareRelation { ends_at: Some(first.starts_at), ..first.clone() };
     for relation in [first, ended] {

@@ -61,7 +61,7 @@ pub(super) fn recording(
     author: &str,
     measurements: Vec<Measurement>,
 ) -> Result<Recording, Failed> {
-    Ok(Recording { patient: id(patient)?, author: id(author)?, measurements, idempotency: None })
+    Ok(Recording { patient: id(patient)?, author: id(author)?, measurements, idempotency: None, audit: None })
 }
 
 /// Records `count` heart rates of `patient`, taken now.

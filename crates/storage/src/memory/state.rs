@@ -127,6 +127,7 @@ impl State {
             let answer = Answer { digest, receipts: receipts.clone(), first_used: now };
             self.answers.insert((recording.author.clone(), key), answer);
         }
+        self.audit(recording.audit.as_deref().cloned());
         Ok((receipts, events))
     }
 
@@ -254,6 +255,17 @@ impl State {
         let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
         user.active = active;
         self.audit([AuditRecord::user_switched(by, id, active)]);
+        self.directory_version += 1;
+        Ok(())
+    }
+
+    pub(super) fn set_role(&mut self, id: &UserId, role: Role, by: By) -> Result<(), Error> {
+        let user = self.users.get_mut(id).ok_or(Error::NotFound("user"))?;
+        if let Some(stays) = [user.role, role].into_iter().find(|role| role.is_for_good()) {
+            return Err(Error::RoleStays(stays));
+        }
+        user.role = role;
+        self.audit([AuditRecord::role_changed(by, id, role)]);
         self.directory_version += 1;
         Ok(())
     }

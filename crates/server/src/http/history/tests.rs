@@ -68,7 +68,7 @@ async fn who_may_read_and_who_may_not() {
         assert_eq!(foreign.body == unknown.body, user != "past", "{user}");
     }
     assert_eq!(history(&world, "gone", "").await.code(), "user_inactive");
-    insta::assert_snapshot!(history(&world, "dora", "").await.body, @r#"{"type":"/problems/access_denied","title":"This user may not do this.","status":403,"detail":"you are not in this patient's care team","code":"access_denied","retry":false}"#);
+    insta::assert_snapshot!(history(&world, "dora", "").await.body, @r#"{"type":"/problems/access_denied","title":"This user may not do this.","status":403,"detail":"you are not in this patient's care team","code":"access_denied","reason":"not_in_care_team","retry":false}"#);
 }
 
 #[tokio::test]

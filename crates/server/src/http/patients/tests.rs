@@ -5,13 +5,14 @@ use crate::http::tests::World;
 #[tokio::test]
 async fn each_sees_the_patients_they_may_read() {
     let world = World::new().await;
-    let ada = json!({ "patients": [{ "id": "ada", "name": "Ada Lovelace" }] });
-    let bob = json!({ "patients": [{ "id": "bob", "name": "Bob" }] });
+    let ada = json!({ "patients": [{ "id": "ada", "name": "Ada Lovelace", "manages": true }] });
+    let unmanaged = json!({ "patients": [{ "id": "ada", "name": "Ada Lovelace", "manages": false }] });
+    let bob = json!({ "patients": [{ "id": "bob", "name": "Bob", "manages": true }] });
     let none = json!({ "patients": [] });
     for (user, expected) in [
         ("ada", &ada),
-        ("ring", &ada),
-        ("nora", &ada),
+        ("ring", &unmanaged),
+        ("nora", &unmanaged),
         ("bob", &bob),
         ("dora", &none),
         ("root", &none),

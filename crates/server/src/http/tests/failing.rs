@@ -1,7 +1,7 @@
 //! A store that cannot write.
 
 use async_trait::async_trait;
-use healthmate_care::{AuditEntry, AuditRecord, BreakGlass, By, CareRelation, User};
+use healthmate_care::{AuditEntry, AuditRecord, BreakGlass, By, CareRelation, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, NotificationId, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
@@ -103,6 +103,10 @@ impl Directory for FailingStore {
     }
 
     async fn set_active(&self, _: &UserId, _: bool, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn set_role(&self, _: &UserId, _: Role, _: By) -> Result<(), Error> {
         self.fail().await
     }
 

@@ -117,8 +117,11 @@ impl World {
             None => Arc::new(memory),
             Some(failing) => Arc::new(FailingStore { inner: memory, failing }),
         };
-        let verifier =
-            TokenVerifier::new(&settings.auth, &Secret::new("a secret for tests, of 32 bytes or more"));
+        let verifier = TokenVerifier::with_issuers(
+            &settings.auth,
+            &Secret::new("a secret for tests, of 32 bytes or more"),
+        )
+        .expect("issuers with keys");
         let app = Arc::new(App::new(settings, store, clock.clone(), verifier));
         app.set_ready(true);
         let router = router(app.clone());

@@ -55,14 +55,65 @@ fn a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it() {
     bench.input(at(1), Input::Identified(request, Ok(fresh)));
     assert_eq!(bench.names(), ["authentication_success"]);
     assert!(matches!(bench.input(at(7200), Input::Tick).actions[..], [Action::SendHeartbeat]));
-    bench.input(at(9000), Input::Tick);
+    bench.input(at(8935), Input::Tick);
+    assert_eq!(bench.names(), ["token_expiring"]);
+    // 5 s of leeway and 25 s of grace.
+    assert!(
+        !bench.input(at(9024), Input::Tick).actions.iter().any(|action| matches!(action, Action::Close(..)))
+    );
+    bench.input(at(9025), Input::Tick);
     assert_eq!(bench.names(), ["authentication_failed"]);
-    assert!(matches!(bench.actions[1], Action::Close(CloseCode::AuthenticationFailed, _)));
+    assert!(matches!(bench.actions[1], Action::Close(CloseCode::TokenEnded, _)));
+}
+
+/// The warnings that come until `until`, each with its second and what it says is left, where the session is looked at
+/// when it asks to be.
+fn warnings(bench: &mut Bench, until: u64) -> Vec<(u64, u32)> {
+    let mut told = Vec::new();
+    for second in 1..=until {
+        bench.input(at(second), Input::Tick);
+        told.extend(bench.messages().iter().filter_map(|envelope| match &envelope.message {
+            ServerMessage::TokenExpiring(expiring) => Some((second, expiring.seconds)),
+            _ => None,
+        }));
+    }
+    told
+}
+
+#[test]
+fn the_end_of_a_token_is_told_once_and_again_for_a_fresh_one() {
+    let quiet = |options: &mut Options| {
+        options.heartbeat_interval = Duration::from_secs(1_000_000);
+        options.ping_after = Duration::from_secs(900_000);
+        options.gone_after = Duration::from_secs(999_999);
+        options.idle_timeout = Duration::from_secs(999_999);
+    };
+    let with = |expires: u64, change: fn(&mut Options)| {
+        let mut options = Options::default();
+        quiet(&mut options);
+        change(&mut options);
+        let identity = Identity { expires_at: at(expires).time, ..user("ana", Role::Patient) };
+        Bench::signed_in(identity, options)
+    };
+    let mut bench = with(200, |_| {});
+    let due = bench.session.deadline().expect("open").saturating_duration_since(at(140).instant);
+    assert!(due <= Duration::from_millis(1), "{due:?}");
+    assert_eq!(warnings(&mut bench, 150), [(140, 60)]);
+    let request = bench.send(r#"{"type":"authenticate","token":"fresh"}"#).request();
+    let fresh = Identity { expires_at: at(400).time, ..user("ana", Role::Patient) };
+    bench.input(at(150), Input::Identified(request, Ok(fresh)));
+    assert_eq!(warnings(&mut bench, 420), [(340, 60)]);
+    assert_eq!(warnings(&mut with(30, |_| {}), 54), [(15, 15)], "half of a short life first");
+    assert_eq!(warnings(&mut with(200, |options| options.warn_before = Duration::ZERO), 220), []);
 }
 
 #[test]
 fn a_token_is_good_for_its_leeway_and_a_shorter_one_counts_at_once() {
-    let mut bench = patient(|options| options.heartbeat_interval = Duration::from_secs(1_000_000));
+    let mut bench = patient(|options| {
+        options.heartbeat_interval = Duration::from_secs(1_000_000);
+        options.warn_before = Duration::ZERO;
+        options.expiry_grace = Duration::ZERO;
+    });
     assert!(bench.input(at(7204), Input::Tick).actions.is_empty());
     let request = bench.send(r#"{"type":"authenticate","token":"shorter"}"#).request();
     let shorter = Identity { expires_at: at(10).time, ..user("ana", Role::Patient) };

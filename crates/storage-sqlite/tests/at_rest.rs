@@ -1,0 +1,249 @@
+//! What the file holds: nothing that people wrote, and what happens to it when keys change.
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use healthmate_care::{AuditAction, By, Clock, Measurement, Metric, Role, SystemClock, User};
+use healthmate_protocol::{Offset, Topic, UserId};
+use healthmate_storage::seal::{KEY_RING_FILE, KeySource, SealedColumn};
+use healthmate_storage::{AuditTrail, Directory, EventLog, MeasurementQuery, Measurements, Recording};
+use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
+
+const NAME: &str = "Zacharias Markerstein";
+const DEVICE: &str = "Grandmother's markercuff";
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::default())
+}
+
+fn open(dir: &Path, exclusive: bool) -> Result<Arc<SqliteStore>, OpenError> {
+    SqliteStore::open(dir, &Options { exclusive, ..Options::default() }, clock())
+}
+
+fn by() -> By {
+    By::command_line(clock().now())
+}
+
+fn id(text: &str) -> UserId {
+    UserId::new(text).expect("valid")
+}
+
+async fn add(store: &SqliteStore, user: &str, name: &str) {
+    let user =
+        User { id: id(user), role: Role::Patient, name: name.to_owned(), device_of: None, active: true };
+    store.add_user(user, by()).await.expect("added");
+}
+
+async fn record(store: &SqliteStore, patient: &str, count: usize) {
+    let measurement = Measurement {
+        metric: Metric::HeartRate,
+        value: 71.0,
+        taken_at: clock().now(),
+        client_id: None,
+        device: Some(DEVICE.to_owned()),
+        original: None,
+    };
+    let measurements = vec![measurement; count];
+    let recording =
+        Recording { patient: id(patient), author: id(patient), measurements, idempotency: None, audit: None };
+    store.record(recording).await.expect("recorded");
+}
+
+/// Whether any file of the folder holds this text.
+fn holds(dir: &Path, text: &str) -> bool {
+    let files = fs::read_dir(dir).expect("listed").map(|file| file.expect("a file").path());
+    files.filter(|path| path.is_file()).any(|path| {
+        let bytes = fs::read(path).expect("read");
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+/// What users read: the name, and the device in history and log.
+async fn shown(store: &SqliteStore, patient: &str) -> (String, Option<String>, bool) {
+    let user = store.user(&id(patient)).await.expect("read").expect("there");
+    let (metric, from, to, after) = (None, None, None, None);
+    let query = MeasurementQuery { patient: id(patient), metric, from, to, limit: 10, after };
+    let page = store.measurements(query).await.expect("read");
+    let events = store.read_after(&Topic::health(id(patient)), Offset(0), 10).await.expect("read");
+    let in_log = events[0].payload.get().contains(DEVICE);
+    (user.name, page.measurements[0].data.device.clone(), in_log)
+}
+
+fn expected() -> (String, Option<String>, bool) {
+    (NAME.to_owned(), Some(DEVICE.to_owned()), true)
+}
+
+#[tokio::test]
+async fn no_file_holds_what_people_wrote() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    record(&store, "anna", 3).await;
+    assert_eq!(shown(&store, "anna").await, expected());
+    for marker in [NAME, DEVICE] {
+        assert!(!holds(folder.path(), marker), "{marker} while it serves");
+    }
+    drop(store);
+    assert!(!holds(folder.path(), NAME) && !holds(folder.path(), DEVICE), "and when it is closed");
+    assert!(holds(folder.path(), "anna"), "the test would notice");
+    let store = open(folder.path(), true).expect("opened again");
+    assert_eq!(shown(&store, "anna").await, expected());
+}
+
+#[test]
+fn each_column_that_is_sealed_is_one_of_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path(), true).expect("opened"));
+    let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
+    let mut columns = BTreeSet::new();
+    for column in SealedColumn::ALL {
+        let sql = "SELECT type FROM pragma_table_info(?1) WHERE name = ?2";
+        let kind = conn.query_row(sql, [column.table(), column.column()], |row| row.get::<_, String>(0));
+        assert_eq!(kind.as_deref(), Ok("BLOB"), "{column:?}");
+        columns.insert((column.table(), column.column()));
+    }
+    assert_eq!(columns.len(), SealedColumn::ALL.len());
+}
+
+/// A database as the version before wrote it, with plain text, also where it was deleted.
+fn plain_database(dir: &Path) {
+    fs::create_dir_all(dir).expect("made");
+    let conn = rusqlite::Connection::open(dir.join("healthmate.db")).expect("opened");
+    let steps = [
+        include_str!("../migrations/0001_measurements_and_log.sql"),
+        include_str!("../migrations/0002_audit.sql"),
+        include_str!("../migrations/0004_signin.sql"),
+        include_str!("../migrations/0003_care_scopes.sql"),
+    ];
+    for (step, sql) in (1..).zip(steps) {
+        conn.execute_batch(sql).expect("a step");
+        conn.pragma_update(None, "user_version", step).expect("set");
+    }
+    conn.pragma_update(None, "application_id", 0x484D_6462).expect("set");
+    let payload =
+        format!(r#"{{"patient":"anna","author":"anna","device":"{DEVICE}","flags":["converted"]}}"#);
+    conn.execute_batch(&format!(
+        "INSERT INTO meta (only_row, epoch) VALUES (1, 'before');
+         INSERT INTO user (key, id, role, name) VALUES (1, 'anna', 'patient', '{NAME}'), (2, 'b', 'patient', 'x');
+         UPDATE user SET name = 'short' WHERE key = 2;
+         INSERT INTO topic (key, name, head, oldest_at) VALUES (1, 'health:anna', 5000, 5);"
+    ))
+    .expect("written");
+    let device = DEVICE.replace('\'', "''");
+    let (payload, rows) = (
+        payload.replace('\'', "''"),
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 5000)",
+    );
+    conn.execute_batch(&format!(
+        "INSERT INTO measurement (patient, taken_at, offset, metric, value, recorded_at, author, device)
+             {rows} SELECT 1, n, n, 1, 70.0, n, 1, '{device}' FROM n;
+         INSERT INTO event (topic, offset, kind, recorded_at, payload) {rows} SELECT 1, n, 1, n, '{payload}' FROM n;"
+    ))
+    .expect("written");
+}
+
+#[tokio::test]
+async fn what_was_plain_is_sealed_at_the_first_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    plain_database(folder.path());
+    assert!(holds(folder.path(), NAME) && holds(folder.path(), DEVICE));
+    let store = open(folder.path(), false).expect("opened");
+    assert!(!holds(folder.path(), NAME) && !holds(folder.path(), DEVICE));
+    assert_eq!(shown(&store, "anna").await, expected());
+    let events = store.read_after(&Topic::health(id("anna")), Offset(4999), 10).await.expect("read");
+    let payload =
+        format!(r#"{{"patient":"anna","author":"anna","device":"{DEVICE}","flags":["converted"]}}"#);
+    assert_eq!(events[0].payload.get(), payload);
+    assert_eq!(store.integrity_check().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_the_server_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = open(folder.path(), true).expect("opened");
+    for user in 0..300 {
+        add(&server, &format!("p{user}"), NAME).await;
+    }
+    record(&server, "p7", 1).await;
+    let command = open(folder.path(), false).expect("opened beside it");
+    let before = command.keys().await.expect("read").remove(0);
+    assert!(before.active && before.data_keys == 300);
+    assert!(matches!(command.retire_key(&before.id).await, Err(KeysError::Ring(_))), "it is active");
+    let rotation = command.rotate_keys(by()).await.expect("rotated");
+    assert_eq!((rotation.rewrapped, rotation.resumed), (300, false));
+    // The server has the old ring: it meets the new key, and reads the ring again.
+    add(&server, "after", NAME).await;
+    assert_eq!(shown(&server, "p7").await, expected());
+    let keys = command.keys().await.expect("read");
+    assert_eq!(keys.iter().map(|key| key.data_keys).collect::<Vec<_>>(), [0, 301]);
+    command.retire_key(&before.id).await.expect("retired");
+    assert_eq!(command.keys().await.expect("read").len(), 1);
+    let trail = server.audit_after(0, 1000).await.expect("read");
+    let rotated: Vec<_> =
+        trail.iter().filter(|entry| entry.record.action == AuditAction::KeysRotated).collect();
+    assert_eq!(rotated.len(), 1);
+    assert_eq!(rotated[0].record.object, Some(format!("key:{}", rotation.active)));
+    drop((server, command));
+    let server = open(folder.path(), true).expect("opened again");
+    assert_eq!(shown(&server, "p7").await, expected());
+}
+
+/// Between any two of its steps a rotation may end: each state it passes through is opened and read.
+#[tokio::test]
+async fn a_rotation_that_was_stopped_is_finished_by_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    record(&store, "anna", 1).await;
+    let old = store.keys().await.expect("read").remove(0).id;
+    drop(store);
+    // Stopped after the ring was written, before the database knew of it.
+    let source = KeySource::File(folder.path().join(KEY_RING_FILE));
+    let mut ring = source.read().expect("read").expect("there");
+    ring.add(clock().as_ref());
+    source.replace(&ring, clock().as_ref()).expect("written");
+    let store = open(folder.path(), true).expect("opened");
+    assert_eq!(shown(&store, "anna").await, expected());
+    // Now the new key is active, and the old one still wraps: as after a stop in the middle of the re-wrapping.
+    add(&store, "nora", "Nora").await;
+    let counts: Vec<u64> = store.keys().await.expect("read").iter().map(|key| key.data_keys).collect();
+    assert_eq!(counts, [1, 1]);
+    assert!(matches!(store.retire_key(&old).await, Err(KeysError::Wraps { data_keys: 1, .. })));
+    let rotation = store.rotate_keys(by()).await.expect("finished");
+    assert_eq!((rotation.rewrapped, rotation.resumed, &rotation.active), (1, true, ring.active()));
+    store.retire_key(&old).await.expect("retired");
+    assert_eq!(shown(&store, "anna").await, expected());
+}
+
+#[test]
+fn a_wrong_or_missing_key_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ring = folder.path().join(KEY_RING_FILE);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let store = open(folder.path(), true).expect("opened");
+    runtime.block_on(add(&store, "anna", NAME));
+    drop(store);
+    let text = fs::read_to_string(&ring).expect("read");
+    fs::remove_file(&ring).expect("removed");
+    let error = open(folder.path(), true).expect_err("refused").to_string();
+    assert!(
+        error.contains("lacks a key that the database is sealed with") && error.contains("backup"),
+        "{error}"
+    );
+    assert!(!ring.exists(), "no other ring is made in its place");
+    KeySource::File(ring.clone()).create(clock().as_ref()).expect("another ring");
+    let error = open(folder.path(), true).expect_err("refused").to_string();
+    assert!(error.contains("lacks a key"), "{error}");
+    let key_at = text.rfind("Z ").expect("a time") + 2;
+    let other = format!("{}{}{}", &text[..key_at], "A".repeat(43), &text[key_at + 43..]);
+    fs::write(&ring, other).expect("written");
+    let error = open(folder.path(), true).expect_err("refused").to_string();
+    assert!(error.contains("has another key"), "{error}");
+    fs::remove_file(&ring).expect("removed");
+    let keys = Some(KeySource::Text(text.into()));
+    let options = Options { keys, ..Options::default() };
+    assert!(SqliteStore::open(folder.path(), &options, clock()).is_ok(), "the ring may be a setting");
+}
