@@ -89,6 +89,7 @@ pub const SERVER: &[Fixture] = fixtures! { "server":
     "heartbeat",
     "heartbeat-no-topics",
     "reconnect",
+    "token_expiring",
     "acknowledgment",
     "acknowledgment-batch",
     "acknowledgment-duplicate",

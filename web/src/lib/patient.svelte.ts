@@ -113,6 +113,7 @@ export class LivePatient {
         this.live.stop();
         this.#forget();
         this.#asked = 0;
+        this.loaded = false;
         this.problem = message;
         this.denied = true;
         this.emergency = undefined;
