@@ -84,6 +84,11 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (crate::audit::AFTER, 2),
     (crate::audit::HEAD, 0),
     (crate::audit::LAST_CHECKPOINT, 0),
+    (crate::break_glass::OF, 2),
+    (crate::break_glass::BETWEEN, 2),
+    (crate::break_glass::BY, 2),
+    (crate::notifications::PAGE, 3),
+    (crate::notifications::UNSEEN, 1),
     (crate::credentials::PASSWORD, 1),
     (crate::credentials::SIGN_INS, 1),
     (crate::credentials::API_TOKEN, 1),
@@ -337,12 +342,21 @@ pub(crate) fn rows<T>(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
+pub(crate) fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
     Ok(Offset(row.get::<_, i64>(column)?.unsigned_abs()))
 }
 
 pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_micros(row.get(column)?))
+}
+
+/// A text of a column that holds bytes.
+pub(crate) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    String::from_utf8(row.get(column)?).map_err(|error| unreadable(column, Type::Blob, error))
+}
+
+pub(crate) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 pub(crate) fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
