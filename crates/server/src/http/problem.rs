@@ -109,11 +109,6 @@ impl Problem {
         self
     }
 
-    /// The stable word.
-    pub(super) fn code(&self) -> ErrorCode {
-        self.code
-    }
-
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
