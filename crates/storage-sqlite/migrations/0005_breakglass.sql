@@ -10,7 +10,7 @@ CREATE TABLE notification (
     kind       TEXT    NOT NULL,
     priority   TEXT    NOT NULL CHECK (priority IN ('low', 'normal', 'high', 'urgent')),
     patient    TEXT    REFERENCES user (id),
-    -- The JSON of the data of its event.
+    -- The JSON of the data of its event, sealed. The log has the place of the event, and leaves its data to this.
     text       BLOB    NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
@@ -26,7 +26,7 @@ CREATE TABLE break_glass (
     member       TEXT    NOT NULL REFERENCES user (id),
     starts_at    INTEGER NOT NULL,
     ends_at      INTEGER NOT NULL CHECK (ends_at >= starts_at),
-    -- Why, as the member wrote it.
+    -- Why, as the member wrote it, sealed.
     reason       BLOB    NOT NULL,
     -- Whether its end is in the audit trail.
     end_recorded INTEGER NOT NULL DEFAULT 0 CHECK (end_recorded IN (0, 1))

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use healthmate_care::{BreakGlass, By};
 use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{BreakGlasses, Error, Opened, OpenedPatient, Opening};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
@@ -10,7 +11,8 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::credentials::uuid;
 use crate::failure::Failure;
-use crate::queries::{rows, text, time, user_id};
+use crate::queries::{rows, time, user_id};
+use crate::sealer::Sealer;
 use crate::writer::break_glass;
 
 pub(crate) const OF: &str = "SELECT id, patient, member, starts_at, ends_at, reason FROM break_glass
@@ -32,12 +34,17 @@ pub(crate) fn access(row: &Row<'_>) -> rusqlite::Result<BreakGlass> {
     })
 }
 
-fn opened(row: &Row<'_>) -> rusqlite::Result<OpenedPatient> {
-    Ok(OpenedPatient { access: access(row)?, reason: text(row, 5)? })
-}
-
-fn of(conn: &Connection, patient: &UserId, limit: u32) -> Result<Vec<OpenedPatient>, Failure> {
-    rows(conn, OF, params![patient.as_str(), limit], opened)
+fn of(
+    conn: &Connection,
+    sealer: &Sealer,
+    patient: &UserId,
+    limit: u32,
+) -> Result<Vec<OpenedPatient>, Failure> {
+    rows(conn, OF, params![patient.as_str(), limit], |row| {
+        let (id, reason) = (row.get_ref(0)?.as_str()?.as_bytes(), row.get_ref(5)?.as_blob()?);
+        let reason = sealer.open(conn, patient, SealedColumn::BreakGlassReason, id, reason)?;
+        Ok(OpenedPatient { access: access(row)?, reason })
+    })
 }
 
 fn between(conn: &Connection, patient: &UserId, member: &UserId) -> Result<Option<BreakGlass>, Failure> {
@@ -62,7 +69,7 @@ impl BreakGlasses for SqliteStore {
 
     async fn break_glasses_of(&self, patient: &UserId, limit: u32) -> Result<Vec<OpenedPatient>, Error> {
         let patient = patient.clone();
-        self.readers.read(move |conn| of(conn, &patient, limit)).await
+        self.read(move |conn, sealer| of(conn, sealer, &patient, limit)).await
     }
 
     async fn break_glass_between(

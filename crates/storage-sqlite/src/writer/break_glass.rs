@@ -2,6 +2,7 @@
 
 use healthmate_care::{AuditRecord, BreakGlass, By};
 use healthmate_protocol::Timestamp;
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{Error, Opened, Opening};
 use rusqlite::params;
 use uuid::Uuid;
@@ -40,13 +41,15 @@ pub(crate) fn open(group: &mut Group<'_>, opening: &Opening, by: &By) -> Result<
     if count(group, BEGUN, opening.day_began)? >= opening.per_day {
         return Ok(Opened::TooManyADay);
     }
+    let (id, column) = (id.to_string(), SealedColumn::BreakGlassReason);
+    let reason = group.sealer.seal(group.conn, patient, column, id.as_bytes(), &opening.reason)?;
     group.conn.prepare_cached(OPEN)?.execute(params![
-        id.to_string(),
+        id,
         patient.as_str(),
         member.as_str(),
         starts_at.as_micros(),
         ends_at.as_micros(),
-        opening.reason.as_bytes(),
+        reason,
     ])?;
     notifications::tell(group, &opening.notifications)?;
     group.audit(&AuditRecord::break_glass_started(by.clone(), &opening.access))?;

@@ -1,6 +1,7 @@
 //! Writing notifications: rows and events.
 
 use healthmate_protocol::{NotificationId, Offset, Timestamp, Topic, TopicKind, UserId};
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{Error, Event, EventKind, NewNotification, notification_payload};
 use rusqlite::params;
 
@@ -12,6 +13,8 @@ use crate::writer::record::{INSERT_EVENT, unwritable};
 const INSERT: &str = "INSERT INTO notification
         (user, offset, id, kind, priority, patient, text, created_at, expires_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+/// What stands in the log for the data of a notification, which the sealed column has.
+const LEFT_OUT: &str = "null";
 pub(crate) const SEEN: &str =
     "UPDATE notification SET seen_at = coalesce(seen_at, ?3) WHERE id = ?2 AND user = ?1";
 
@@ -44,8 +47,11 @@ fn tell_one(group: &mut Group<'_>, notification: &NewNotification) -> Result<(),
     let data = notification.to_data(recorded_at);
     let payload = notification_payload(&data).map_err(unwritable)?;
     let kind = EventKind::Notification;
-    let event = params![head.key, head.head as i64, kind_key(kind), recorded_at.as_micros(), payload.get()];
+    let (key, number, at) = (head.key, head.head as i64, recorded_at.as_micros());
+    let event = params![key, number, kind_key(kind), at, LEFT_OUT, None::<i64>];
     group.conn.prepare_cached(INSERT_EVENT)?.execute(event)?;
+    let (user, row) = (&notification.user, data.id.as_str().as_bytes());
+    let text = group.sealer.seal(group.conn, user, SealedColumn::NotificationText, row, payload.get())?;
     group.conn.prepare_cached(INSERT)?.execute(params![
         notification.user.as_str(),
         head.head as i64,
@@ -53,7 +59,7 @@ fn tell_one(group: &mut Group<'_>, notification: &NewNotification) -> Result<(),
         data.kind.as_str(),
         data.priority.as_str(),
         data.patient.as_ref().map(UserId::as_str),
-        payload.get().as_bytes(),
+        text,
         recorded_at.as_micros(),
         data.expires_at.map(Timestamp::as_micros),
     ])?;

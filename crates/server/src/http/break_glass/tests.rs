@@ -54,7 +54,10 @@ async fn a_doctor_opens_a_patient_and_everybody_concerned_is_told() {
     assert_eq!(world.get("/v1/patients/ada/measurements", Some("dora")).await.status, 200);
     let patients = world.get("/v1/patients", Some("dora")).await.json();
     let by = json!({ "id": access["id"], "ends_at": access["ends_at"] });
-    assert_eq!(patients["patients"], json!([{ "id": "ada", "name": "Ada Lovelace", "break_glass": by }]));
+    assert_eq!(
+        patients["patients"],
+        json!([{ "id": "ada", "name": "Ada Lovelace", "manages": false, "break_glass": by }])
+    );
     assert_eq!(world.get("/v1/patients/bob/measurements", Some("dora")).await.status, 403, "nobody else's");
     for (user, whose) in [("ada", "your data"), ("root", "the patient ada")] {
         let told = world.get("/v1/notifications", Some(user)).await.json();
