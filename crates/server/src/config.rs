@@ -14,6 +14,7 @@ use figment::providers::Serialized;
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource};
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod audit;
 mod auth;
 mod issuers;
@@ -30,6 +31,7 @@ mod sources;
 mod storage;
 mod telemetry;
 
+pub use access::AccessSettings;
 pub use audit::AuditSettings;
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use issuers::{IssuerSettings, MAX_ISSUERS, OnUnknownUser};
@@ -65,6 +67,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Signing in with passwords, and the tokens that are given for it.
     pub sign_in: SignInSettings,
+    /// Opening patients in an emergency, and who is told.
+    pub access: AccessSettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -153,6 +157,7 @@ impl Settings {
         self.server.check(&mut found);
         self.auth.check(&mut found);
         self.sign_in.check(&mut found);
+        self.access.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

@@ -312,6 +312,10 @@ metrics! {
     measurements_recorded: Counter = "measurements_recorded";
     /// Measurements sent again under a known `client_id`, and not stored again.
     measurements_duplicate: Counter = "measurements_duplicate";
+    /// Patients opened in an emergency.
+    break_glass_opened: Counter = "break_glass_opened";
+    /// Notifications stored, each for one user.
+    notifications_stored: Counter = "notifications_stored";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
     /// Attempts to sign in, and refresh tokens, by what became of them.
@@ -478,6 +482,8 @@ mod tests {
         deliveries_failed Deliveries that ended because events stayed unacknowledged.
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
+        break_glass_opened Patients opened in an emergency.
+        notifications_stored Notifications stored, each for one user.
         errors Requests and messages refused, by error code.
         sign_ins Attempts to sign in, and refresh tokens, by what became of them.
         audit_left_out Refusals that were too many to be recorded each in the audit trail.
