@@ -12,8 +12,7 @@ use crate::queries::{rows, time, unreadable, user_id};
 
 pub(crate) const HEAD: &str = "SELECT seq, link FROM audit WHERE seq = (SELECT max(seq) FROM audit)";
 pub(crate) const CHECKPOINTS: &str = "SELECT seq, link, at, key, signature FROM audit_checkpoint ORDER BY id";
-pub(crate) const LAST_CHECKPOINT: &str =
-    "SELECT seq, link, at, key, signature FROM audit_checkpoint
+pub(crate) const LAST_CHECKPOINT: &str = "SELECT seq, link, at, key, signature FROM audit_checkpoint
         WHERE id = (SELECT max(id) FROM audit_checkpoint)";
 pub(crate) const AFTER: &str =
     "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
