@@ -108,7 +108,7 @@ mod tests {
             Checkpoint { link: hex(&[2; 32]), ..good.clone() },
             Checkpoint { at: Timestamp::from_micros(6), ..good.clone() },
             Checkpoint { signature: "00".repeat(64), ..good.clone() },
-            Checkpoint { signature: String::new(), ..good.clone() },
+            Checkpoint { signature: String::new(), ..good },
             CheckpointKey::new(&[8; 32]).sign(3, &[1; 32], Timestamp::from_micros(5)),
         ];
         for forged in forged {

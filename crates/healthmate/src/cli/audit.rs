@@ -77,7 +77,7 @@ struct Export {
 enum Format {
     /// A JSON object a line, with its link
     Ndjson,
-    /// A FHIR R4 AuditEvent a line
+    /// An `AuditEvent` of FHIR R4 a line
     Fhir,
 }
 
