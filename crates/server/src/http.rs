@@ -19,6 +19,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::assets::Assets;
 
+mod break_glass;
+mod break_glasses;
 mod caller;
 mod care_team;
 mod close_connection;
@@ -26,12 +28,15 @@ mod connection_health;
 mod connections;
 mod cors;
 mod demo;
+mod end_break_glass;
 pub(crate) mod headers;
 mod health;
 mod history;
 mod json;
 mod me;
 mod metrics;
+mod notification_seen;
+mod notifications;
 mod observe;
 mod openapi;
 mod patients;
@@ -60,6 +65,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(history::history))
         .routes(routes!(patients::patients))
         .routes(routes!(presence::presence))
+        .routes(routes!(break_glass::break_glass, break_glasses::break_glasses))
+        .routes(routes!(end_break_glass::end_break_glass))
+        .routes(routes!(notifications::notifications))
+        .routes(routes!(notification_seen::notification_seen))
         .routes(routes!(care_team::care_team))
         .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))

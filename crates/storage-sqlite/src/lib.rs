@@ -9,12 +9,14 @@
 mod audit;
 #[cfg(feature = "bench")]
 pub mod baseline;
+mod break_glass;
 mod codes;
 mod credentials;
 mod failure;
 mod integrity;
 mod keys;
 mod migrations;
+mod notifications;
 mod open;
 #[cfg(test)]
 mod plans;

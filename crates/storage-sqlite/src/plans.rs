@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params_from_iter};
 
-use crate::writer::{credentials, directory, record, retention, sign_ins};
+use crate::writer::{break_glass, credentials, directory, notifications, record, retention, sign_ins};
 use crate::{integrity, migrations, queries};
 
 fn plan(conn: &Connection, sql: &str, parameters: usize) -> Vec<String> {
@@ -29,6 +29,13 @@ fn every_query_has_its_index() {
         (retention::SET_OLDEST, 2),
         (retention::FORGET_KEYS, 2),
         (directory::REMOVE_RELATION, 2),
+        (break_glass::HELD, 2),
+        (break_glass::BEGUN, 2),
+        (break_glass::FIND, 1),
+        (break_glass::END, 2),
+        (break_glass::UNRECORDED, 2),
+        (break_glass::RECORDED, 1),
+        (notifications::SEEN, 3),
         (credentials::REVOKE_API_TOKEN, 3),
         (credentials::API_TOKEN_USED, 2),
         (credentials::COUNTER, 1),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthmate_care::Measurement;
-use healthmate_protocol::{ClientId, OriginalQuantity, Timestamp, UserId};
+use healthmate_protocol::{ClientId, NotificationData, OriginalQuantity, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -72,6 +72,15 @@ pub fn event_payload(
         flags: measurement.flags(),
     };
     let json = to_raw_value(&payload).map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok(json.into())
+}
+
+/// The JSON of the event of a notification.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn notification_payload(data: &NotificationData) -> Result<Arc<RawValue>, Error> {
+    let json = to_raw_value(data).map_err(|error| Error::Unavailable(error.to_string()))?;
     Ok(json.into())
 }
 

@@ -1,13 +1,18 @@
 //! What the in-memory store knows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use healthmate_care::audit::{FIRST_LINK, link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
+use serde_json::value::RawValue;
+
+use super::break_glass::Accesses;
 use super::credentials::Held;
+use super::notifications::Told;
 use crate::{
     CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
     RecordedAt, Recording, Series, event_payload,
@@ -26,6 +31,8 @@ pub(super) struct State {
     answers: HashMap<(UserId, String), Answer>,
     trail: Vec<AuditEntry>,
     pub(super) credentials: Held,
+    pub(super) told: Told,
+    pub(super) accesses: Accesses,
 }
 
 #[derive(Default)]
@@ -61,7 +68,24 @@ impl State {
             answers: HashMap::new(),
             trail: Vec::new(),
             credentials: Held::default(),
+            told: Told::default(),
+            accesses: Accesses::default(),
         }
+    }
+
+    /// Appends an event of no series to its topic.
+    pub(super) fn append(
+        &mut self,
+        topic: Topic,
+        kind: EventKind,
+        payload: Arc<RawValue>,
+        recorded_at: Timestamp,
+    ) -> Event {
+        let log = self.logs.entry(topic.clone()).or_default();
+        log.head += 1;
+        let event = Event { topic, offset: Offset(log.head), kind, recorded_at, series: None, payload };
+        log.events.push_back(event.clone());
+        event
     }
 
     pub(super) fn range(&self, topic: &Topic) -> LogRange {
@@ -204,7 +228,7 @@ impl State {
         old.len() as u64
     }
 
-    fn patient(&self, id: &UserId) -> Result<(), Error> {
+    pub(super) fn patient(&self, id: &UserId) -> Result<(), Error> {
         match self.users.get(id) {
             Some(user) if user.role == Role::Patient => Ok(()),
             _ => Err(Error::NotFound("patient")),
