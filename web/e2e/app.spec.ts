@@ -112,6 +112,41 @@ test("a patient who has not let the nurse in is not listed", async ({ page }) =>
   await expectAccessible(page);
 });
 
+test("a doctor opens a patient in an emergency, the patient is told, and the chart goes when it is ended", async ({ page, browser }) => {
+  const patient = await (await browser.newContext()).newPage();
+  await signIn(patient, /Eli Stern/);
+  const bell = patient.getByRole("button", { name: /^Notifications/ });
+  await expect(patient.locator("[data-unseen]")).toHaveAttribute("data-unseen", "0");
+  await signIn(page, /\(doctor\)/);
+  await expect(page.locator("[data-patient]").first()).toBeVisible();
+  await expect(page.getByText("Eli Stern")).toHaveCount(0);
+  await page.getByRole("button", { name: "Open in an emergency" }).click();
+  await expect(page.getByRole("dialog")).toContainText("The patient and the privacy officers are told at once");
+  await expectAccessible(page);
+  await page.getByLabel("Patient's id").fill("nobody");
+  await page.getByLabel(/^Reason/).fill("found unconscious at home");
+  await page.getByRole("button", { name: "Open now" }).click();
+  await expect(page.getByRole("alert")).toContainText("no such patient");
+  await page.getByLabel("Patient's id").fill("demo-eli");
+  await page.getByRole("button", { name: "Open now" }).click();
+  await expect(page.getByRole("heading", { name: "Eli Stern" })).toBeVisible();
+  await expect(page.locator("[data-emergency]")).toContainText("It ends in 60 min");
+  await expectAccessible(page);
+  await expect(patient.locator("[data-unseen]")).toHaveAttribute("data-unseen", "1");
+  await bell.click();
+  const notice = patient.locator("[data-notification]");
+  await expect(notice).toContainText("Your data was opened in an emergency");
+  await expect(notice).toContainText("found unconscious at home");
+  await expectAccessible(patient);
+  await notice.getByRole("button", { name: /^Mark as seen/ }).click();
+  await expect(patient.locator("[data-unseen]")).toHaveAttribute("data-unseen", "0");
+  await page.getByRole("button", { name: "End now" }).click();
+  await expect(page.getByText("your emergency access to this patient has ended")).toBeVisible({ timeout: 2_000 });
+  await expect(page.locator("[data-emergency]")).toHaveCount(0);
+  await expect(page.locator("[data-points]")).toHaveCount(0);
+  await expectAccessible(page);
+});
+
 test("whoever may see nobody is told so", async ({ page }) => {
   await signIn(page, /\(admin\)/);
   await expect(page.getByRole("main")).toContainText("No patient has let you in yet");

@@ -37,7 +37,7 @@ async function answer(path: string): Promise<Response> {
 
 const live = (offset: number, metric?: string) => {
   const { offset: _, ...data } = stored(offset, metric);
-  handler.event({ type: "health_update", timestamp: data.recorded_at, topic: "health:patient-1", offset, data });
+  handler.event?.({ type: "health_update", timestamp: data.recorded_at, topic: "health:patient-1", offset, data });
 };
 const taken = (head: number) => handler.subscribed?.({ topic: "health:patient-1", epoch: "e1", head });
 

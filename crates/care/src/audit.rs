@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::Decision;
+use crate::break_glass::BreakGlass;
 use crate::team::CareRelation;
 use crate::user::{Role, User};
 
@@ -313,6 +314,24 @@ impl AuditRecord {
     /// A member was taken out of a patient's care team.
     pub fn access_ended(by: By, patient: &UserId, member: &UserId) -> Self {
         Self::new(by, AuditAction::AccessEnded).object(format!("user:{member}")).patient(patient)
+    }
+}
+
+/// The records of break-glass. Why a patient was opened stays out of the trail: it is somebody's sentence.
+impl AuditRecord {
+    /// A patient was opened in an emergency.
+    pub fn break_glass_started(by: By, access: &BreakGlass) -> Self {
+        Self::of_break_glass(by, AuditAction::BreakGlassStarted, access)
+    }
+
+    /// Such an access ended: by itself, or because somebody ended it.
+    pub fn break_glass_ended(by: By, access: &BreakGlass) -> Self {
+        Self::of_break_glass(by, AuditAction::BreakGlassEnded, access)
+    }
+
+    fn of_break_glass(by: By, action: AuditAction, access: &BreakGlass) -> Self {
+        let record = Self::new(By { break_glass: Some(access.id), ..by }, action).patient(&access.patient);
+        record.object(format!("user:{}", access.member))
     }
 }
 

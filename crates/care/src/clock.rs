@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use healthmate_protocol::{ConnectionId, SessionId, Timestamp};
+use healthmate_protocol::{ConnectionId, NotificationId, SessionId, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -31,6 +31,11 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// A new session's id.
     fn session_id(&self) -> SessionId {
         uuid_as(&self.uuid(), SessionId::new)
+    }
+
+    /// A new notification's id.
+    fn notification_id(&self) -> NotificationId {
+        uuid_as(&self.uuid(), NotificationId::new)
     }
 }
 

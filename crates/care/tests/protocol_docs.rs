@@ -14,10 +14,11 @@ use serde_json::Value;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
 
 /// The objects inside messages, in the order of the page.
-const OBJECTS: [&str; 8] = [
+const OBJECTS: [&str; 9] = [
     "MeasurementInput",
     "MeasurementData",
     "OriginalQuantity",
+    "NotificationData",
     "MeasurementReceipt",
     "RecordedMeasurement",
     "SubscribeSince",
@@ -26,7 +27,7 @@ const OBJECTS: [&str; 8] = [
 ];
 
 /// The kinds of text and number, in the order of the page.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "Timestamp",
     "TopicName",
     "Topic",
@@ -36,6 +37,7 @@ const WORDS: [&str; 9] = [
     "SessionId",
     "CorrelationId",
     "ClientId",
+    "NotificationId",
 ];
 
 #[test]

@@ -119,6 +119,10 @@ text_id!(
     /// What outlives a connection for the resume window. A UUIDv7.
     SessionId, "a session id", 36, "a UUID", |b| b.is_ascii_hexdigit() || b == b'-'
 );
+text_id!(
+    /// One notification. A UUIDv7.
+    NotificationId, "a notification id", 36, "a UUID", |b| b.is_ascii_hexdigit() || b == b'-'
+);
 
 /// A durable event's place in its topic: 1, 2, 3, … without holes. 0 is the place before the first event.
 #[derive(

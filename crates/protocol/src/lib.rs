@@ -15,6 +15,7 @@ pub mod code;
 pub mod fixtures;
 pub mod ids;
 pub mod measurement;
+pub mod notification;
 pub mod schema;
 pub mod server;
 mod text;
@@ -24,8 +25,9 @@ pub mod waveform;
 
 pub use client::{ClientMessage, Command, Delivery, Ephemeral, Interest, ParseError, SubscribeSince};
 pub use code::{CloseCode, ErrorCode};
-pub use ids::{ClientId, ConnectionId, CorrelationId, Epoch, Offset, SessionId, UserId};
+pub use ids::{ClientId, ConnectionId, CorrelationId, Epoch, NotificationId, Offset, SessionId, UserId};
 pub use measurement::{MeasurementData, MeasurementInput, OriginalQuantity};
+pub use notification::{NotificationData, NotificationKind, Priority};
 pub use server::{Envelope, ServerMessage};
 pub use timestamp::Timestamp;
 pub use topic::{Topic, TopicKind, TopicName};

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::code::ErrorCode;
 use crate::ids::{ClientId, ConnectionId, CorrelationId, Epoch, Offset, SessionId, UserId};
 use crate::measurement::MeasurementData;
+use crate::notification::NotificationData;
 use crate::timestamp::Timestamp;
 use crate::topic::Topic;
 use crate::waveform::WaveformData;
@@ -164,6 +165,8 @@ server_messages! {
     HealthUpdate = "health_update", Event;
     /// A chunk of a waveform: an ephemeral event, for those who asked for it.
     HealthWaveform = "health_waveform", Ephemeral;
+    /// Something that the user is told: a durable event.
+    Notification = "notification", Event;
     /// A slow reader of newest values was spared some: what follows is the newest.
     EventsMerged = "events_merged", Announcement;
     /// Someone began or ceased to watch the topic: an ephemeral event, for those who asked for it.
@@ -345,6 +348,9 @@ pub struct MeasurementReceipt {
 
 /// A measurement, live or replayed.
 pub type HealthUpdate = MeasurementData;
+
+/// Something that the user is told, live or replayed.
+pub type Notification = NotificationData;
 
 /// A chunk of a waveform.
 pub type HealthWaveform = WaveformData;

@@ -14,6 +14,7 @@ use figment::providers::Serialized;
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource};
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod audit;
 mod auth;
 mod issuers;
@@ -29,6 +30,7 @@ mod sources;
 mod storage;
 mod telemetry;
 
+pub use access::AccessSettings;
 pub use audit::AuditSettings;
 pub use auth::{AuthSettings, MIN_SECRET_BYTES};
 pub use issuers::{IssuerSettings, MAX_ISSUERS, OnUnknownUser};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Whose tokens are good.
     pub auth: AuthSettings,
+    /// Opening patients in an emergency, and who is told.
+    pub access: AccessSettings,
     /// How much one client may ask for.
     pub limits: LimitSettings,
     /// What outlives a connection, and what is sent again.
@@ -148,6 +152,7 @@ impl Settings {
         let mut found = Findings::default();
         self.server.check(&mut found);
         self.auth.check(&mut found);
+        self.access.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);
         self.storage.check(&mut found);

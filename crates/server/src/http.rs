@@ -19,6 +19,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::assets::Assets;
 
+mod break_glass;
+mod break_glasses;
 mod caller;
 mod care_team;
 mod close_connection;
@@ -26,6 +28,7 @@ mod connection_health;
 mod connections;
 mod cors;
 mod demo;
+mod end_break_glass;
 mod erase;
 pub(crate) mod headers;
 mod health;
@@ -33,6 +36,8 @@ mod history;
 mod json;
 mod me;
 mod metrics;
+mod notification_seen;
+mod notifications;
 mod observe;
 mod openapi;
 mod patients;
@@ -62,6 +67,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(patients::patients))
         .routes(routes!(erase::erase))
         .routes(routes!(presence::presence))
+        .routes(routes!(break_glass::break_glass, break_glasses::break_glasses))
+        .routes(routes!(end_break_glass::end_break_glass))
+        .routes(routes!(notifications::notifications))
+        .routes(routes!(notification_seen::notification_seen))
         .routes(routes!(care_team::care_team))
         .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::break_glass;
 use crate::node::{SAMPLE_EVERY, Sample};
 use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
@@ -43,6 +44,7 @@ pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHan
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
+        tokio::spawn(break_glass::record_ends(Arc::clone(app))).abort_handle(),
         tokio::spawn(count_left_out(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),

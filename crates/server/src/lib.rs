@@ -9,6 +9,7 @@ pub mod app;
 mod assets;
 mod audit;
 pub mod auth;
+mod break_glass;
 pub mod config;
 mod connection;
 mod gate;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use healthmate_care::Clock;
-use healthmate_storage::EventLog;
+use healthmate_protocol::UserId;
+use healthmate_storage::{EventKind, EventLog};
 use healthmate_storage_sqlite::{OpenError, Options, SqliteStore};
 use healthmate_ws::{InvalidOrigin, OriginPolicy};
 use tokio::net::TcpListener;
@@ -22,7 +23,7 @@ use crate::gate::Gate;
 use crate::listener::{self, Accepting};
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
-use crate::{http, jobs, publish, tls};
+use crate::{break_glass, http, jobs, publish, tls};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,14 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A privacy officer of the settings is nobody.
+    #[error(
+        "access.privacy_officers: {0} is not a user; add the user with `healthmate user add`, or take the id out"
+    )]
+    PrivacyOfficer(UserId),
+    /// The store cannot be read.
+    #[error("the store cannot be read: {0}")]
+    Read(healthmate_storage::Error),
     /// The start cannot be recorded in the audit trail.
     #[error("the audit trail cannot be written, and nothing is served that is not on record: {0}")]
     Audit(healthmate_storage::Error),
@@ -76,9 +85,12 @@ impl Server {
     /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
     ///
     /// # Errors
-    /// If the address cannot be listened on, the TLS files cannot be used, the start cannot be recorded, or a thread
-    /// cannot be started.
+    /// If a privacy officer is unknown, the address cannot be listened on, the TLS files cannot be used, the start cannot
+    /// be recorded, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
+        if let Some(unknown) = break_glass::unknown_officer(&app).await.map_err(ServeError::Read)? {
+            return Err(ServeError::PrivacyOfficer(unknown));
+        }
         let settings = &app.settings.server;
         let handles: Vec<Arc<ShardHandle>> =
             (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
@@ -95,6 +107,8 @@ impl Server {
         app.store.set_commit_listener(publish::listener(handles.clone(), move |events| {
             heads.committed(events);
             metrics.events_published.inc_by(events.len() as u64);
+            let told = events.iter().filter(|event| event.kind == EventKind::Notification).count();
+            metrics.notifications_stored.inc_by(told as u64);
             metrics.commit_events.observe(events.len() as f64);
         }));
         let start = |(number, handle): (usize, &Arc<ShardHandle>)| {

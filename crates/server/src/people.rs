@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use healthmate_care::{CareRelation, User};
+use healthmate_care::{BreakGlass, CareRelation, User};
 use healthmate_protocol::UserId;
-use healthmate_storage::{Directory, Error};
+use healthmate_storage::{BreakGlasses, Directory, Error};
 use parking_lot::Mutex;
 
 use crate::recent::Recent;
@@ -34,13 +34,15 @@ struct State {
     users: Recent<UserId, Arc<User>>,
     /// By patient and member.
     relations: Recent<(UserId, UserId), Arc<CareRelation>>,
+    /// By patient and member: the access that ends last. Few are here, for nearly nobody has one.
+    accesses: Recent<(UserId, UserId), Arc<BreakGlass>>,
 }
 
 impl People {
     /// Nobody is known, and nobody becomes known before [`People::changed`].
     pub(crate) fn new() -> Self {
-        let (users, relations) = (Recent::new(HALF), Recent::new(HALF));
-        Self(Mutex::new(State { change: 0, looked_at: None, users, relations }))
+        let (users, relations, accesses) = (Recent::new(HALF), Recent::new(HALF), Recent::new(HALF));
+        Self(Mutex::new(State { change: 0, looked_at: None, users, relations, accesses }))
     }
 
     /// The directory has changed, or it is not known what happened to it: found out by a look that began at `looked_at`.
@@ -51,6 +53,7 @@ impl People {
         state.looked_at = Some(looked_at);
         state.users.clear();
         state.relations.clear();
+        state.accesses.clear();
     }
 
     /// The directory had not changed by a look that began at `looked_at`.
@@ -110,6 +113,36 @@ impl People {
         let relation = Arc::new(CareRelation { patient, member, ..found });
         self.keep_relation(change, &relation);
         Ok(Some(relation))
+    }
+
+    /// The member's break-glass access to the patient that ends last, if known at `now`.
+    pub(crate) fn break_glass(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+        now: Instant,
+    ) -> Option<Arc<BreakGlass>> {
+        let mut state = self.0.lock();
+        if state.accesses.is_empty() || !state.is_good(now) {
+            return None;
+        }
+        state.accesses.get(&(patient.clone(), member.clone())).cloned()
+    }
+
+    /// The member's break-glass access to the patient that ends last, from the store.
+    pub(crate) async fn find_break_glass(
+        &self,
+        store: &(impl BreakGlasses + ?Sized),
+        patient: &UserId,
+        member: &UserId,
+    ) -> Result<Option<Arc<BreakGlass>>, Error> {
+        let change = self.change();
+        let found = store.break_glass_between(patient, member).await?.map(Arc::new);
+        let mut state = self.0.lock();
+        if let Some(access) = found.as_ref().filter(|_| state.change == change) {
+            state.accesses.insert((patient.clone(), member.clone()), Arc::clone(access));
+        }
+        Ok(found)
     }
 
     /// How many changes were seen: to be asked before what is to be kept is read.

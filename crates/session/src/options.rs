@@ -80,6 +80,10 @@ impl Default for Redelivery {
 pub enum Endpoint {
     /// `/ws/health`
     Health,
+    /// `/ws/chat`
+    Chat,
+    /// `/ws/notifications`
+    Notifications,
     /// `/ws/combined`
     Combined,
 }
@@ -89,16 +93,20 @@ impl Endpoint {
     pub fn at_path(path: &str) -> Option<Self> {
         match path {
             "/ws/health" => Some(Self::Health),
+            "/ws/chat" => Some(Self::Chat),
+            "/ws/notifications" => Some(Self::Notifications),
             "/ws/combined" => Some(Self::Combined),
             _ => None,
         }
     }
 
-    /// Whether topics of this kind are heard here. Chat, notifications and wards have no events yet, so neither
-    /// endpoint carries them.
+    /// Whether topics of this kind are heard here.
     pub fn carries(self, kind: TopicKind) -> bool {
         match self {
-            Self::Health | Self::Combined => kind == TopicKind::Health,
+            Self::Health => kind == TopicKind::Health,
+            Self::Chat => kind == TopicKind::Chat,
+            Self::Notifications => kind == TopicKind::Notifications,
+            Self::Combined => true,
         }
     }
 }

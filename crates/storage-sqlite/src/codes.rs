@@ -28,12 +28,13 @@ pub(crate) fn metric_of(key: i64) -> Option<Metric> {
 pub(crate) fn kind_key(kind: EventKind) -> i64 {
     match kind {
         EventKind::HealthUpdate => 1,
+        EventKind::Notification => 2,
     }
 }
 
 /// The kind of event that `key` stands for.
 pub(crate) fn kind_of(key: i64) -> Option<EventKind> {
-    [EventKind::HealthUpdate].into_iter().find(|kind| kind_key(*kind) == key)
+    EventKind::ALL.into_iter().find(|kind| kind_key(*kind) == key)
 }
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
         crate::migrations::apply(&mut conn, crate::migrations::ALL).expect("migrated");
         let metrics = Metric::ALL.map(|metric| (metric_key(metric), metric.as_str().to_owned()));
         assert_eq!(rows(&conn, "metric"), metrics);
-        let kinds = [EventKind::HealthUpdate].map(|kind| (kind_key(kind), kind.as_str().to_owned()));
+        let kinds = EventKind::ALL.map(|kind| (kind_key(kind), kind.as_str().to_owned()));
         assert_eq!(rows(&conn, "event_kind"), kinds);
         assert!(Metric::ALL.into_iter().all(|metric| metric_of(metric_key(metric)) == Some(metric)));
         assert_eq!((metric_of(0), metric_of(99), kind_of(0)), (None, None, None));

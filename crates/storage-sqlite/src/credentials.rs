@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::audit::{optional_word, word};
 use crate::failure::Failure;
-use crate::queries::{rows, time, unreadable, user_id};
+use crate::queries::{optional_time, rows, time, unreadable, user_id};
 use crate::writer::{credentials, sign_ins};
 
 pub(crate) const PASSWORD: &str = "SELECT hash FROM password WHERE user = ?1";
@@ -39,10 +39,6 @@ pub(crate) const REVOCATIONS: &str = "SELECT kind, id, until FROM revocation WHE
 pub(crate) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
     let text = row.get_ref(column)?.as_str()?;
     Uuid::parse_str(text).map_err(|error| unreadable(column, Type::Text, error))
-}
-
-fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 /// The columns of [`SIGN_INS`].

@@ -9,6 +9,7 @@
 mod audit;
 #[cfg(feature = "bench")]
 pub mod baseline;
+mod break_glass;
 mod codes;
 mod credentials;
 mod erasure;
@@ -16,6 +17,7 @@ mod failure;
 mod integrity;
 mod keys;
 mod migrations;
+mod notifications;
 mod open;
 #[cfg(test)]
 mod plans;

@@ -23,6 +23,10 @@ pub(crate) const ALL: &[Migration] = &[
     Migration { name: "credentials", sql: include_str!("../migrations/0004_signin.sql") },
     Migration { name: "scopes of care", sql: include_str!("../migrations/0003_care_scopes.sql") },
     Migration { name: "data at rest", sql: include_str!("../migrations/0006_atrest.sql") },
+    Migration {
+        name: "notifications and break-glass",
+        sql: include_str!("../migrations/0005_breakglass.sql"),
+    },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, params_from_iter};
 
-use crate::writer::{credentials, directory, erasure, record, retention, sign_ins};
+use crate::writer::{
+    break_glass, credentials, directory, erasure, notifications, record, retention, sign_ins,
+};
 use crate::{integrity, migrations, queries};
 
 fn plan(conn: &Connection, sql: &str, parameters: usize) -> Vec<String> {
@@ -34,6 +36,13 @@ fn every_query_has_its_index() {
         (erasure::PERSONS, 1),
         (erasure::TOPICS, 1),
         (erasure::FORGET_MEASUREMENTS, 2),
+        (break_glass::HELD, 2),
+        (break_glass::BEGUN, 2),
+        (break_glass::FIND, 1),
+        (break_glass::END, 2),
+        (break_glass::UNRECORDED, 2),
+        (break_glass::RECORDED, 1),
+        (notifications::SEEN, 3),
         (credentials::REVOKE_API_TOKEN, 3),
         (credentials::API_TOKEN_USED, 2),
         (credentials::COUNTER, 1),

@@ -6,7 +6,7 @@ use healthmate_care::team::UnknownRelationship;
 use healthmate_care::{CareRelation, Metric, Scopes, User};
 use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{
-    ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, UserId,
+    ClientId, Epoch, MeasurementData, Offset, OriginalQuantity, Timestamp, Topic, TopicKind, UserId,
 };
 use healthmate_storage::payload::with_device;
 use healthmate_storage::seal::SealedColumn;
@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::codes::{kind_of, metric_key, metric_of};
 use crate::failure::Failure;
+use crate::notifications;
 use crate::sealer::Sealer;
 use crate::writer::devices;
 
@@ -82,6 +83,12 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (crate::sealer::DATA_KEY, 1),
     (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
+    (crate::break_glass::OF, 2),
+    (crate::break_glass::BETWEEN, 2),
+    (crate::break_glass::BY, 2),
+    (notifications::PAGE, 3),
+    (notifications::UNSEEN, 1),
+    (notifications::EVENTS, 4),
     (crate::credentials::PASSWORD, 1),
     (crate::credentials::SIGN_INS, 1),
     (crate::credentials::API_TOKEN, 1),
@@ -108,6 +115,9 @@ pub(crate) fn read_after(
 ) -> Result<Vec<Event>, Failure> {
     // No offset is beyond SQLite's integers; a client may still say one that is.
     let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    if topic.kind() == TopicKind::Notifications {
+        return notifications::read_after(conn, sealer, topic, after, limit);
+    }
     let mut devices = DeviceNames::new(conn, sealer, topic.id());
     rows(conn, READ_AFTER, params![topic.to_string(), after, limit], |row| {
         let device = devices.name(row, (4, 5))?;
@@ -335,12 +345,16 @@ pub(crate) fn rows<T>(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
+pub(crate) fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
     Ok(Offset(row.get::<_, i64>(column)?.unsigned_abs()))
 }
 
 pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_micros(row.get(column)?))
+}
+
+pub(crate) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 pub(crate) fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {

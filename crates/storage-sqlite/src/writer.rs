@@ -1,12 +1,14 @@
 //! The one thread that writes, and its group commit: what waits is written in one transaction, with one fsync.
 
 pub(crate) mod audit;
+pub(crate) mod break_glass;
 pub(crate) mod cache;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod erasure;
 pub(crate) mod group;
+pub(crate) mod notifications;
 pub(crate) mod record;
 pub(crate) mod retention;
 mod room;

@@ -6,13 +6,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use healthmate_care::{AuditAction, By, Clock, Measurement, Metric, Role, SystemClock, User};
-use healthmate_protocol::{ClientId, Offset, Topic, UserId};
+use healthmate_care::{AuditAction, BreakGlass, By, Clock, Measurement, Metric, Role, SystemClock, User};
+use healthmate_protocol::{
+    ClientId, NotificationId, NotificationKind, Offset, Priority, Timestamp, Topic, TopicKind, UserId,
+};
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource, SealedColumn};
 use healthmate_storage::{
-    AuditTrail, Directory, Erasure, EventLog, Idempotency, MeasurementQuery, Measurements, Recording,
+    AuditTrail, BreakGlasses, Directory, Erasure, EventLog, Idempotency, MeasurementQuery, Measurements,
+    NewNotification, NotificationQuery, Notifications, Opened, Opening, Recording,
 };
 use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
+use uuid::Uuid;
 
 const NAME: &str = "Zacharias Markerstein";
 const DEVICE: &str = "Grandmother's markercuff";
@@ -284,4 +288,48 @@ async fn no_file_holds_anything_of_an_erased_patient() {
     assert_eq!(store.user(&id("nora")).await.expect("read").expect("there").name, "Nora");
     drop(store);
     assert!(!holds(folder.path(), "marker-"), "and when it is closed");
+}
+
+/// What users are told, and why a patient was opened: in the row, in the log, and in the journal.
+#[tokio::test]
+async fn no_file_holds_what_users_were_told_and_why_a_patient_was_opened() {
+    const WHY: &str = "found unconscious by her neighbour";
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    let at = Timestamp::from_micros(1_000_000);
+    let access = BreakGlass {
+        id: Uuid::nil(),
+        patient: id("anna"),
+        member: id("anna"),
+        starts_at: at,
+        ends_at: at.plus_millis(9),
+    };
+    let told = NewNotification {
+        id: NotificationId::new("1").expect("valid"),
+        user: id("anna"),
+        kind: NotificationKind::BreakGlass,
+        priority: Priority::Urgent,
+        title: "opened".to_owned(),
+        body: WHY.to_owned(),
+        patient: None,
+        expires_at: None,
+    };
+    let (reason, notifications) = (WHY.to_owned(), vec![told]);
+    let opening = Opening { access, reason, notifications, at_once: 1, per_day: 1, day_began: at };
+    assert_eq!(store.break_glass(opening, By::command_line(at)).await, Ok(Opened::Yes));
+    let shown = async |store: &SqliteStore| {
+        let topic = Topic::new(TopicKind::Notifications, id("anna"));
+        let events = store.read_after(&topic, Offset(0), 10).await.expect("read");
+        let query = NotificationQuery { user: id("anna"), limit: 10, before: None };
+        let page = store.notifications(query).await.expect("read");
+        let opened = store.break_glasses_of(&id("anna"), 10).await.expect("read");
+        assert!(events[0].payload.get().contains(WHY));
+        assert_eq!((page.notifications[0].data.body.as_str(), opened[0].reason.as_str()), (WHY, WHY));
+    };
+    shown(&store).await;
+    assert!(!holds(folder.path(), WHY), "while it serves");
+    drop(store);
+    assert!(!holds(folder.path(), WHY), "and when it is closed");
+    shown(&open(folder.path(), true).expect("opened again")).await;
 }

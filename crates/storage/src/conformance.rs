@@ -7,6 +7,7 @@
 //! To add a check: write it in the module of its area, and name it in [`conformance_checks!`](crate::conformance_checks).
 
 pub mod audit;
+pub mod break_glass;
 pub mod credentials;
 pub mod directory;
 pub mod erasure;
@@ -15,6 +16,7 @@ pub mod listener;
 pub mod log;
 pub mod measurements;
 pub mod model;
+pub mod notifications;
 pub mod paging;
 pub mod retention;
 mod sample;
@@ -91,6 +93,11 @@ macro_rules! conformance_checks {
             audit::records_come_back_as_they_were_and_chained,
             audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
             audit::the_chain_goes_on_after_a_reopening,
+            break_glass::a_patient_is_opened_and_everybody_told,
+            break_glass::a_refused_opening_leaves_nothing_behind,
+            break_glass::limits_of_openings_hold_and_end,
+            break_glass::an_access_is_ended_once,
+            break_glass::ends_are_recorded_once,
             credentials::a_password_is_set_and_changed,
             credentials::an_api_token_is_issued_listed_and_revoked_once,
             credentials::the_last_use_of_an_api_token_is_kept,
@@ -140,6 +147,10 @@ macro_rules! conformance_checks {
             measurements::a_conflict_stores_nothing_of_the_batch,
             measurements::a_full_batch_is_stored,
             measurements::concurrent_recordings_of_a_name_store_it_once,
+            notifications::a_notification_is_an_event_and_a_row,
+            notifications::nobody_is_told_where_one_is_unknown,
+            notifications::pages_of_notifications_join,
+            notifications::a_notification_is_seen_once,
             paging::a_history_is_empty_for_strangers,
             paging::newest_taken_comes_first,
             paging::every_field_comes_back,

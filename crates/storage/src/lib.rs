@@ -13,6 +13,7 @@
 //! Rows and log events of one change are one transaction. A method that returned `Ok` has reached the disk.
 
 mod audit;
+mod break_glass;
 #[cfg(any(test, feature = "conformance"))]
 #[expect(
     clippy::missing_errors_doc,
@@ -23,17 +24,22 @@ pub mod conformance;
 mod credentials;
 mod erasure;
 pub mod memory;
+mod notifications;
 pub mod payload;
 pub mod seal;
 
 pub use audit::AuditTrail;
+pub use break_glass::{BreakGlasses, Opened, OpenedPatient, Opening};
 pub use credentials::{
     ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
     SignInEnd, SignIns,
 };
 pub use erasure::{AUDIT_KEPT, Erased, Erasure};
 pub use memory::MemoryStore;
-pub use payload::{RecordedAt, event_payload};
+pub use notifications::{
+    NewNotification, NotificationPage, NotificationQuery, Notifications, StoredNotification,
+};
+pub use payload::{RecordedAt, event_payload, notification_payload};
 
 use std::fmt;
 use std::str::FromStr;
@@ -83,13 +89,19 @@ impl fmt::Debug for Event {
 pub enum EventKind {
     /// A measurement was stored.
     HealthUpdate,
+    /// A user was told something.
+    Notification,
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::HealthUpdate, Self::Notification];
+
     /// The `type` on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HealthUpdate => "health_update",
+            Self::Notification => "notification",
         }
     }
 }
@@ -401,6 +413,28 @@ pub trait Probe: Send + Sync {
 }
 
 /// Everything a store does.
-pub trait Store: EventLog + Measurements + Directory + Credentials + AuditTrail + Erasure + Probe {}
+pub trait Store:
+    EventLog
+    + Measurements
+    + Directory
+    + Credentials
+    + AuditTrail
+    + Erasure
+    + Notifications
+    + BreakGlasses
+    + Probe
+{
+}
 
-impl<T: EventLog + Measurements + Directory + Credentials + AuditTrail + Erasure + Probe> Store for T {}
+impl<T> Store for T where
+    T: EventLog
+        + Measurements
+        + Directory
+        + Credentials
+        + AuditTrail
+        + Erasure
+        + Notifications
+        + BreakGlasses
+        + Probe
+{
+}

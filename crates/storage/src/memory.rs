@@ -1,7 +1,9 @@
 //! The store that forgets everything when the process ends: for tests, and the measure of what a store means.
 
+mod break_glass;
 mod credentials;
 mod erasure;
+mod notifications;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,23 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let state = State::new(new_epoch(clock.as_ref()));
         Self { clock, state: Mutex::new(state), listener: Mutex::new(None) }
+    }
+}
+
+impl MemoryStore {
+    /// Changes the state, and tells of the events of the change, in the order of their offsets.
+    fn commit<T>(
+        &self,
+        change: impl FnOnce(&mut State, Timestamp) -> Result<(T, Vec<Event>), Error>,
+    ) -> Result<T, Error> {
+        let listener = self.listener.lock();
+        let (done, events) = change(&mut self.state.lock(), self.clock.now())?;
+        if let Some(listener) = listener.as_ref()
+            && !events.is_empty()
+        {
+            listener(&events);
+        }
+        Ok(done)
     }
 }
 
@@ -76,15 +95,7 @@ impl EventLog for MemoryStore {
 #[async_trait]
 impl Measurements for MemoryStore {
     async fn record(&self, recording: Recording) -> Result<Vec<MeasurementReceipt>, Error> {
-        let listener = self.listener.lock();
-        let (receipts, events) = self.state.lock().record(&recording, self.clock.now())?;
-        if let Some(listener) = listener.as_ref()
-            && !events.is_empty()
-        {
-            listener(&events);
-        }
-        drop(listener);
-        Ok(receipts)
+        self.commit(|state, now| state.record(&recording, now))
     }
 
     async fn measurements(&self, query: MeasurementQuery) -> Result<MeasurementPage, Error> {

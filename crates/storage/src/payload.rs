@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthmate_care::Measurement;
-use healthmate_protocol::{ClientId, OriginalQuantity, Timestamp, UserId};
+use healthmate_protocol::{ClientId, NotificationData, OriginalQuantity, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -73,6 +73,29 @@ pub fn event_payload(
     };
     let json = to_raw_value(&payload).map_err(|error| Error::Unavailable(error.to_string()))?;
     Ok(json.into())
+}
+
+/// The JSON of the event of a notification.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn notification_payload(data: &NotificationData) -> Result<Arc<RawValue>, Error> {
+    let json = to_raw_value(data).map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok(json.into())
+}
+
+/// What stays of a notification about a patient who was erased: what it was about, and no word about the patient.
+pub fn without_patient(data: NotificationData) -> NotificationData {
+    NotificationData { body: "The patient was erased.".to_owned(), patient: None, ..data }
+}
+
+/// The same as [`without_patient`], of the JSON.
+///
+/// # Errors
+/// If the text is not the JSON of a notification's data.
+pub fn notification_without_patient(payload: &str) -> Result<Arc<RawValue>, Error> {
+    let data = serde_json::from_str(payload).map_err(|error| Error::Unavailable(error.to_string()))?;
+    notification_payload(&without_patient(data))
 }
 
 /// Where the device of a payload begins. No text in JSON has a quotation mark without a backslash before it, so this is

@@ -61,6 +61,10 @@ columns! {
     UserName "user" "name",
     /// What measured, in words. Row: its key, 8 bytes, the highest first. Owner: the patient.
     DeviceName "device" "name",
+    /// What a user was told: the JSON of the event's data, which the log leaves to this column. Row: its id. Owner: the user.
+    NotificationText "notification" "text",
+    /// Why a patient was opened in an emergency. Row: the access's id. Owner: the patient.
+    BreakGlassReason "break_glass" "reason",
 }
 
 /// Why something sealed does not open.

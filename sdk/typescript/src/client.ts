@@ -234,6 +234,7 @@ export class HealthMateClient {
       case "subscription_denied":
         return this.#topics.denied(message.correlation_id, message.data);
       case "health_update":
+      case "notification":
         return this.#topics.event(message);
       case "health_waveform":
         return this.#topics.waveform(message);

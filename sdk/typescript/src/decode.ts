@@ -134,6 +134,16 @@ const DATA: Record<ServerMessage["type"], Check> = {
     measurements: listOf(object({ offset, ...recorded })),
     next_cursor: optional(text),
   }),
+  notification: object({
+    id: text,
+    kind: text,
+    priority: oneOf("low", "normal", "high", "urgent"),
+    title: text,
+    body: text,
+    patient: optional(text),
+    created_at: text,
+    expires_at: optional(text),
+  }),
   health_waveform: object({
     patient: text,
     author: text,
@@ -155,7 +165,8 @@ const DATA: Record<ServerMessage["type"], Check> = {
 };
 
 /** What happens in a topic names it; what is kept there has its place, too. */
-const EVENTS: ReadonlySet<string> = new Set(["health_update", "health_waveform", "presence_update"]);
+const EVENTS: ReadonlySet<string> = new Set(["health_update", "notification", "health_waveform", "presence_update"]);
+const DURABLE: ReadonlySet<string> = new Set(["health_update", "notification"]);
 
 function isKnown(type: string): type is ServerMessage["type"] {
   return Object.hasOwn(DATA, type);
@@ -182,6 +193,6 @@ export function decode(message: string): ServerMessage | undefined {
   optional(text)(envelope["correlation_id"], `${type}.correlation_id`);
   DATA[type](envelope["data"], `${type}.data`);
   if (EVENTS.has(type)) text(envelope["topic"], `${type}.topic`);
-  if (type === "health_update") offset(envelope["offset"], `${type}.offset`);
+  if (DURABLE.has(type)) offset(envelope["offset"], `${type}.offset`);
   return envelope as unknown as ServerMessage;
 }

@@ -1,21 +1,21 @@
-import type { HealthUpdate } from "./protocol.js";
+import type { DurableEvent } from "./protocol.js";
 
 /**
  * Hands events to a handler one after the other, each once the handler is done with the one before: at once, or when
  * the promise that it returned resolves.
  */
 export class Handling {
-  readonly #handle: (event: HealthUpdate) => unknown;
-  readonly #done: (event: HealthUpdate) => void;
+  readonly #handle: (event: DurableEvent) => unknown;
+  readonly #done: (event: DurableEvent) => void;
   readonly #failed: (problem: unknown) => void;
-  #waiting: HealthUpdate[] = [];
-  #inHand: HealthUpdate | undefined;
+  #waiting: DurableEvent[] = [];
+  #inHand: DurableEvent | undefined;
   /** What becomes of the event in hand does not matter any more. */
   #disowned = false;
 
   constructor(
-    handle: (event: HealthUpdate) => unknown,
-    done: (event: HealthUpdate) => void,
+    handle: (event: DurableEvent) => unknown,
+    done: (event: DurableEvent) => void,
     failed: (problem: unknown) => void,
   ) {
     this.#handle = handle;
@@ -28,7 +28,7 @@ export class Handling {
     return this.#disowned ? undefined : this.#inHand?.offset;
   }
 
-  put(event: HealthUpdate): void {
+  put(event: DurableEvent): void {
     this.#waiting.push(event);
     if (this.#inHand === undefined) void this.#run();
   }
@@ -57,7 +57,7 @@ export class Handling {
     }
   }
 
-  async #attempt(event: HealthUpdate): Promise<{ cause: unknown } | undefined> {
+  async #attempt(event: DurableEvent): Promise<{ cause: unknown } | undefined> {
     try {
       await this.#handle(event);
       return undefined;

@@ -284,6 +284,33 @@ export interface HealthUpdate extends Envelope<"health_update", RecordedMeasurem
   offset: number;
 }
 
+export type NotificationPriority = "low" | "normal" | "high" | "urgent";
+
+/** Something that the user is told. */
+export interface NotificationData {
+  id: string;
+  /** What it is about, such as `break_glass`; expect kinds that you do not know. */
+  kind: string;
+  priority: NotificationPriority;
+  /** What happened, in a few words. */
+  title: string;
+  /** What happened, in sentences. */
+  body: string;
+  /** Whom it is about. */
+  patient?: string;
+  created_at: string;
+  expires_at?: string;
+}
+
+/** Of the topic `notifications`. */
+export interface NotificationEvent extends Envelope<"notification", NotificationData> {
+  topic: string;
+  offset: number;
+}
+
+/** What a topic keeps: each has its offset, and comes again to whoever was away. */
+export type DurableEvent = HealthUpdate | NotificationEvent;
+
 /** A strip of a signal as it comes; it has no offset and is not kept. */
 export interface HealthWaveform extends Envelope<"health_waveform", RelayedWaveform> {
   topic: string;
@@ -336,6 +363,7 @@ export type ServerMessage =
   | Envelope<"events_merged", EventsMergedData>
   | Envelope<"presence_response", PresenceData>
   | HealthUpdate
+  | NotificationEvent
   | HealthWaveform
   | PresenceUpdate;
 

@@ -1,9 +1,11 @@
 import { Handling } from "./handling.js";
 import type {
+  DurableEvent,
   EphemeralKind,
   GapReason,
   HealthUpdate,
   HealthWaveform,
+  NotificationEvent,
   Position,
   PresenceUpdate,
   RefusedSubscription,
@@ -21,10 +23,12 @@ export interface Gap {
 /** What happens on one topic. Events come in offset order, each once. */
 export interface TopicHandler {
   /**
-   * With `acknowledge`, the event counts as handled when this returns, or when the promise that it returns resolves;
+   * A measurement. With `acknowledge`, the event counts as handled when this returns, or when the promise that it returns resolves;
    * the next one comes then. When it throws or rejects, the event comes again.
    */
-  event(event: HealthUpdate): unknown;
+  event?(event: HealthUpdate): unknown;
+  /** On the topic `notifications`, in place of `event`; the same holds for it. */
+  notification?(event: NotificationEvent): unknown;
   /** Events are gone for good; later ones follow. */
   gap?(gap: Gap): void;
   /** Drop everything held of this topic: delivery starts anew, under another epoch or from the oldest event kept. */
@@ -106,7 +110,7 @@ export class Subscription {
     this.#moveTo(options.since && { ...options.since });
     if (options.acknowledge !== true) return;
     this.#handling = new Handling(
-      (event) => handler.event(event),
+      (event) => this.#hand(event),
       (event) => this.#handled(event),
       (problem) => this.#rejected(problem),
     );
@@ -171,9 +175,9 @@ export class Subscription {
     this.handler.denied?.(refusal);
   }
 
-  event(event: HealthUpdate): void {
+  event(event: DurableEvent): void {
     if (!this.isLive) return;
-    if (this.options.delivery === "latest") return this.#newer(event);
+    if (this.options.delivery === "latest") return event.type === "health_update" ? this.#newer(event) : undefined;
     const { position } = this;
     if (position === undefined || event.offset <= this.#received) return;
     const next = event.offset === this.#received + 1;
@@ -182,7 +186,11 @@ export class Subscription {
     this.#received = event.offset;
     if (this.#handling !== undefined) return this.#handling.put(event);
     position.offset = event.offset;
-    this.handler.event(event);
+    this.#hand(event);
+  }
+
+  #hand(event: DurableEvent): unknown {
+    return event.type === "notification" ? this.handler.notification?.(event) : this.handler.event?.(event);
   }
 
   /** Whether this heartbeat shows that the position means nothing any more, or that events are missing. */
@@ -206,7 +214,7 @@ export class Subscription {
     this.#received = this.#handling?.inHand ?? this.position?.offset ?? 0;
   }
 
-  #handled(event: HealthUpdate): void {
+  #handled(event: DurableEvent): void {
     if (this.position === undefined) return;
     this.position.offset = event.offset;
     this.#errands.acknowledge(this);
@@ -230,7 +238,7 @@ export class Subscription {
     const series = `${event.data.patient} ${event.data.metric}`;
     if (event.offset <= (this.#newest.get(series) ?? 0)) return;
     this.#newest.set(series, event.offset);
-    this.handler.event(event);
+    this.handler.event?.(event);
   }
 
   #resumeAfterGap(data: SubscriptionData): void {

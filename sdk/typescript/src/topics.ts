@@ -1,8 +1,8 @@
 import type { SetTimer } from "./environment.js";
 import type {
   ClientCommand,
+  DurableEvent,
   EphemeralKind,
-  HealthUpdate,
   HealthWaveform,
   HeartbeatData,
   Position,
@@ -127,7 +127,7 @@ export class Topics {
     return [...this.#subscriptions].find((subscription) => subscription.awaits(correlationId));
   }
 
-  event(event: HealthUpdate): void {
+  event(event: DurableEvent): void {
     for (const subscription of this.#of(event.topic)) subscription.event(event);
   }
 

@@ -1,10 +1,24 @@
 import type { HealthData } from "@healthmate/client";
+import type { ListedNotification } from "./notifications.svelte.js";
+
+/** An emergency access that the signed-in user holds. */
+export interface EmergencyAccess {
+  id: string;
+  ends_at: string;
+}
 
 export interface Patient {
   id: string;
   name: string;
   /** Whether the signed-in user manages the care team. */
   manages?: boolean;
+  /** Why the patient may be read, where it is an emergency only. */
+  break_glass?: EmergencyAccess;
+}
+
+export interface NotificationPage {
+  notifications: ListedNotification[];
+  unseen: number;
 }
 
 /** The signed-in user. */
@@ -106,6 +120,26 @@ export class Api {
     return this.#get(`/v1/patients/${encodeURIComponent(patient)}/measurements?${query}`);
   }
 
+  /** The newest, and how many are not seen. */
+  notifications(limit: number): Promise<NotificationPage> {
+    return this.#get(`/v1/notifications?limit=${limit}`);
+  }
+
+  seeNotification(id: string): Promise<void> {
+    return this.#change("POST", `/v1/notifications/${encodeURIComponent(id)}/seen`);
+  }
+
+  /** Opens a patient in an emergency. */
+  breakGlass(patient: string, reason: string, minutes: number): Promise<void> {
+    const path = `/v1/patients/${encodeURIComponent(patient)}/break-glass`;
+    return this.#change("POST", path, { reason, duration_minutes: minutes });
+  }
+
+  endBreakGlass(patient: string, access: string): Promise<void> {
+    const path = `/v1/patients/${encodeURIComponent(patient)}/break-glass/${encodeURIComponent(access)}`;
+    return this.#change("DELETE", path);
+  }
+
   /** A patient's care team; `undefined` where the signed-in user does not manage it. */
   async careTeam(patient: string): Promise<Member[] | undefined> {
     try {
@@ -134,6 +168,13 @@ export class Api {
 
   async #get(path: string): Promise<any> {
     return read(await this.#fetch(path, { headers: this.#authorization }));
+  }
+
+  async #change(method: string, path: string, body?: unknown): Promise<void> {
+    const json = body === undefined ? {} : { "Content-Type": "application/json" };
+    const headers = { Authorization: `Bearer ${this.#token}`, ...json };
+    const response = await this.#fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    if (!response.ok) await read(response);
   }
 }
 

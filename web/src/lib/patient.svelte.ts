@@ -1,5 +1,5 @@
 import type { Gap, HealthMateClient, SubscriptionHandle } from "@healthmate/client";
-import type { Api, Patient } from "./api.js";
+import type { Api, EmergencyAccess, Patient } from "./api.js";
 import type { OffsetRange } from "./coverage.js";
 import { oncePerFrame, type RequestFrame } from "./frame.js";
 import { compareMetrics, type MetricStyle, metricStyle } from "./metrics.js";
@@ -52,6 +52,10 @@ export class LivePatient {
   view: PatientView = $state.raw(NOTHING);
   /** The history is there; what is not shown does not exist. */
   loaded = $state(false);
+  /** Access has ended: nothing is shown, and nothing comes. */
+  denied = $state(false);
+  /** The emergency access that opens this patient, where nothing else does. */
+  emergency: EmergencyAccess | undefined = $state.raw();
   /** Why this patient cannot be shown completely. */
   problem: string | undefined = $state();
 
@@ -74,6 +78,7 @@ export class LivePatient {
   constructor(patient: Patient, client: HealthMateClient, api: Api, requestFrame?: RequestFrame) {
     this.id = patient.id;
     this.name = patient.name;
+    this.emergency = patient.break_glass;
     this.#api = api;
     this.#client = client;
     this.team = patient.manages ? new Team(patient.id, api) : undefined;
@@ -110,6 +115,9 @@ export class LivePatient {
         this.#asked = 0;
         this.loaded = false;
         this.problem = message;
+        this.denied = true;
+        this.emergency = undefined;
+        this.live.stop();
       },
     });
   }

@@ -1,5 +1,6 @@
 import { type ConnectionStatus, HealthMateClient } from "@healthmate/client";
 import { Api, type Me, Problem } from "./api.js";
+import { Notifications } from "./notifications.svelte.js";
 import { LivePatient } from "./patient.svelte.js";
 
 /** The signed-in user's connection and the patients that they may read. */
@@ -12,6 +13,10 @@ export class Session {
   problem: string | undefined = $state();
   readonly chosen: LivePatient | undefined = $derived.by(() => this.#find(this.#chosenId) ?? this.patients?.[0]);
 
+  readonly notifications: Notifications;
+  /** Whether the user may open patients in an emergency. */
+  readonly isClinician: boolean = $derived(this.user?.role === "doctor" || this.user?.role === "nurse");
+
   readonly #client: HealthMateClient;
   readonly #api: Api;
   readonly #onSignedOut: (message: string) => void;
@@ -22,6 +27,7 @@ export class Session {
     this.#api = new Api(token);
     this.#client = new HealthMateClient({ url: location.origin, token });
     this.#onSignedOut = onSignedOut;
+    this.notifications = new Notifications(this.#client, this.#api);
     this.#client.onStatus((status) => this.#moved(status));
     this.#client.connect();
   }
@@ -31,6 +37,28 @@ export class Session {
     this.#chosenId = id;
     if (before !== this.chosen) before?.lookAway();
     this.chosen?.choose();
+  }
+
+  /** Opens a patient in an emergency, and chooses the patient; says why not, if that fails. */
+  async openInEmergency(patient: string, reason: string, minutes: number): Promise<string | undefined> {
+    try {
+      await this.#api.breakGlass(patient, reason, minutes);
+    } catch (problem) {
+      return problem instanceof Error ? problem.message : String(problem);
+    }
+    await this.#loadPatients();
+    this.choose(patient);
+    return undefined;
+  }
+
+  /** Ends the emergency access to a patient. */
+  async endEmergency(patient: LivePatient): Promise<void> {
+    if (patient.emergency === undefined) return;
+    try {
+      await this.#api.endBreakGlass(patient.id, patient.emergency.id);
+    } catch (problem) {
+      this.problem = problem instanceof Error ? problem.message : String(problem);
+    }
   }
 
   retryNow(): void {
@@ -53,8 +81,13 @@ export class Session {
     try {
       const [me, listed] = await Promise.all([this.#api.me(), this.#api.patients()]);
       this.user = me;
-      for (const gone of this.patients ?? []) if (!listed.some(({ id }) => id === gone.id)) gone.leave();
-      this.patients = listed.map((patient) => this.#find(patient.id) ?? new LivePatient(patient, this.#client, this.#api));
+      for (const gone of this.patients ?? []) if (gone.denied || !listed.some(({ id }) => id === gone.id)) gone.leave();
+      const kept = (this.patients ?? []).filter(({ denied }) => !denied);
+      this.patients = listed.map((patient) => {
+        const known = kept.find(({ id }) => id === patient.id);
+        if (known !== undefined) known.emergency = patient.break_glass;
+        return known ?? new LivePatient(patient, this.#client, this.#api);
+      });
       this.problem = undefined;
       this.chosen?.choose();
     } catch (problem) {

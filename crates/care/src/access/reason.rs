@@ -83,7 +83,7 @@ impl Reason {
             Self::ScopeMissing(_) => "scope_missing",
             Self::NotYet => "not_yet",
             Self::Ended => "ended",
-            Self::BreakGlassOver => "break_glass_over",
+            Self::BreakGlassOver => "break_glass_ended",
             Self::Administrator => "administrator",
             Self::NotAdministrator => "not_administrator",
             Self::NotOwn => "not_own",

@@ -1,9 +1,9 @@
 //! `healthmate care`
 
 use clap::{Args, Subcommand};
-use healthmate_care::{CareRelation, Relationship, Scope, Scopes};
-use healthmate_protocol::{Timestamp, UserId};
-use healthmate_storage::{Directory, Error};
+use healthmate_care::{BreakGlass, CareRelation, Relationship, Scope, Scopes};
+use healthmate_protocol::{MAX_PAGE, Timestamp, UserId};
+use healthmate_storage::{BreakGlasses, Directory, Error};
 use serde::Serialize;
 
 use super::admin::{AdminArgs, by};
@@ -61,7 +61,7 @@ enum Action {
         #[command(flatten)]
         common: AdminArgs,
     },
-    /// List a patient's care team
+    /// List a patient's care team, and who opened the patient in an emergency
     List {
         /// Who is cared for
         patient: UserId,
@@ -97,6 +97,22 @@ impl<'a> Shown<'a> {
             granted_by: relation.granted_by.as_ref(),
             holds: relation.holds_at(now),
         }
+    }
+}
+
+/// An emergency access that holds, as `--json` prints it.
+#[derive(Serialize)]
+struct Emergency<'a> {
+    id: String,
+    member: &'a UserId,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+impl<'a> Emergency<'a> {
+    fn of(access: &'a BreakGlass) -> Self {
+        let BreakGlass { id, member, starts_at, ends_at, .. } = access;
+        Self { id: id.to_string(), member, starts_at: *starts_at, ends_at: *ends_at }
     }
 }
 
@@ -175,15 +191,22 @@ fn list(patient: &UserId, now: Timestamp, common: &AdminArgs) -> Result<(), Fail
     #[derive(Serialize)]
     struct Team<'a> {
         care_team: Vec<Shown<'a>>,
+        break_glass: Vec<Emergency<'a>>,
     }
     let store = common.store()?;
-    let team = block_on(async {
-        match store.user(patient).await.map_err(Failure::failed)? {
-            None => Err(Failure::failed(format!("there is no user {patient}"))),
-            Some(_) => store.care_team(patient).await.map_err(Failure::failed),
+    let (team, opened) = block_on(async {
+        if store.user(patient).await.map_err(Failure::failed)?.is_none() {
+            return Err(Failure::failed(format!("there is no user {patient}")));
         }
+        let opened = store.break_glasses_of(patient, MAX_PAGE).await.map_err(Failure::failed)?;
+        Ok((store.care_team(patient).await.map_err(Failure::failed)?, opened))
     })?;
-    let shown = Team { care_team: team.iter().map(|relation| Shown::at(now, relation)).collect() };
+    let open: Vec<_> =
+        opened.iter().map(|opened| &opened.access).filter(|access| access.holds_at(now)).collect();
+    let shown = Team {
+        care_team: team.iter().map(|relation| Shown::at(now, relation)).collect(),
+        break_glass: open.iter().map(|access| Emergency::of(access)).collect(),
+    };
     let row = |relation: &CareRelation| {
         let until = relation.ends_at.map(|end| end.to_string()).unwrap_or_default();
         let holds = if relation.holds_at(now) { "yes" } else { "no" };
@@ -193,6 +216,11 @@ fn list(patient: &UserId, now: Timestamp, common: &AdminArgs) -> Result<(), Fail
     };
     common.answer(&shown, || {
         let head = ["member", "holds", "relation", "scopes", "from", "until"];
-        output::table(head, &team.iter().map(row).collect::<Vec<_>>())
+        let members = output::table(head, &team.iter().map(row).collect::<Vec<_>>());
+        let emergencies = open.iter().map(|access| {
+            let (member, until) = (&access.member, access.ends_at);
+            format!("\nopened in an emergency by {member} until {until} ({})", access.id)
+        });
+        members + &emergencies.collect::<String>()
     })
 }

@@ -7,9 +7,11 @@ use crate::client::Command;
 use crate::fixtures::{self, Fixture};
 use crate::server::ServerMessage;
 
-/// The two endpoints: the channel's name, its address, and what it carries.
-const CHANNELS: [(&str, &str, &str); 2] = [
+/// The endpoints: the channel's name, its address, and what it carries.
+const CHANNELS: [(&str, &str, &str); 4] = [
     ("health", "/ws/health", "Health topics: `health:{patient}`."),
+    ("chat", "/ws/chat", "Chat topics: `chat:{conversation}`. None is served yet."),
+    ("notifications", "/ws/notifications", "Topics of notifications: `notifications:{user}`."),
     ("combined", "/ws/combined", "Topics of every kind over one connection."),
 ];
 

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use healthmate_care::access::Until;
 use healthmate_care::{
-    Action, AuditAction, AuditRecord, BreakGlass, By, CareRelation, Decision, Grants, Reason, User, decide,
+    Action, AuditAction, AuditRecord, BreakGlass, By, CareRelation, Decision, Grants, Reason, Role, User,
+    decide,
 };
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
@@ -52,12 +53,18 @@ impl Given {
     /// From the store.
     async fn find(app: &App, user: &User, patient: &UserId) -> Result<Self, Error> {
         let relation = app.people.find_relation(&*app.store, patient, &user.id).await?;
-        Ok(Self { relation, break_glass: None })
+        let break_glass = if may_need_break_glass(user, relation.as_deref()) {
+            app.people.find_break_glass(&*app.store, patient, &user.id).await?
+        } else {
+            None
+        };
+        Ok(Self { relation, break_glass })
     }
 
     /// What is known at `instant`, without a question to the store.
     fn known(app: &App, user: &User, patient: &UserId, instant: Instant) -> Self {
-        Self { relation: app.people.relation(patient, &user.id, instant), break_glass: None }
+        let relation = app.people.relation(patient, &user.id, instant);
+        Self { relation, break_glass: app.people.break_glass(patient, &user.id, instant) }
     }
 
     fn decide(&self, user: &User, action: Action, patient: &UserId, now: Timestamp) -> Access {
@@ -67,6 +74,15 @@ impl Given {
         let break_glass = self.break_glass.as_ref().filter(|_| opened).map(|access| access.id);
         Access { decision, break_glass }
     }
+}
+
+/// Whether a break-glass access could give the user what the place in the care team does not: it is looked for then only,
+/// so that whoever has such a place is let in without another question to the store.
+fn may_need_break_glass(user: &User, relation: Option<&CareRelation>) -> bool {
+    let enough = |relation: &CareRelation| {
+        relation.ends_at.is_none() && BreakGlass::scopes().iter().all(|scope| relation.scopes.contains(scope))
+    };
+    matches!(user.role, Role::Doctor | Role::Nurse) && !relation.is_some_and(enough)
 }
 
 /// What is decided by who the user is: `None` where it takes a look at what the user was given.

@@ -123,6 +123,10 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("server.shutdown_grace_s", 0, 600),
         ("server.reconnects_per_second", 1, 100_000),
         ("auth.leeway_s", 0, 60),
+        ("access.break_glass_minutes", 1, 1440),
+        ("access.break_glass_max_minutes", 1, 1440),
+        ("access.break_glass_at_once", 1, 100),
+        ("access.break_glass_per_day", 1, 1000),
         ("auth.warn_before_s", 0, 3600),
         ("auth.expiry_grace_s", 0, 600),
         ("auth.jwks_refresh_s", 10, 86_400),
@@ -178,6 +182,8 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
             // What other limits depend on leaves them room: the budget of a connection holds the largest message.
             let value = value.to_string();
             let variables = [
+                ("HEALTHMATE_ACCESS__BREAK_GLASS_MINUTES", "1"),
+                ("HEALTHMATE_ACCESS__BREAK_GLASS_MAX_MINUTES", "1440"),
                 ("HEALTHMATE_LIMITS__QUEUED_BYTES_PER_CONNECTION", "1073741824"),
                 ("HEALTHMATE_LIMITS__PING_AFTER_S", "1"),
                 ("HEALTHMATE_LIMITS__GONE_AFTER_S", "3600"),
@@ -214,6 +220,8 @@ fn contradictions_stop_the_start() {
         @"limits.idle_timeout_s (file FILE): is 60, must be more than limits.heartbeat_interval_s, which is 60");
     insta::assert_snapshot!(refused(from_file("[sessions]\nredelivery_after_s = 61")),
         @"sessions.redelivery_max_s (default): is 60, must be at least sessions.redelivery_after_s, which is 61");
+    insta::assert_snapshot!(refused(from_file("[access]\nbreak_glass_max_minutes = 59")),
+        @"access.break_glass_minutes (default): is 60, must be at most access.break_glass_max_minutes, which is 59");
     insta::assert_snapshot!(refused(from_file("[auth]\nissuer = \"\"")),
         @"auth.issuer (file FILE): must not be empty; leave it out to take any");
     insta::assert_snapshot!(refused(from_environment("HEALTHMATE_LOG__LEVEL", "loud")),

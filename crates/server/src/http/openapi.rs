@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, care_team, demo, erase, large_routes, me, patients, reconnect, record, routes,
-    status,
+    PROBLEM_JSON, Problem, break_glass, break_glasses, care_team, demo, erase, large_routes, me,
+    notifications, patients, reconnect, record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -46,6 +46,8 @@ fn write() -> String {
     });
     document["tags"] = json!([
         { "name": "measurements", "description": "Patients' measurements." },
+        { "name": "access", "description": "Opening patients in an emergency." },
+        { "name": "notifications", "description": "What users are told." },
         { "name": "users", "description": "Who is who." },
         { "name": "operation", "description": "For those who run the server." },
         { "name": "demo", "description": "Only with `--demo`." },
@@ -74,6 +76,10 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<erase::EraseRequest>();
     generator.subschema_for::<erase::ErasureReport>();
     generator.subschema_for::<PresenceResponse>();
+    generator.subschema_for::<break_glass::BreakGlassRequest>();
+    generator.subschema_for::<break_glass::BreakGlassAccess>();
+    generator.subschema_for::<break_glasses::BreakGlassList>();
+    generator.subschema_for::<notifications::NotificationList>();
     generator.subschema_for::<care_team::CareTeam>();
     generator.subschema_for::<care_team::Grant>();
     generator.subschema_for::<me::Me>();
@@ -148,7 +154,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 19);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 23);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::{Action, CareRelation, Grants, Role, decide};
-use healthmate_protocol::UserId;
+use healthmate_care::{Action, CareRelation, Grants, Role, User, decide};
+use healthmate_protocol::{Timestamp, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -29,9 +29,22 @@ pub(super) struct PatientSummary {
     name: String,
     /// Whether the caller manages the patient's care team.
     manages: bool,
+    /// The emergency access by which you may, where nothing else lets you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<EmergencyAccess>,
 }
 
-/// The patients whose measurements you may read: yourself, your device's patient, those in whose care team you are.
+/// An emergency access that you hold.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(super) struct EmergencyAccess {
+    /// Names it.
+    id: String,
+    /// When it ends by itself.
+    ends_at: Timestamp,
+}
+
+/// The patients whose measurements you may read: yourself, your device's patient, those in whose care team
+/// you are, and those whom you opened in an emergency.
 #[utoipa::path(
     get, path = "/v1/patients", operation_id = "listPatients", tag = "measurements",
     responses(
@@ -62,13 +75,39 @@ pub(super) async fn patients(
     for relation in app.store.patients_of(&user.id).await? {
         add(&relation.patient, Some(&relation));
     }
-    let mut patients = Vec::with_capacity(found.len());
-    for (id, manages) in found {
+    let opened = opened(&app, user, now).await?;
+    let mut ids: Vec<(UserId, Option<bool>)> =
+        found.into_iter().map(|(id, manages)| (id, Some(manages))).collect();
+    let new = opened.keys().filter(|opened| !ids.iter().any(|(id, _)| id == *opened)).cloned();
+    ids.extend(new.map(|id| (id, None)).collect::<Vec<_>>());
+    ids.sort();
+    let mut patients = Vec::with_capacity(ids.len());
+    for (id, manages) in ids {
         if let Some(patient) = app.store.user(&id).await?.filter(|user| user.role == Role::Patient) {
-            patients.push(PatientSummary { id, name: patient.name, manages });
+            let break_glass = opened.get(&id).filter(|_| manages.is_none()).cloned();
+            let (name, manages) = (patient.name, manages.unwrap_or_default());
+            patients.push(PatientSummary { id, name, manages, break_glass });
         }
     }
     Ok(Json(PatientList { patients }))
+}
+
+/// The patients whom the user opened in an emergency, each with the access that ends last.
+async fn opened(
+    app: &App,
+    user: &User,
+    now: Timestamp,
+) -> Result<BTreeMap<UserId, EmergencyAccess>, Problem> {
+    let mut opened = BTreeMap::<UserId, EmergencyAccess>::new();
+    for access in app.store.break_glasses_by(&user.id, now).await? {
+        let grants = Grants { relation: None, break_glass: Some(&access) };
+        let reads = decide(user, Action::ReadMeasurements, &access.patient, &grants, now).is_allowed();
+        if reads && opened.get(&access.patient).is_none_or(|held| held.ends_at < access.ends_at) {
+            let held = EmergencyAccess { id: access.id.to_string(), ends_at: access.ends_at };
+            opened.insert(access.patient, held);
+        }
+    }
+    Ok(opened)
 }
 
 #[cfg(test)]

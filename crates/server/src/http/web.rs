@@ -40,7 +40,7 @@ pub(super) async fn serve(assets: Arc<Assets>, request: Request) -> Response {
 
 fn not_found(path: &str) -> Response {
     let detail = if path.starts_with("ws/") {
-        "no websocket is served here: use /ws/health or /ws/combined"
+        "no websocket is served here: use /ws/health, /ws/chat, /ws/notifications or /ws/combined"
     } else {
         ErrorCode::NotFound.remedy()
     };

@@ -291,6 +291,10 @@ metrics! {
     measurements_recorded: Counter = "measurements_recorded";
     /// Measurements sent again under a known `client_id`, and not stored again.
     measurements_duplicate: Counter = "measurements_duplicate";
+    /// Patients opened in an emergency.
+    break_glass_opened: Counter = "break_glass_opened";
+    /// Notifications stored, each for one user.
+    notifications_stored: Counter = "notifications_stored";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
     /// Refusals that were too many to be recorded each in the audit trail.
@@ -454,6 +458,8 @@ mod tests {
         deliveries_failed Deliveries that ended because events stayed unacknowledged.
         measurements_recorded Measurements stored.
         measurements_duplicate Measurements sent again under a known `client_id`, and not stored again.
+        break_glass_opened Patients opened in an emergency.
+        notifications_stored Notifications stored, each for one user.
         errors Requests and messages refused, by error code.
         audit_left_out Refusals that were too many to be recorded each in the audit trail.
         audit_failures Records that could not be written to the audit trail: what they describe was not done.

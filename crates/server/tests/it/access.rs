@@ -57,7 +57,14 @@ async fn other_peoples_topics_are_denied_by_every_spelling() {
         };
         assert_eq!((denied.topic.as_str(), denied.code), (topic, ErrorCode::AccessDenied));
     }
-    for topic in ["chat", "notifications", "ward:w1", "chat:c1"] {
+    for topic in ["notifications:ana", "notifications:nobody"] {
+        nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
+        let ServerMessage::SubscriptionDenied(denied) = nora.next().await else {
+            panic!("{topic} was granted")
+        };
+        assert_eq!(denied.code, ErrorCode::AccessDenied, "{topic}");
+    }
+    for topic in ["chat", "ward:w1", "chat:c1"] {
         nora.send(&format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#)).await;
         let ServerMessage::SubscriptionDenied(denied) = nora.next().await else {
             panic!("{topic} was granted")

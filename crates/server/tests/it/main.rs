@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod break_glass;
 mod classes;
 mod client;
 mod handshake;
@@ -11,6 +12,7 @@ mod hostile;
 mod leaks;
 mod limits;
 mod live;
+mod notifications;
 mod operators;
 mod presence;
 mod recovery;

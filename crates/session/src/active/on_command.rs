@@ -5,8 +5,8 @@ use healthmate_protocol::client::{
     Authenticate, GetHealthData, GetPresence, HealthUpdate, HealthWaveform, Subscribe,
 };
 use healthmate_protocol::{
-    ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, MAX_BATCH, MAX_PAGE,
-    MeasurementInput, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
+    ClientMessage, Command, CorrelationId, Delivery, Envelope, Ephemeral, ErrorCode, Interest, MAX_BATCH,
+    MAX_PAGE, MeasurementInput, ServerMessage, Topic, TopicKind, TopicName, UserId, server,
 };
 
 use super::{Active, Cancelled, Opening, Wanted, refuse};
@@ -96,6 +96,9 @@ impl Active {
             Ok(topic) => topic,
             Err(refused) => return actions.push(denied(now, correlation_id, named, refused)),
         };
+        if let Err(refused) = check_extras(topic.kind(), command.interest()) {
+            return actions.push(error(now, correlation_id, refused));
+        }
         let has = command.since.as_ref().map(|since| since.offset);
         let opening = Opening {
             topic: topic.clone(),
@@ -130,9 +133,7 @@ impl Active {
             TopicName::Full(topic) => topic.kind(),
             TopicName::Own(kind) => *kind,
         };
-        if !context.endpoint.carries(kind) {
-            return Err(not_carried(kind));
-        }
+        served(context, kind)?;
         self.full_topic(name).ok_or_else(|| {
             let message = "a user of this role has no measurements: name the patient, as in health:patient-1";
             Refused::field(ErrorCode::AccessDenied, "topic", message)
@@ -236,7 +237,12 @@ impl Active {
         actions: &mut Vec<Action>,
     ) {
         let topic = match self.carried_topic(context, &command.topic) {
-            Ok(topic) => topic,
+            Ok(topic) if topic.kind() == TopicKind::Health => topic,
+            Ok(_) => {
+                let message = "who is there is known of health topics only";
+                let refused = Refused::field(ErrorCode::InvalidField, "topic", message);
+                return actions.push(error(now, correlation_id, refused));
+            }
             Err(refused) => return actions.push(error(now, correlation_id, refused)),
         };
         match self.wait_for(context, correlation_id, Wanted::Presence) {
@@ -293,10 +299,17 @@ pub(super) fn unsubscribed(now: Now, correlation_id: Option<CorrelationId>, topi
     reply(now, correlation_id, ServerMessage::UnsubscriptionSuccess(done))
 }
 
-/// Topics of this kind are heard elsewhere.
-pub(super) fn not_carried(kind: TopicKind) -> Refused {
-    let message = format!("this endpoint does not carry {} topics", kind.as_str());
-    Refused::field(ErrorCode::TopicNotServed, "topic", message)
+/// Refuses topics that are heard elsewhere, and those that have no events yet.
+pub(super) fn served(context: &Context, kind: TopicKind) -> Result<(), Refused> {
+    let message = match kind {
+        _ if !context.endpoint.carries(kind) => {
+            format!("this endpoint does not carry {} topics", kind.as_str())
+        }
+        TopicKind::Chat => "chat is not served yet".to_owned(),
+        TopicKind::Ward => "wards are not served yet".to_owned(),
+        TopicKind::Health | TopicKind::Notifications => return Ok(()),
+    };
+    Err(Refused::field(ErrorCode::TopicNotServed, "topic", message))
 }
 
 /// Refuses a subscription.
@@ -321,6 +334,18 @@ fn check_delivery(command: &Subscribe) -> Result<(), Refused> {
         _ => return Ok(()),
     };
     let message = "does not go with the delivery latest: leave it out, or ask for durable";
+    Err(Refused::field(ErrorCode::InvalidField, field, message))
+}
+
+/// Only a patient's topic has values that replace each other, and anything beside its durable events.
+fn check_extras(kind: TopicKind, interest: Interest) -> Result<(), Refused> {
+    let field = match interest {
+        _ if kind == TopicKind::Health => return Ok(()),
+        Interest { delivery: Delivery::Latest, .. } => "delivery",
+        Interest { waveform: false, presence: false, .. } => return Ok(()),
+        _ => "include",
+    };
+    let message = format!("does not go with {} topics: leave it out", kind.as_str());
     Err(Refused::field(ErrorCode::InvalidField, field, message))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use healthmate_protocol::Offset;
 
-use super::on_command::{denied, not_carried};
+use super::on_command::{denied, served};
 use super::{Active, Held, Opening, Pending, Wanted};
 use crate::action::{Action, Since};
 use crate::history::Fault;
@@ -49,8 +49,7 @@ impl Active {
     ) {
         self.history = Some(Box::new(lost.history));
         for LostTopic { topic, interest, acknowledge, since } in lost.topics {
-            if !context.endpoint.carries(topic.kind()) {
-                let refused = not_carried(topic.kind());
+            if let Err(refused) = served(context, topic.kind()) {
                 actions.push(denied(now, None, topic.to_string(), refused));
                 continue;
             }

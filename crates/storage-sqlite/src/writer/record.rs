@@ -191,6 +191,6 @@ fn keep_answer(
 }
 
 /// Not a refusal: rows were written, and must be undone.
-fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(crate) fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }

@@ -1,13 +1,18 @@
 //! What the in-memory store knows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use healthmate_care::audit::{FIRST_LINK, link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
 
+use serde_json::value::RawValue;
+
+use super::break_glass::Accesses;
 use super::credentials::Held;
+use super::notifications::Told;
 use crate::{
     CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
     RecordedAt, Recording, Series, event_payload,
@@ -28,6 +33,8 @@ pub(super) struct State {
     pub(super) answers: HashMap<(UserId, String), Answer>,
     pub(super) trail: Vec<AuditEntry>,
     pub(super) credentials: Held,
+    pub(super) told: Told,
+    pub(super) accesses: Accesses,
 }
 
 #[derive(Default)]
@@ -64,7 +71,24 @@ impl State {
             answers: HashMap::new(),
             trail: Vec::new(),
             credentials: Held::default(),
+            told: Told::default(),
+            accesses: Accesses::default(),
         }
+    }
+
+    /// Appends an event of no series to its topic.
+    pub(super) fn append(
+        &mut self,
+        topic: Topic,
+        kind: EventKind,
+        payload: Arc<RawValue>,
+        recorded_at: Timestamp,
+    ) -> Event {
+        let log = self.logs.entry(topic.clone()).or_default();
+        log.head += 1;
+        let event = Event { topic, offset: Offset(log.head), kind, recorded_at, series: None, payload };
+        log.events.push_back(event.clone());
+        event
     }
 
     pub(super) fn range(&self, topic: &Topic) -> LogRange {

@@ -36,12 +36,16 @@ fn the_suite_calls_every_method_of_every_trait() {
     let sources = [
         include_str!("../lib.rs"),
         include_str!("../audit.rs"),
+        include_str!("../break_glass.rs"),
         include_str!("../credentials.rs"),
         include_str!("../erasure.rs"),
+        include_str!("../notifications.rs"),
     ];
     let methods = sources.map(trait_methods).concat();
     let suite = [
         include_str!("../conformance/audit.rs"),
+        include_str!("../conformance/break_glass.rs"),
+        include_str!("../conformance/notifications.rs"),
         include_str!("../conformance/credentials.rs"),
         include_str!("../conformance/directory.rs"),
         include_str!("../conformance/erasure.rs"),
@@ -71,6 +75,8 @@ fn every_check_has_its_own_name() {
 fn every_public_check_is_on_the_list() {
     let sources = [
         ("audit", include_str!("../conformance/audit.rs")),
+        ("break_glass", include_str!("../conformance/break_glass.rs")),
+        ("notifications", include_str!("../conformance/notifications.rs")),
         ("credentials", include_str!("../conformance/credentials.rs")),
         ("directory", include_str!("../conformance/directory.rs")),
         ("erasure", include_str!("../conformance/erasure.rs")),

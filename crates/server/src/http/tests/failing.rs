@@ -1,14 +1,15 @@
 //! A store that cannot write.
 
 use async_trait::async_trait;
-use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Role, User};
+use healthmate_care::{AuditEntry, AuditRecord, BreakGlass, By, CareRelation, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
-use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
+use healthmate_protocol::{Epoch, NotificationId, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    ApiToken, AuditTrail, CircleMember, CommitListener, Credentials, Directory, Erased, Erasure, Error,
-    Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements, NewSignIn, Passkey, Probe,
-    Recording, Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
+    ApiToken, AuditTrail, BreakGlasses, CircleMember, CommitListener, Credentials, Directory, Erased,
+    Erasure, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements,
+    NewNotification, NewSignIn, NotificationPage, NotificationQuery, Notifications, Opened, OpenedPatient,
+    Opening, Passkey, Probe, Recording, Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
 };
 use uuid::Uuid;
 
@@ -237,6 +238,52 @@ impl AuditTrail for FailingStore {
 #[async_trait]
 impl Erasure for FailingStore {
     async fn erase(&self, _: &UserId, _: By) -> Result<Erased, Error> {
+        self.fail().await
+    }
+}
+
+#[async_trait]
+impl Notifications for FailingStore {
+    async fn notify(&self, _: Vec<NewNotification>) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn notifications(&self, query: NotificationQuery) -> Result<NotificationPage, Error> {
+        self.inner.notifications(query).await
+    }
+
+    async fn notification_seen(&self, _: &UserId, _: &NotificationId, _: Timestamp) -> Result<(), Error> {
+        self.fail().await
+    }
+}
+
+#[async_trait]
+impl BreakGlasses for FailingStore {
+    async fn break_glass(&self, _: Opening, _: By) -> Result<Opened, Error> {
+        self.fail().await
+    }
+
+    async fn end_break_glass(&self, _: Uuid, _: By) -> Result<bool, Error> {
+        self.fail().await
+    }
+
+    async fn break_glasses_of(&self, patient: &UserId, limit: u32) -> Result<Vec<OpenedPatient>, Error> {
+        self.inner.break_glasses_of(patient, limit).await
+    }
+
+    async fn break_glass_between(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+    ) -> Result<Option<BreakGlass>, Error> {
+        self.inner.break_glass_between(patient, member).await
+    }
+
+    async fn break_glasses_by(&self, member: &UserId, now: Timestamp) -> Result<Vec<BreakGlass>, Error> {
+        self.inner.break_glasses_by(member, now).await
+    }
+
+    async fn record_ended_break_glasses(&self, _: Timestamp, _: u32) -> Result<Vec<BreakGlass>, Error> {
         self.fail().await
     }
 }

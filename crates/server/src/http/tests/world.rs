@@ -15,7 +15,7 @@ use tower::ServiceExt;
 
 use crate::app::App;
 use crate::auth::TokenVerifier;
-use crate::config::{Secret, Settings};
+use crate::config::{AccessSettings, Secret, Settings};
 use crate::http::router;
 use crate::http::tests::failing::{Failing, FailingStore};
 use crate::http::tests::markers;
@@ -94,6 +94,13 @@ impl World {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
+        Self::build(settings, None).await
+    }
+
+    /// With these settings of `[access]`.
+    pub(crate) async fn with_access(adjust: impl FnOnce(&mut AccessSettings)) -> Self {
+        let mut settings = Settings::default();
+        adjust(&mut settings.access);
         Self::build(settings, None).await
     }
 
