@@ -56,11 +56,9 @@ fmt: ## Format the Rust code
 	@cargo fmt --all
 
 generate: ## Write docs/api and the tables of docs/protocol.md, docs/access.md and docs/metrics.md from the code
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-protocol --lib schema
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test protocol_docs
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-care --test access_docs
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib openapi
-	@HEALTHMATE_GENERATE=1 cargo test --quiet -p healthmate-server --lib telemetry::docs
+	@# The workspace as the tests build it: a crate by itself would be built with other features, and all below it again.
+	@HEALTHMATE_GENERATE=1 cargo test --quiet --workspace --lib --test protocol_docs --test access_docs -- \
+		schema openapi telemetry::docs page_
 	@git status --short docs || true
 
 bench: ## Measure, in release mode: make bench ARGS="ingest fanout"; bench/README.md says what

@@ -155,11 +155,40 @@ test("whoever may see nobody is told so", async ({ page }) => {
 
 test("a refused token ends on the sign-in screen with the reason", async ({ page }) => {
   await page.goto(server.url);
+  await page.getByText("Sign in with a token").click();
   await page.getByLabel("Token").fill("not-a-token");
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("button", { name: "Use it", exact: true }).click();
   await expect(page.getByRole("alert")).toContainText("Signed out:");
   expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
   await expectAccessible(page);
+});
+
+test("a password signs in, outlives a reload, and a sign-out elsewhere ends it at once", async ({ page, request }) => {
+  const password = "correct horse battery";
+  await server.setPassword("demo-nora", password);
+  const form = async (typed: string) => {
+    await page.getByLabel("User").fill("demo-nora");
+    await page.getByLabel("Password").fill(typed);
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  };
+  await page.goto(server.url);
+  await form("wrong password");
+  await expect(page.getByRole("alert")).toContainText("Not signed in");
+  await expectAccessible(page);
+  await form(password);
+  await expect(chart(page)).toBeVisible();
+  await page.reload();
+  await expect(chart(page)).toBeVisible();
+  // Neither the password nor an access token is kept, and nothing outlives the tab.
+  const kept = await page.evaluate(() => [Object.keys(sessionStorage), localStorage.length, document.cookie]);
+  expect(kept).toEqual([["healthmate.refresh"], 0, ""]);
+  const other = await request.post(`${server.url}/v1/auth/login`, { data: { user: "demo-nora", password } });
+  const { access_token } = await other.json();
+  const headers = { Authorization: `Bearer ${access_token}` };
+  await request.post(`${server.url}/v1/auth/logout`, { data: { everywhere: true }, headers });
+  await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible({ timeout: 1_500 });
+  await expect(page.getByRole("alert")).toContainText("Signed out:");
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
 });
 
 test("the token lives in the tab only", async ({ page, context }) => {

@@ -35,6 +35,21 @@ export class Server {
     this.url = await address(this.#process);
   }
 
+  /**
+   * Sets a user's password, as an operator does beside the running server.
+   *
+   * @param {string} user
+   * @param {string} password
+   */
+  async setPassword(user, password) {
+    const binary = process.env["HEALTHMATE_BIN"] ?? "healthmate";
+    const args = ["user", "password", user, "--data", this.#data];
+    const running = spawn(binary, args, { stdio: ["pipe", "ignore", "inherit"] });
+    running.stdin.end(`${password}\n`);
+    const [code] = await once(running, "exit");
+    if (code !== 0) throw new Error(`the password was not set: ${code}`);
+  }
+
   /** Ends it without a chance to tidy up, and starts it again on the same port and data. */
   async killAndRestart() {
     await this.kill();

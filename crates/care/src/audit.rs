@@ -4,6 +4,9 @@
 //! never a health value, a name, a token or a sentence that somebody wrote. Records are chained: the hash of each covers
 //! the one before, so that whoever changes, removes, inserts or reorders one breaks every hash after it.
 
+mod checkpoint;
+mod verify;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -17,6 +20,8 @@ use crate::access::Decision;
 use crate::break_glass::BreakGlass;
 use crate::team::CareRelation;
 use crate::user::{Role, User};
+pub use checkpoint::{Checkpoint, CheckpointKey, hex};
+pub use verify::{Flaw, FoundEntry, Verifier};
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]

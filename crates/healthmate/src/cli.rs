@@ -2,6 +2,8 @@
 
 mod access;
 mod admin;
+mod api_token;
+mod audit;
 mod bench;
 mod care;
 mod config;
@@ -10,6 +12,7 @@ mod failure;
 mod keys;
 mod migrate;
 mod output;
+mod password;
 mod replay;
 mod schema;
 mod serve;
@@ -58,6 +61,7 @@ enum Command {
     User(user::User),
     Care(care::Care),
     Access(access::Access),
+    Audit(audit::Audit),
     Token(token::Token),
     Config(config::Config),
     Migrate(migrate::Migrate),
@@ -71,7 +75,7 @@ enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "status", "config", "migrate", "keys", "bench"]),
     ("Clients", &["replay", "waveform", "watch"]),
-    ("People", &["user", "care", "erase", "access", "token"]),
+    ("People", &["user", "care", "erase", "access", "audit", "token"]),
     ("Documents", &["schema"]),
 ];
 
@@ -98,6 +102,7 @@ impl Command {
             Self::User(command) => command.run(),
             Self::Care(command) => command.run(),
             Self::Access(command) => command.run(),
+            Self::Audit(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Migrate(command) => command.run(),

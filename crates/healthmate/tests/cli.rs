@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -137,7 +138,6 @@ fn users_care_teams_and_tokens_are_kept() {
 
 #[test]
 fn a_token_is_read_from_stdin_and_is_nowhere_in_the_answer() {
-    use std::io::Write;
     let folder = folder();
     let data = folder.path();
     json(data, &["user", "add", "p1", "--role", "patient"]);
@@ -355,6 +355,55 @@ fn the_documents_are_the_committed_ones() {
         let file = std::fs::read_to_string(committed.join(name)).expect("committed");
         assert_eq!(printed, serde_json::from_str::<Value>(&file).expect("JSON"), "{document}");
     }
+}
+
+/// Runs a command with a line on its stdin.
+fn run_with(data: &Path, arguments: &[&str], line: &str) -> Output {
+    let mut child = healthmate(data, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    child.stdin.take().expect("piped").write_all(line.as_bytes()).expect("written");
+    child.wait_with_output().expect("ended")
+}
+
+#[test]
+fn a_password_is_read_from_stdin_and_weak_ones_are_refused() {
+    let folder = folder();
+    let data = folder.path();
+    run(data, &["user", "add", "nurse-1", "--role", "nurse"]);
+    let set = |user: &str, line: &str| run_with(data, &["user", "password", user], line);
+    assert_eq!(text(&set("nurse-1", "correct horse battery\n").stdout), "password of nurse-1 set\n");
+    for (user, line, said) in [
+        ("nurse-1", "short\n", "the password must be 8 to 128 characters"),
+        ("nurse-1", "password123\n", "the password is one of the commonest passwords"),
+        ("nurse-1", "I am nurse-1\n", "the password must not hold the user's id"),
+        ("nobody", "correct horse battery\n", "there is no user nobody"),
+    ] {
+        let refused = set(user, line);
+        assert_eq!(refused.status.code(), Some(1));
+        let error = text(&refused.stderr);
+        assert!(error.contains(said) && !error.contains("horse"), "{error}");
+    }
+}
+
+#[test]
+fn tokens_are_taken_back() {
+    let folder = folder();
+    let data = folder.path();
+    run(data, &["user", "add", "p1", "--role", "patient"]);
+    let token = json(data, &["token", "issue", "p1"])["token"].as_str().expect("text").to_owned();
+    let revoked = run_with(data, &["token", "revoke", "-"], &token);
+    assert!(text(&revoked.stdout).starts_with("revoked token "), "{}", text(&revoked.stderr));
+    let name = ["token", "issue-api", "p1", "--name", "scale", "--scope", "write_measurements"];
+    let issued = json(data, &name);
+    let id = issued["id"].as_str().expect("text");
+    assert!(issued["token"].as_str().expect("text").starts_with("hmt_"));
+    assert_eq!(json(data, &["token", "revoke", id])["user"], "p1");
+    let again = refused(data, &["token", "revoke", issued["token"].as_str().expect("text")]);
+    assert_eq!(again, (1, format!("healthmate: API token {id} was revoked before\n")));
 }
 
 /// What a command that succeeds prints.

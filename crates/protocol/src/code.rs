@@ -71,6 +71,8 @@ error_codes! {
     TokenExpired, "token_expired", false, "The token's `exp` has passed.", "Get a fresh token.";
     TokenNotYetValid, "token_not_yet_valid", true, "The token's `nbf` lies ahead.", "Wait, or set the issuer's clock.";
     TokenIssuer, "token_issuer", false, "The token's `iss` is no configured one.", "Use a token of the right issuer.";
+    TokenRevoked, "token_revoked", false, "The token, or the sign-in it belongs to, was taken back.", "Sign in again.";
+    SignInRefused, "sign_in_refused", false, "User and password, or passkey, do not let anyone in.", "Ask the person to try again.";
     TokenAudience, "token_audience", false, "The token's `aud` does not name this server.", "Use a token made for this server.";
     TokenKey, "token_key", false, "The token's issuer has no key that it names and that fits its algorithm.", "Use a token that its issuer signed with a key it publishes.";
     TokenUser, "token_user", false, "The token's claim for the user is no user id: 1 to 64 letters, digits, '-', '_', '.' and '@'.", "Have another claim name the user, in the settings of the issuer.";

@@ -6,11 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use healthmate_care::Clock;
+use healthmate_care::audit::CheckpointKey;
 use healthmate_storage::Store;
 use tokio::sync::Notify;
 
 use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
+use crate::auth::api_tokens::ApiTokens;
+use crate::auth::password::Passwords;
+use crate::auth::revocations::Revocations;
+use crate::auth::throttle::Throttle;
 use crate::config::Settings;
 use crate::heads::Heads;
 use crate::node::Node;
@@ -28,6 +33,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who may come in.
     pub verifier: TokenVerifier,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// What signs checkpoints of the audit trail; `None`: nothing does.
+    pub checkpoint_key: Option<CheckpointKey>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the server takes work: false while it starts and once it begins to stop. `/readyz` says so.
@@ -36,6 +45,12 @@ pub struct App {
     pub(crate) heads: Arc<Heads>,
     /// Who was let in lately.
     pub(crate) people: People,
+    /// Which API tokens were used lately.
+    pub(crate) api_tokens: ApiTokens,
+    /// What was taken back before its end.
+    pub(crate) revocations: Revocations,
+    /// Who tries to sign in.
+    pub(crate) throttle: Throttle,
     /// Which refusals are recorded.
     pub(crate) refusals: Refusals,
     /// Access was changed through this server: it is looked at, and decided again, at once.
@@ -58,16 +73,21 @@ impl App {
         let grace = Duration::from_secs(settings.limits.presence_grace_s.into());
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
+            passwords: Passwords::new(&settings.sign_in, Arc::clone(&clock)),
+            throttle: Throttle::new(&settings.sign_in),
             refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),
             store,
             clock,
             verifier,
+            checkpoint_key: None,
             metrics,
             ready: AtomicBool::new(false),
             access: Notify::new(),
             heads: Arc::new(Heads::new()),
             people: People::new(),
+            api_tokens: ApiTokens::new(),
+            revocations: Revocations::default(),
             presence: PresenceBook::new(grace),
         }
     }
@@ -80,6 +100,12 @@ impl App {
     /// Waits until users or care teams were changed through this server.
     pub(crate) async fn access_change(&self) {
         self.access.notified().await;
+    }
+
+    /// The same server, which signs checkpoints of its audit trail.
+    #[must_use]
+    pub fn signing(self, key: CheckpointKey) -> Self {
+        Self { checkpoint_key: Some(key), ..self }
     }
 
     /// Says whether the server takes work from now on.

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use healthmate_care::audit::Checkpoint;
 use healthmate_care::{AuditRecord, Bucket, By, Metric, Rate};
-use healthmate_protocol::UserId;
+use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -97,6 +98,28 @@ impl App {
         self.store.audit(vec![record]).await
     }
 
+    /// Signs where the trail stands, if that is due; with `now`, if there was a record since the last checkpoint.
+    pub(crate) async fn sign_checkpoint(&self, now: bool) -> Result<(), Error> {
+        let (Some(key), Some((seq, link))) = (&self.checkpoint_key, self.store.audit_head().await?) else {
+            return Ok(());
+        };
+        let time = self.clock.now();
+        let last = self.store.last_checkpoint().await?;
+        let (signed, at) = last.map_or((0, Timestamp::from_micros(0)), |last| (last.seq, last.at));
+        let settings = &self.settings.audit;
+        let late = at.plus_millis(i64::from(settings.checkpoint_minutes) * 60_000) <= time;
+        let due = now || late || seq - signed.min(seq) >= u64::from(settings.checkpoint_records);
+        if seq <= signed || !due {
+            return Ok(());
+        }
+        let checkpoint = key.sign(seq, &link, time);
+        self.store.add_checkpoint(checkpoint.clone()).await?;
+        // Here it is out of reach of whoever can write the database, if logs go elsewhere.
+        let Checkpoint { link, key, signature, .. } = &checkpoint;
+        tracing::info!(seq, link, key, signature, at = %time, "audit.checkpoint");
+        Ok(())
+    }
+
     /// Records a refusal, unless there were too many lately. It stays a refusal where it cannot be recorded.
     pub(crate) async fn record_refusal(&self, record: AuditRecord) {
         let now = tokio::time::Instant::now().into_std();
@@ -137,7 +160,7 @@ mod tests {
             AuditSettings { refusals_per_minute_each: 2, refusals_per_minute: 5, ..Default::default() };
         let refusals = Refusals::new(&settings);
         let now = tokio::time::Instant::now().into_std();
-        let at = healthmate_protocol::Timestamp::from_micros(0);
+        let at = Timestamp::from_micros(0);
         let from = |address: &str| By::anonymous(Some(address.parse().expect("valid")), at);
         let take = |by: &By, times| (0..times).filter(|_| refusals.admit(by, now)).count();
         assert_eq!(take(&from("192.0.2.1"), 3), 2);

@@ -26,6 +26,7 @@ mod problem;
 mod secret;
 mod server;
 mod sessions;
+mod sign_in;
 mod sources;
 mod storage;
 mod telemetry;
@@ -39,8 +40,9 @@ pub use log::{LogFormat, LogSettings};
 pub use network::{Network, NetworkError};
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
-pub use server::ServerSettings;
+pub use server::{ClientCertificates, ServerSettings, TlsVersion};
 pub use sessions::SessionSettings;
+pub use sign_in::SignInSettings;
 pub use storage::StorageSettings;
 pub use telemetry::TelemetrySettings;
 
@@ -63,6 +65,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Whose tokens are good.
     pub auth: AuthSettings,
+    /// Signing in with passwords, and the tokens that are given for it.
+    pub sign_in: SignInSettings,
     /// Opening patients in an emergency, and who is told.
     pub access: AccessSettings,
     /// How much one client may ask for.
@@ -152,6 +156,7 @@ impl Settings {
         let mut found = Findings::default();
         self.server.check(&mut found);
         self.auth.check(&mut found);
+        self.sign_in.check(&mut found);
         self.access.check(&mut found);
         self.limits.check(&mut found);
         self.sessions.check(&mut found);

@@ -27,8 +27,9 @@ use healthmate_session::{Endpoint, Fault, Input, Session, State};
 use healthmate_ws::{Frame, Inbound, Limits};
 
 pub(crate) use self::reader::Reader;
-pub(crate) use self::transport::{Stream, Transport, poll_read};
+pub(crate) use self::transport::{Stream, Transport, poll_read, shown};
 pub(crate) use self::view::made_at;
+use crate::auth::Credential;
 use crate::shard::Shard;
 use crate::telemetry::ConnectionState;
 use crate::upgrade::Place;
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     write_recorded: Cell<bool>,
     /// Whose connection it counts as.
     admitted: RefCell<Option<UserId>>,
+    /// What its user came in with last.
+    credential: RefCell<Option<Credential>>,
     /// A task waits until the socket takes more; until then nobody else writes, which would take its waker's place.
     draining: Cell<bool>,
     /// The reader waits for room in the outbox.
@@ -98,6 +101,7 @@ impl Connection {
                 next_look: Cell::default(),
                 write_recorded: Cell::default(),
                 admitted: RefCell::default(),
+                credential: RefCell::default(),
                 draining: Cell::default(),
                 held_back: Cell::default(),
                 reader: RefCell::default(),

@@ -19,6 +19,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::assets::Assets;
 
+mod api_tokens;
+mod auth;
 mod break_glass;
 mod break_glasses;
 mod caller;
@@ -74,6 +76,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(care_team::care_team))
         .routes(routes!(care_team::grant, care_team::end))
         .routes(routes!(me::me))
+        .routes(routes!(auth::login::login))
+        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::logout::logout))
+        .routes(routes!(auth::password::change_password))
+        .routes(routes!(auth::sign_ins::sign_ins))
+        .routes(routes!(auth::sign_ins::end_sign_in))
+        .routes(routes!(api_tokens::issue, api_tokens::list))
+        .routes(routes!(api_tokens::revoke))
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))
         .routes(routes!(metrics::metrics))

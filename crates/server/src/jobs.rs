@@ -23,10 +23,16 @@ const TRIM_INTERVAL: Duration = Duration::from_mins(10);
 /// How much one transaction forgets, so that no commit waits long.
 const TRIM_STEP: u32 = 2_000;
 
+/// How often it is written when API tokens were used last.
+const USES_INTERVAL: Duration = Duration::from_mins(1);
+
 const HOUR_MS: i64 = 3_600_000;
 
 /// How often changes of users and care teams are looked for.
 const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether a checkpoint is due.
+const CHECKPOINT_LOOK: Duration = Duration::from_secs(5);
 
 /// How often refusals that were left out are counted.
 const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
@@ -44,11 +50,13 @@ pub(crate) fn start(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Vec<AbortHan
         tokio::spawn(watch_access(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(announce_presence(Arc::clone(app), shards.to_vec())).abort_handle(),
         tokio::spawn(trim(Arc::clone(app))).abort_handle(),
+        tokio::spawn(sign_checkpoints(Arc::clone(app))).abort_handle(),
         tokio::spawn(break_glass::record_ends(Arc::clone(app))).abort_handle(),
         tokio::spawn(count_left_out(Arc::clone(app))).abort_handle(),
         tokio::spawn(sample(Arc::clone(app))).abort_handle(),
         tokio::spawn(clean_up(Arc::clone(app))).abort_handle(),
         tokio::spawn(recover(Arc::clone(app))).abort_handle(),
+        tokio::spawn(write_uses(Arc::clone(app))).abort_handle(),
     ];
     tasks.extend(keys);
     tasks
@@ -84,13 +92,24 @@ async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
         }
         let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
-            Ok(version) if known.replace(version) != Some(version) => {
+            Ok(version) if known != Some(version) => {
+                // Before anybody is told to decide again.
+                if let Err(error) = app.revocations.load(&*app.store, app.clock.now()).await {
+                    known = None;
+                    tracing::warn!(%error, "what was taken back cannot be seen");
+                    continue;
+                }
+                known = Some(version);
                 app.people.changed(now);
+                app.api_tokens.changed(now);
                 for shard in &shards {
                     shard.recheck();
                 }
             }
-            Ok(_) => app.people.unchanged(now),
+            Ok(_) => {
+                app.people.unchanged(now);
+                app.api_tokens.unchanged(now);
+            }
             Err(error) => {
                 // Whatever was missed is made up for when the store can be read again.
                 known = None;
@@ -100,7 +119,17 @@ async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
     }
 }
 
-/// Forgets events and idempotency keys past their retention, now and every ten minutes.
+/// Writes when API tokens were used last.
+async fn write_uses(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(USES_INTERVAL).await;
+        if let Err(error) = app.api_tokens.write_uses(&*app.store).await {
+            tracing::warn!(%error, "the last use of API tokens could not be written");
+        }
+    }
+}
+
+/// Forgets events, idempotency keys and ended sign-ins past their retention, now and every ten minutes.
 async fn trim(app: Arc<App>) {
     let mut turns = tokio::time::interval(TRIM_INTERVAL);
     loop {
@@ -148,6 +177,18 @@ async fn recover(app: Arc<App>) {
     }
 }
 
+/// Signs where the trail stands, after so many records or minutes as the settings say.
+async fn sign_checkpoints(app: Arc<App>) {
+    let mut turns = tokio::time::interval(CHECKPOINT_LOOK);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        if let Err(error) = app.sign_checkpoint(false).await {
+            tracing::warn!(%error, "a checkpoint of the audit trail could not be signed");
+        }
+    }
+}
+
 /// Records how many refusals were left out of the trail, each minute in which there were any.
 async fn count_left_out(app: Arc<App>) {
     loop {
@@ -168,8 +209,9 @@ async fn trim_once(app: &App) -> Result<u64, Error> {
             app.heads.forget();
         }
         let keys = app.store.forget_idempotency_keys(oldest_key, TRIM_STEP).await?;
-        forgotten += events + keys;
-        if events.max(keys) < u64::from(TRIM_STEP) {
+        let ended = app.store.forget_ended(now, TRIM_STEP).await?;
+        forgotten += events + keys + ended;
+        if events.max(keys).max(ended) < u64::from(TRIM_STEP) {
             return Ok(forgotten);
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::app::App;
+use crate::auth::audit_key;
 use crate::auth::secret::{self, SecretError};
 use crate::auth::{IssuerError, TokenVerifier};
 use crate::config::Settings;
@@ -23,7 +24,8 @@ use crate::gate::Gate;
 use crate::listener::{self, Accepting};
 use crate::registry::Registry;
 use crate::shard::{self, Ground, ShardHandle};
-use crate::{break_glass, http, jobs, publish, tls};
+use crate::tls::{self, Tls};
+use crate::{break_glass, http, jobs, publish};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,9 @@ pub enum ServeError {
     /// A thread could not be started.
     #[error("cannot start a shard: {0}")]
     Shard(std::io::Error),
+    /// It is not known which tokens were taken back.
+    #[error("cannot read which tokens were taken back: {0}")]
+    Revocations(healthmate_storage::Error),
 }
 
 /// A server that is listening.
@@ -77,6 +82,7 @@ pub enum ServeError {
 pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
+    tls: Option<Arc<Tls>>,
     shards: Vec<(Arc<ShardHandle>, oneshot::Receiver<()>)>,
     tasks: Vec<AbortHandle>,
 }
@@ -85,8 +91,8 @@ impl Server {
     /// Listens and serves, with the store, clock and settings of `app`, until [`Server::stop`].
     ///
     /// # Errors
-    /// If a privacy officer is unknown, the address cannot be listened on, the TLS files cannot be used, the start cannot
-    /// be recorded, or a thread cannot be started.
+    /// If a privacy officer is unknown, the address cannot be listened on, the TLS files cannot be used, the store cannot
+    /// be read, the start cannot be recorded, or a thread cannot be started.
     pub async fn start(app: Arc<App>) -> Result<Self, ServeError> {
         if let Some(unknown) = break_glass::unknown_officer(&app).await.map_err(ServeError::Read)? {
             return Err(ServeError::PrivacyOfficer(unknown));
@@ -95,6 +101,8 @@ impl Server {
         let handles: Vec<Arc<ShardHandle>> =
             (0..shard_count(settings.shards)).map(|_| Arc::default()).collect();
         let ground = ground(&app, &handles)?;
+        // Before the first connection.
+        app.revocations.load(&*app.store, app.clock.now()).await.map_err(ServeError::Revocations)?;
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
@@ -117,15 +125,23 @@ impl Server {
         };
         let shards = handles.iter().enumerate().map(start).collect::<Result<_, ServeError>>()?;
         app.node.run(handles.clone(), Arc::clone(&ground.registry));
-        let tasks = jobs::start(&app, &handles);
+        let mut tasks = jobs::start(&app, &handles);
+        tasks.extend(ground.tls.clone().map(|tls| tokio::spawn(tls::watch(tls)).abort_handle()));
         app.set_ready(true);
         handles[0].listen(Accepting { listener, shards: handles.clone() });
-        Ok(Self { address, app, shards, tasks })
+        Ok(Self { address, app, tls: ground.tls, shards, tasks })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the TLS files again, if they were replaced; otherwise it does so by itself within 30 s. Blocks.
+    pub fn refresh_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
     }
 
     /// Takes no more connections, tells those there are to come back after the restart, and waits until they have
@@ -148,6 +164,9 @@ impl Server {
         let grace = Duration::from_secs(self.app.settings.server.shutdown_grace_s.into());
         let ended = tokio::time::timeout(grace, ended).await;
         self.app.record_left_out().await;
+        if let Err(error) = self.app.sign_checkpoint(true).await {
+            tracing::error!(%error, "the last checkpoint of the audit trail could not be signed");
+        }
         match ended {
             Ok(true) => tracing::info!("stopped"),
             Ok(false) => tracing::error!("stopped; a shard had panicked"),
@@ -163,7 +182,7 @@ fn ground(app: &Arc<App>, shards: &[Arc<ShardHandle>]) -> Result<Ground, ServeEr
     Ok(Ground {
         app: Arc::clone(app),
         router: http::router(Arc::clone(app)),
-        tls: tls::acceptor(settings)?,
+        tls: Tls::load(settings, &app.metrics)?,
         origins: Arc::new(OriginPolicy::same_and(&settings.allowed_origins)?),
         places: Arc::new(Semaphore::new(limits.max_connections as usize)),
         registry: Arc::new(registry),
@@ -201,7 +220,9 @@ pub async fn serve(
     let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(&clock))?;
     let key = secret::load_or_create(&settings, &*clock)?;
     let verifier = TokenVerifier::with_issuers(&settings.auth, &key)?;
-    let app = Arc::new(App::new(settings, store.clone(), clock, verifier));
+    let signing = audit_key::load_or_create(&settings, &*clock)?;
+    tracing::info!(key = signing.public(), "audit.key");
+    let app = Arc::new(App::new(settings, store.clone(), clock, verifier).signing(signing));
     let server = Server::start(app).await?;
     tracing::info!(listen = %server.address(), "ready");
     on_ready(server.address());

@@ -33,7 +33,7 @@ use self::framing::{Framing, HeadLimits};
 pub(crate) use self::head::Head;
 pub(crate) use self::replayed::Replayed;
 pub(crate) use self::visit::Visit;
-use crate::connection::{Reader, Stream};
+use crate::connection::{Reader, Stream, shown};
 use crate::shard::{NewSocket, Shard, ShardHandle};
 use crate::telemetry::{RefusalReason, RequestRefusal};
 use crate::upgrade;
@@ -158,7 +158,7 @@ impl Future for Serving {
     }
 }
 
-async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, visit: Visit) -> Option<Reader> {
+async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, mut visit: Visit) -> Option<Reader> {
     // As many sockets again as there may be WebSockets: whoever only opens sockets does not use up the memory.
     let limit = shard.app().settings.limits.max_connections as usize;
     let Some(_serving) = shard.serving_http(limit) else {
@@ -174,6 +174,7 @@ async fn at_the_door(shard: Rc<Shard>, stream: TcpStream, visit: Visit) -> Optio
             return None;
         }
     };
+    visit.show(shown(&shard.app().settings.server, &stream));
     let first = first_bytes(&shard, &mut stream).await?;
     let mut framing = Framing::new(HeadLimits::of(&shard.app().settings.limits));
     if let Err((_, violation)) = framing.feed(&first) {
@@ -218,10 +219,10 @@ async fn first_bytes(shard: &Shard, stream: &mut Stream) -> Option<Bytes> {
 
 async fn handshake(shard: &Shard, stream: TcpStream) -> std::io::Result<Stream> {
     stream.set_nodelay(true)?;
-    let Some(acceptor) = &shard.ground.tls else {
+    let Some(tls) = &shard.ground.tls else {
         return Ok(Either::Left(stream));
     };
-    match tokio::time::timeout(shard.handshake_timeout(), Box::pin(acceptor.accept(stream))).await {
+    match tokio::time::timeout(shard.handshake_timeout(), Box::pin(tls.acceptor().accept(stream))).await {
         Ok(accepted) => accepted.map(|stream| Either::Right(Box::new(stream))),
         Err(_) => Err(ErrorKind::TimedOut.into()),
     }

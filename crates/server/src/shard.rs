@@ -27,7 +27,6 @@ use parking_lot::Mutex;
 use slotmap::SecondaryMap;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::handle::{Letters, NewSocket, ShardHandle};
@@ -42,6 +41,7 @@ use crate::listener;
 use crate::publish::Broadcast;
 use crate::registry::Registry;
 use crate::telemetry::ConnectionState;
+use crate::tls::Tls;
 
 /// How much one read takes, shared by all connections of the shard.
 const READ_BYTES: usize = 64 * 1024;
@@ -54,7 +54,7 @@ const COME_BACK_MS: u64 = 500;
 pub(crate) struct Ground {
     pub(crate) app: Arc<App>,
     pub(crate) router: Router,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) origins: Arc<OriginPolicy>,
     /// The places for connections of this node.
     pub(crate) places: Arc<Semaphore>,

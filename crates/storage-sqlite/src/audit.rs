@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 
+use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{Actor, AuditEntry, AuditRecord, By};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::failure::Failure;
 use crate::queries::{rows, time, unreadable, user_id};
 
+pub(crate) const HEAD: &str = "SELECT seq, link FROM audit WHERE seq = (SELECT max(seq) FROM audit)";
+pub(crate) const CHECKPOINTS: &str = "SELECT seq, link, at, key, signature FROM audit_checkpoint ORDER BY id";
+pub(crate) const LAST_CHECKPOINT: &str = "SELECT seq, link, at, key, signature FROM audit_checkpoint
+        WHERE id = (SELECT max(id) FROM audit_checkpoint)";
 pub(crate) const AFTER: &str =
     "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
         outcome, link
@@ -19,7 +24,7 @@ pub(crate) fn audit_after(conn: &Connection, seq: u64, limit: u32) -> Result<Vec
     rows(conn, AFTER, params![seq, limit], entry)
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
     let by = By {
         actor: actor(row)?,
         address: optional_word(row, 5)?,
@@ -37,6 +42,25 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         outcome: word(row, 11)?,
     };
     Ok(AuditEntry { seq: row.get::<_, i64>(0)?.unsigned_abs(), record, link: row.get(12)? })
+}
+
+pub(crate) fn audit_head(conn: &Connection) -> Result<Option<(u64, Link)>, Failure> {
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
+    Ok(conn.prepare_cached(HEAD)?.query_row([], read).optional()?)
+}
+
+pub(crate) fn last_checkpoint(conn: &Connection) -> Result<Option<Checkpoint>, Failure> {
+    Ok(conn.prepare_cached(LAST_CHECKPOINT)?.query_row([], checkpoint).optional()?)
+}
+
+pub(crate) fn checkpoint(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
+    Ok(Checkpoint {
+        seq: row.get::<_, i64>(0)?.unsigned_abs(),
+        link: row.get(1)?,
+        at: time(row, 2)?,
+        key: row.get(3)?,
+        signature: row.get(4)?,
+    })
 }
 
 fn actor(row: &Row<'_>) -> rusqlite::Result<Actor> {

@@ -25,6 +25,7 @@ mod queries;
 mod readers;
 mod sealer;
 mod threads;
+mod trail;
 mod writer;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
@@ -48,6 +50,7 @@ use crate::open::{FolderLock, Opened};
 pub use crate::open::{MigrationStatus, OpenError, migration_status, stored_epoch};
 use crate::readers::Readers;
 use crate::sealer::Sealer;
+pub use crate::trail::TrailReader;
 use crate::writer::{Shared, Writer, directory, group, record, retention};
 
 /// How a store is opened.
@@ -263,6 +266,18 @@ impl AuditTrail for SqliteStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         self.readers.read(move |conn| audit::audit_after(conn, seq, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {
+        self.readers.read(audit::audit_head).await
+    }
+
+    async fn add_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.writer.write(1, move |group| writer::audit::add_checkpoint(group, &checkpoint)).await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        self.readers.read(audit::last_checkpoint).await
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) const ALL: &[Migration] = &[
         name: "notifications and break-glass",
         sql: include_str!("../migrations/0005_breakglass.sql"),
     },
+    Migration { name: "audit checkpoints", sql: include_str!("../migrations/0008_audit_checkpoints.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

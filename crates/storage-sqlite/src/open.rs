@@ -215,7 +215,7 @@ pub fn stored_epoch(dir: &Path) -> Result<Option<Epoch>, OpenError> {
 
 /// A connection that reads, also in a folder where nothing can be written: SQLite reads a journal with the help of a
 /// file that it makes beside it, unless it is told that nobody writes. There, and without a journal, nobody does.
-fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     let usual = connect_reader(path).and_then(|conn| migrations::version(&conn).map(|_| conn));
     let unwritable = |error: &rusqlite::Error| {

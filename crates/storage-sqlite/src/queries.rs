@@ -83,6 +83,8 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (crate::sealer::DATA_KEY, 1),
     (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
+    (crate::audit::HEAD, 0),
+    (crate::audit::LAST_CHECKPOINT, 0),
     (crate::break_glass::OF, 2),
     (crate::break_glass::BETWEEN, 2),
     (crate::break_glass::BY, 2),

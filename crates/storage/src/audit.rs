@@ -1,6 +1,7 @@
 //! The audit trail of a store.
 
 use async_trait::async_trait;
+use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{AuditEntry, AuditRecord};
 
 use crate::Error;
@@ -16,6 +17,24 @@ pub trait AuditTrail: Send + Sync {
     /// # Errors
     /// If the store cannot be written: then what they describe must not be done.
     async fn audit(&self, records: Vec<AuditRecord>) -> Result<(), Error>;
+
+    /// The number and link of the last record; `None` where there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error>;
+
+    /// Keeps a checkpoint beside the trail, for good.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn add_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error>;
+
+    /// The checkpoint that was added last, if there is one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error>;
 
     /// The records after `seq`, in order, at most `limit`; from the first one after 0. Nothing is checked: that is done by
     /// [`healthmate_care::audit::link`].

@@ -93,6 +93,7 @@ macro_rules! conformance_checks {
             audit::records_come_back_as_they_were_and_chained,
             audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
             audit::the_chain_goes_on_after_a_reopening,
+            audit::checkpoints_are_kept,
             break_glass::a_patient_is_opened_and_everybody_told,
             break_glass::a_refused_opening_leaves_nothing_behind,
             break_glass::limits_of_openings_hold_and_end,

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Clock, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
@@ -171,6 +172,19 @@ impl AuditTrail for MemoryStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         Ok(self.state.lock().audit_after(seq, limit))
+    }
+
+    async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {
+        Ok(self.state.lock().trail.last().map(|last| (last.seq, last.link)))
+    }
+
+    async fn add_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.state.lock().checkpoints.push(checkpoint);
+        Ok(())
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        Ok(self.state.lock().checkpoints.last().cloned())
     }
 }
 

@@ -5,4 +5,5 @@ export type { Environment, SetTimer, WebSocketClass, WebSocketLike } from "./env
 export { HealthMateError } from "./errors.js";
 export type { OutboxState } from "./outbox.js";
 export * from "./protocol.js";
+export { SignIn, type SignInOptions } from "./sign-in.js";
 export type { Gap, SubscribeOptions, TopicHandler } from "./subscription.js";

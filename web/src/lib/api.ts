@@ -1,4 +1,4 @@
-import type { HealthData } from "@healthmate/client";
+import type { HealthData, Token } from "@healthmate/client";
 import type { ListedNotification } from "./notifications.svelte.js";
 
 /** An emergency access that the signed-in user holds. */
@@ -97,10 +97,10 @@ async function read(response: Response): Promise<any> {
 
 /** The REST interface beside the socket, on the server that served this page. */
 export class Api {
-  readonly #token: string;
+  readonly #token: Token;
   readonly #fetch: Fetch;
 
-  constructor(token: string, fetcher: Fetch = (...args) => fetch(...args)) {
+  constructor(token: Token, fetcher: Fetch = (...args) => fetch(...args)) {
     this.#token = token;
     this.#fetch = fetcher;
   }
@@ -151,28 +151,29 @@ export class Api {
   }
 
   async grant(patient: string, member: string, grant: Grant): Promise<void> {
-    const headers = { ...this.#authorization, "Content-Type": "application/json" };
+    const headers = { ...(await this.#authorization()), "Content-Type": "application/json" };
     const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
     await read(await this.#fetch(path, { method: "PUT", headers, body: JSON.stringify(grant) }));
   }
 
   async endAccess(patient: string, member: string): Promise<void> {
     const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
-    const response = await this.#fetch(path, { method: "DELETE", headers: this.#authorization });
+    const response = await this.#fetch(path, { method: "DELETE", headers: await this.#authorization() });
     if (!response.ok) await read(response);
   }
 
-  get #authorization(): Record<string, string> {
-    return { Authorization: `Bearer ${this.#token}` };
+  async #authorization(): Promise<Record<string, string>> {
+    const token = typeof this.#token === "string" ? this.#token : await this.#token();
+    return { Authorization: `Bearer ${token}` };
   }
 
   async #get(path: string): Promise<any> {
-    return read(await this.#fetch(path, { headers: this.#authorization }));
+    return read(await this.#fetch(path, { headers: await this.#authorization() }));
   }
 
   async #change(method: string, path: string, body?: unknown): Promise<void> {
     const json = body === undefined ? {} : { "Content-Type": "application/json" };
-    const headers = { Authorization: `Bearer ${this.#token}`, ...json };
+    const headers = { ...(await this.#authorization()), ...json };
     const response = await this.#fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
     if (!response.ok) await read(response);
   }

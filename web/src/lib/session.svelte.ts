@@ -1,4 +1,5 @@
 import { type ConnectionStatus, HealthMateClient } from "@healthmate/client";
+import type { Access } from "./access.js";
 import { Api, type Me, Problem } from "./api.js";
 import { Notifications } from "./notifications.svelte.js";
 import { LivePatient } from "./patient.svelte.js";
@@ -13,6 +14,7 @@ export class Session {
   problem: string | undefined = $state();
   readonly chosen: LivePatient | undefined = $derived.by(() => this.#find(this.#chosenId) ?? this.patients?.[0]);
 
+  readonly #access: Access;
   readonly notifications: Notifications;
   /** Whether the user may open patients in an emergency. */
   readonly isClinician: boolean = $derived(this.user?.role === "doctor" || this.user?.role === "nurse");
@@ -22,11 +24,16 @@ export class Session {
   readonly #onSignedOut: (message: string) => void;
   #chosenId: string | undefined = $state();
 
-  /** @param onSignedOut called when the server refuses the token, with its reason */
-  constructor(token: string, onSignedOut: (message: string) => void) {
-    this.#api = new Api(token);
-    this.#client = new HealthMateClient({ url: location.origin, token });
+  /** @param onSignedOut called when the server refuses the token, or has ended the sign-in, with its reason */
+  constructor(access: Access, onSignedOut: (message: string) => void) {
+    this.#access = access;
+    this.#api = new Api(access.token);
+    this.#client = new HealthMateClient({ url: location.origin, token: access.token });
     this.#onSignedOut = onSignedOut;
+    access.onEnded((message) => {
+      this.close();
+      onSignedOut(message);
+    });
     this.notifications = new Notifications(this.#client, this.#api);
     this.#client.onStatus((status) => this.#moved(status));
     this.#client.connect();
@@ -67,6 +74,11 @@ export class Session {
 
   close(): void {
     this.#client.close();
+  }
+
+  /** Ends the sign-in on the server. */
+  signOut(): Promise<void> {
+    return this.#access.signOut();
   }
 
   #moved(status: ConnectionStatus): void {

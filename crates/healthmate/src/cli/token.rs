@@ -1,22 +1,20 @@
 //! `healthmate token`
 
-use std::io::Read;
-
 use clap::{Args, Subcommand};
-use healthmate_care::Clock;
+use healthmate_care::{Clock, TokenScope};
 use healthmate_protocol::{Timestamp, UserId};
-use healthmate_server::auth::{self, TokenVerifier};
+use healthmate_server::auth::{self, TokenNames, TokenVerifier};
 use healthmate_storage::Directory;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::admin::AdminArgs;
-use super::block_on;
 use super::failure::Failure;
 use super::settings::{existing_signer, open_store, signer, system_clock};
 use super::span::Span;
+use super::{api_token, block_on};
 
-/// Issue tokens with the server's secret, and look into them
+/// Issue tokens, look into them, and take them back
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Token {
@@ -27,7 +25,9 @@ pub(crate) struct Token {
 const EXAMPLES: &str = "\
 Examples:
   healthmate token issue nurse-1 --ttl 8h > nurse.token
-  healthmate token inspect - < nurse.token";
+  healthmate token inspect - < nurse.token
+  healthmate token revoke - < nurse.token
+  healthmate token issue-api watch-1 --name 'Ana’s watch' --scope write_measurements > watch.token";
 
 #[derive(Subcommand)]
 enum Action {
@@ -38,6 +38,29 @@ enum Action {
         /// How long it is good
         #[arg(long, value_name = "SPAN", default_value = "12h")]
         ttl: Span,
+        #[command(flatten)]
+        common: AdminArgs,
+    },
+    /// Print an API token: for a device or program, until it is revoked
+    IssueApi {
+        /// The user whose rights it has a part of
+        user: UserId,
+        /// What people call it
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        #[arg(help = "What it opens: read_measurements or write_measurements; give it twice for both")]
+        scopes: Vec<TokenScope>,
+        /// How long it is good [default: until it is revoked]
+        #[arg(long, value_name = "SPAN")]
+        ttl: Option<Span>,
+        #[command(flatten)]
+        common: AdminArgs,
+    },
+    /// Take back a token: its connections end within a second
+    Revoke {
+        /// The token, or the id of an API token; - reads it from stdin, which keeps it out of the shell's history
+        token: String,
         #[command(flatten)]
         common: AdminArgs,
     },
@@ -72,6 +95,10 @@ impl Token {
         let clock = system_clock();
         match self.action {
             Action::Issue { user, ttl, common } => issue(&user, ttl, clock.as_ref(), &common),
+            Action::IssueApi { user, name, scopes, ttl, common } => {
+                api_token::issue(&user, name, &scopes, ttl, &common)
+            }
+            Action::Revoke { token, common } => api_token::revoke(&token, &common),
             Action::Inspect { token, common } => inspect(&token, clock.now(), &common),
         }
     }
@@ -95,23 +122,15 @@ fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &AdminArgs) -> Resul
         return Err(Failure::failed(format!("user {id} is disabled")));
     }
     let now = clock.now();
-    let token = signer(&settings, clock)?.issue(id, ttl.seconds, now);
+    // With a name, so that it can be taken back.
+    let names = TokenNames { id: Some(clock.uuid().to_string()), sign_in: None };
+    let token = signer(&settings, clock)?.issue_named(id, names, ttl.seconds, now);
     let expires_at = now.plus_millis(i64::from(ttl.seconds) * 1000);
     common.answer(&Issued { user: id, expires_at, token: &token }, || token.clone())
 }
 
 fn inspect(token: &str, now: Timestamp, common: &AdminArgs) -> Result<(), Failure> {
-    let token = match token {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin()
-                .take(auth::MAX_TOKEN_BYTES as u64 + 2)
-                .read_to_string(&mut text)
-                .map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;
-            text.trim().to_owned()
-        }
-        given => given.to_owned(),
-    };
+    let token = api_token::read(token)?;
     let parts = auth::inspect(&token).map_err(|error| Failure::failed(format!("no token: {error}")))?;
     let verifier = existing_signer(&common.settings.load()?)?;
     if let Some(verifier) = &verifier {

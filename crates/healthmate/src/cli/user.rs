@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::admin::{AdminArgs, by};
 use super::failure::Failure;
 use super::settings::{open_or_make_store, system_clock};
-use super::{block_on, output};
+use super::{block_on, output, password};
 
 /// The longest name, in characters.
 const MAX_NAME_CHARS: usize = 128;
 
-/// Add, list, disable and enable users and change their roles, also while a server runs
+/// Add, list, disable and enable users, set their passwords and change their roles, also while a server runs
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct User {
@@ -26,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   healthmate user add patient-1 --role patient --name 'Ana Ruiz'
   healthmate user add watch-1 --role device --device-of patient-1
+  healthmate user password patient-1
   healthmate user role nurse-1 doctor
   healthmate user disable watch-1";
 
@@ -63,6 +64,13 @@ enum Action {
     },
     /// Refuse a user everywhere from now on
     Disable {
+        /// The user
+        id: UserId,
+        #[command(flatten)]
+        common: AdminArgs,
+    },
+    /// Set a user's password, read from the terminal or stdin, and end the user's sign-ins
+    Password {
         /// The user
         id: UserId,
         #[command(flatten)]
@@ -106,6 +114,7 @@ impl User {
             Action::Role { id, role, common } => set_role(&id, role, &common),
             Action::List { common } => list(&common),
             Action::Disable { id, common } => set_active(&id, false, &common),
+            Action::Password { id, common } => password::set(&id, &common),
             Action::Enable { id, common } => set_active(&id, true, &common),
         }
     }

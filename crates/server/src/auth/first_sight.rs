@@ -16,7 +16,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// `user_unknown` if there is none and the issuer's setting does not create any, `token_role` if the token may not give
-/// the role it names, `user_inactive`, or `storage_unavailable`.
+/// the role it names, or the user keeps another one, `user_inactive`, or `storage_unavailable`.
 pub(crate) async fn user_of(
     app: &App,
     claims: &Claims,
@@ -28,7 +28,42 @@ pub(crate) async fn user_of(
         Ok(None) => create(app, claims, elsewhere, address).await?,
         found => active(found)?,
     };
-    if claims.agrees_with(&user) { Ok(user) } else { Err(TokenError(ErrorCode::TokenRole)) }
+    match elsewhere.role {
+        Some(role) if role != user.role => change_role(app, &user, role, elsewhere, address).await,
+        _ => Ok(user),
+    }
+}
+
+/// Stores the role that the token gives instead of another one, if its issuer may give both: who cannot make an
+/// administrator cannot unmake one either. What patients and devices are stays.
+async fn change_role(
+    app: &App,
+    user: &User,
+    role: Role,
+    elsewhere: &Elsewhere,
+    address: Option<IpAddr>,
+) -> Result<Arc<User>, TokenError> {
+    // What is known of the user may be a moment old: a change is stored and recorded once.
+    let stored = active(app.store.user(&user.id).await)?;
+    if stored.role == role {
+        return Ok(Arc::new(stored));
+    }
+    if !elsewhere.may_grant(role) || !elsewhere.may_grant(stored.role) {
+        return Err(TokenError(ErrorCode::TokenRole));
+    }
+    let by = By { address, ..By::server(app.clock.now()) };
+    match app.store.set_role(&user.id, role, by).await {
+        Ok(()) => {
+            tracing::info!(issuer = &*elsewhere.issuer, %role, "the role of a user was changed by a token");
+            Ok(Arc::new(User { role, ..stored }))
+        }
+        Err(Error::RoleStays(_)) => Err(TokenError(ErrorCode::TokenRole)),
+        Err(Error::NotFound(_)) => Err(TokenError(ErrorCode::UserUnknown)),
+        Err(error) => {
+            tracing::error!(%error, "the role of a user could not be changed");
+            Err(TokenError(ErrorCode::StorageUnavailable))
+        }
+    }
 }
 
 /// Adds the user, unless somebody was quicker. It is the server that does it, because its settings say so: the holder
@@ -40,7 +75,7 @@ async fn create(
     address: Option<IpAddr>,
 ) -> Result<Arc<User>, TokenError> {
     let role = elsewhere.first_role.ok_or(TokenError(ErrorCode::UserUnknown))?;
-    if !elsewhere.may_grant || role == Role::Device {
+    if !elsewhere.may_grant(role) || role == Role::Device {
         return Err(TokenError(ErrorCode::TokenRole));
     }
     let name = elsewhere.called.clone().unwrap_or_else(|| claims.user.to_string());

@@ -39,10 +39,17 @@ pub(crate) struct Elsewhere {
     pub(crate) role: Option<Role>,
     /// The role that a user gets who is seen for the first time; `None` where such users are refused.
     pub(crate) first_role: Option<Role>,
-    /// Whether the token may give that role.
-    pub(crate) may_grant: bool,
+    /// The roles that the token may give and take.
+    grantable: Arc<[Role]>,
     /// What people call the user, at first sight.
     pub(crate) called: Option<String>,
+}
+
+impl Elsewhere {
+    /// Whether the token may give that role, or take it for another one.
+    pub(crate) fn may_grant(&self, role: Role) -> bool {
+        self.grantable.contains(&role)
+    }
 }
 
 enum Source {
@@ -65,7 +72,7 @@ pub(super) struct Issuer {
     roles: Vec<(String, Role)>,
     default_role: Option<Role>,
     on_unknown_user: OnUnknownUser,
-    grantable: Vec<Role>,
+    grantable: Arc<[Role]>,
     leeway_s: i64,
 }
 
@@ -179,7 +186,7 @@ impl Issuer {
         Ok(Elsewhere {
             issuer: Arc::clone(&self.name),
             role,
-            may_grant: first_role.is_some_and(|role| self.grantable.contains(&role)),
+            grantable: Arc::clone(&self.grantable),
             first_role: first_role.filter(|_| self.on_unknown_user == OnUnknownUser::Create),
             called: called.map(str::to_owned),
         })

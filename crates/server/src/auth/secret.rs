@@ -53,14 +53,19 @@ pub fn load_or_create(settings: &Settings, clock: &dyn Clock) -> Result<Secret, 
     if let Some(secret) = &settings.auth.jwt_secret {
         return Ok(secret.clone());
     }
-    let path = settings.server.data.join(FILE_NAME);
-    if !path.exists() {
-        create(&path, clock).map_err(|error| SecretError::Io { path: path.clone(), done: "made", error })?;
-    }
-    read(path)
+    load_or_create_file(&settings.server.data.join(FILE_NAME), clock)
 }
 
-fn read(path: PathBuf) -> Result<Secret, SecretError> {
+/// The secret in this file, which is made if it is missing.
+pub(super) fn load_or_create_file(path: &Path, clock: &dyn Clock) -> Result<Secret, SecretError> {
+    if !path.exists() {
+        let failed = |error| SecretError::Io { path: path.to_owned(), done: "made", error };
+        create(path, clock).map_err(failed)?;
+    }
+    read(path.to_owned())
+}
+
+pub(super) fn read(path: PathBuf) -> Result<Secret, SecretError> {
     let read = || Ok((fs::metadata(&path)?.mode() & 0o777, fs::read_to_string(&path)?));
     let (mode, text) = read().map_err(|error| SecretError::Io { path: path.clone(), done: "read", error })?;
     if mode & 0o077 != 0 {

@@ -24,6 +24,12 @@ pub struct ServerSettings {
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's private key in PEM.
     pub tls_key: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken: `1.2` or `1.3`. Default `1.2`.
+    pub tls_min_version: TlsVersion,
+    /// The authorities, in PEM, that sign the certificates of devices. Default: none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether devices show certificates: `off`, `optional` or `required`. Default `off`.
+    pub tls_client_certificates: ClientCertificates,
     /// Proxies whose `X-Forwarded-For` is believed: addresses or blocks in CIDR notation. Default: none.
     pub trusted_proxies: Vec<Network>,
     /// Web origins besides the server's own that may connect, such as `https://app.example.org`. Default: none.
@@ -36,6 +42,29 @@ pub struct ServerSettings {
     pub reconnects_per_second: u32,
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// 1.2
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// 1.3
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Whether devices show certificates of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Nobody is asked for one.
+    Off,
+    /// Whoever shows one may use the tokens of the user that it names, and no others.
+    Optional,
+    /// As `Optional`, and the token of a device is good only with its certificate.
+    Required,
+}
+
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
@@ -44,6 +73,9 @@ impl Default for ServerSettings {
             shards: 0,
             tls_certificate: None,
             tls_key: None,
+            tls_min_version: TlsVersion::V1_2,
+            tls_client_ca: None,
+            tls_client_certificates: ClientCertificates::Off,
             trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
             web_dir: None,
@@ -65,6 +97,15 @@ impl ServerSettings {
             (Some(_), None) => found.add("server.tls_certificate", "needs server.tls_key beside it"),
             (None, Some(_)) => found.add("server.tls_key", "needs server.tls_certificate beside it"),
             _ => {}
+        }
+        let certificates = self.tls_client_certificates != ClientCertificates::Off;
+        if certificates && (self.tls_client_ca.is_none() || self.tls_certificate.is_none()) {
+            let message = "needs server.tls_client_ca and server.tls_certificate beside it";
+            found.add("server.tls_client_certificates", message);
+        }
+        if !certificates && self.tls_client_ca.is_some() {
+            let message = "needs server.tls_client_certificates = \"optional\" or \"required\" beside it";
+            found.add("server.tls_client_ca", message);
         }
         if let Err(error) = OriginPolicy::only(&self.allowed_origins) {
             found.add("server.allowed_origins", error.to_string());

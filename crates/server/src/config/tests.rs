@@ -34,6 +34,8 @@ fn the_default_file_holds_the_defaults_and_every_name() {
     let without_secret = DEFAULT_FILE.replace("\n# jwt_secret = \"…\"", "");
     let export = if cfg!(feature = "otel") { "" } else { "\n# otlp_endpoint = \"http://127.0.0.1:4318\"" };
     let without_secret = without_secret.replace(export, "");
+    let without_secret =
+        without_secret.replace("tls_client_certificates = \"off\"", "tls_client_certificates = \"required\"");
     let used = without_secret.lines().map(|line| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let is_setting = bare.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
@@ -123,6 +125,17 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("server.shutdown_grace_s", 0, 600),
         ("server.reconnects_per_second", 1, 100_000),
         ("auth.leeway_s", 0, 60),
+        ("sign_in.access_token_s", 60, 86_400),
+        ("sign_in.refresh_token_days", 1, 365),
+        ("sign_in.idle_days", 1, 365),
+        ("sign_in.refresh_grace_s", 0, 300),
+        ("sign_in.attempts_per_account", 1, 1000),
+        ("sign_in.attempts_per_address", 1, 100_000),
+        ("sign_in.longest_wait_s", 1, 86_400),
+        ("sign_in.argon2_memory_kib", 8192, 1_048_576),
+        ("sign_in.argon2_passes", 1, 100),
+        ("sign_in.argon2_lanes", 1, 16),
+        ("sign_in.hashes_at_once", 1, 64),
         ("access.break_glass_minutes", 1, 1440),
         ("access.break_glass_max_minutes", 1, 1440),
         ("access.break_glass_at_once", 1, 100),
@@ -212,6 +225,10 @@ fn contradictions_stop_the_start() {
         @"server.tls_key (file FILE): needs server.tls_certificate beside it");
     insta::assert_snapshot!(refused(from_file("[server]\ntls_certificate = \"c.pem\"")),
         @"server.tls_certificate (file FILE): needs server.tls_key beside it");
+    insta::assert_snapshot!(refused(from_file("[server]\ntls_client_certificates = \"required\"")),
+        @"server.tls_client_certificates (file FILE): needs server.tls_client_ca and server.tls_certificate beside it");
+    insta::assert_snapshot!(refused(from_file("[server]\ntls_client_ca = \"ca.pem\"")),
+        @r#"server.tls_client_ca (file FILE): needs server.tls_client_certificates = "optional" or "required" beside it"#);
     insta::assert_snapshot!(refused(from_file("demo = true\n[server]\nlisten = \"0.0.0.0:8080\"")),
         @"server.listen (file FILE): is 0.0.0.0:8080, must be a loopback address such as 127.0.0.1 with demo = true, which gives its tokens to anyone who can reach it");
     insta::assert_snapshot!(refused(from_file("[server]\nallowed_origins = [\"https://a.example/path\"]")),

@@ -4,13 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use healthmate_care::{Action as Act, User};
-use healthmate_protocol::{Offset, SessionId, Topic};
+use healthmate_protocol::{ErrorCode, Offset, SessionId, Topic};
 use healthmate_session::{Identity, OpenedTopic, Refused};
 
 use super::Connection;
 use super::audit::Granted;
-use crate::auth::{Claims, access};
+use crate::auth::{Grant, access};
 use crate::shard::Shard;
+use crate::tls::NOT_ITS_CERTIFICATE;
 
 impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
@@ -19,15 +20,21 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Shard,
         user: Arc<User>,
-        claims: &Claims,
+        granted: &Grant,
         session_id: Option<SessionId>,
     ) -> Result<Identity, Refused> {
+        // Whatever was taken back while the user was looked up.
+        granted.check(shard.app()).map_err(|error| Refused::new(error.code(), error.to_string()))?;
+        if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
+            return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
+        }
         if self.admit(shard, &user.id)? {
             self.record_connect(shard, &user);
         }
+        *self.credential.borrow_mut() = Some(granted.credential.clone());
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));
         let epoch = shard.app().store.epoch();
-        Ok(Identity { user, expires_at: claims.expires_at, epoch, lost })
+        Ok(Identity { user, expires_at: granted.claims.expires_at, epoch, lost })
     }
 
     /// Opens the topic, if it is known that the connection's user may read it, and how far its log reaches: to `has` at
@@ -35,6 +42,7 @@ impl Connection {
     /// replayed that is no longer allowed.
     pub(super) fn known_topic(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Option<Granted> {
         let app = shard.app();
+        self.check_scope(Act::hearing(topic.kind())).ok()?;
         let range = app.heads.get(topic, has.unwrap_or(Offset::START))?;
         if has.is_some_and(|has| has < range.head) {
             return None;

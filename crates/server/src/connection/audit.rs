@@ -90,6 +90,7 @@ impl Connection {
 
     /// What the policy says about the connection's user doing this with the patient's data.
     pub(super) async fn decide(&self, app: &App, action: Act, patient: &UserId) -> Result<Access, Refused> {
+        self.check_scope(action)?;
         let user = self.session.borrow().user().cloned();
         let user = user.ok_or_else(ended)?;
         access::may(app, &user, action, patient).await.map_err(|error| storage_refusal(&error))

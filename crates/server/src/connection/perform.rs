@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use healthmate_care::access::Until;
 use healthmate_care::{Action as Act, AuditAction};
-use healthmate_protocol::server::{Heartbeat, MeasurementReceipt, Resumed};
+use healthmate_protocol::server::{Error, Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
 use healthmate_session::{Action, Found, HistoryQuery, Input, OpenedTopic, Refused, RequestId};
 use healthmate_storage::{MeasurementQuery, Recording};
@@ -19,7 +19,7 @@ use super::audit::Granted;
 use super::resume::take_over;
 use crate::app::App;
 use crate::audit::history_object;
-use crate::auth::{TokenError, user_of};
+use crate::auth::{Credential, TokenError, grant, known_grant, user_of};
 use crate::presence::Ending;
 use crate::publish::Broadcast;
 use crate::refusal::storage_refusal;
@@ -27,6 +27,9 @@ use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 use crate::telemetry::metrics::ResumeResult;
+
+/// What a client is told whose API token does not open what it asks for.
+const NOT_OPENED: &str = "this API token does not open this: it was issued for less";
 
 impl Connection {
     pub(super) fn perform(self: &Rc<Self>, shard: &Rc<Shard>, action: Action) {
@@ -54,6 +57,15 @@ impl Connection {
             Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
             Action::Broadcast { event, topic, kind } => {
+                if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+                    let error = ServerMessage::Error(Error {
+                        code: refused.code,
+                        message: refused.message,
+                        field: None,
+                        retry: false,
+                    });
+                    return self.send(shard, &Envelope::new(shard.app().clock.now(), error));
+                }
                 shard.broadcast(Broadcast::new(topic, kind, &event.to_text()));
             }
             Action::ReviewDelivery(topic) => self.review_delivery(shard, topic),
@@ -138,43 +150,46 @@ impl Connection {
     ) {
         let refused = |error: TokenError| Refused::new(error.code(), error.to_string());
         let (app, now) = (Arc::clone(shard.app()), shard.now());
-        let claims = app.verifier.verify(token, now.time);
-        match &claims {
-            Err(error) if !error.may_pass_with_fresh_keys() => {
-                self.record_sign_in_denied(shard, *error);
-                return self.drive(shard, Input::Identified(request, Err(refused(*error))));
+        let known = match known_grant(&app, token, now.instant).transpose() {
+            Ok(known) => known,
+            Err(error) => {
+                self.record_sign_in_denied(shard, error);
+                return self.drive(shard, Input::Identified(request, Err(refused(error))));
             }
-            Ok(claims) if session_id.is_none() => {
-                let known = app.people.user(&claims.user, now.instant);
-                if let Some(user) = known.filter(|user| claims.agrees_with(user)) {
-                    let identity = self.enter(shard, user, claims, None);
-                    return self.drive(shard, Input::Identified(request, identity));
-                }
-            }
-            _ => {}
+        };
+        if session_id.is_none()
+            && let Some(granted) = &known
+            && let Some(user) = app.people.user(&granted.claims.user, now.instant)
+            && granted.claims.agrees_with(&user)
+        {
+            let identity = self.enter(shard, user, granted, None);
+            return self.drive(shard, Input::Identified(request, identity));
         }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
-        // Kept for as long as its issuer's keys are fetched; otherwise all that counts has been read.
-        let token = claims.is_err().then(|| token.to_owned());
+        // Kept for as long as somebody must be asked about it; otherwise all that counts has been read.
+        let token = known.is_none().then(|| token.to_owned());
         let work = async move {
-            let claims = match token {
-                Some(token) => app.verifier.verify_patiently(&token, now.time).await,
-                None => claims,
+            let find = async || {
+                let granted = match (&known, &token) {
+                    (Some(granted), _) => granted.clone(),
+                    (None, token) => {
+                        grant(&app, token.as_deref().unwrap_or_default(), on.now().instant).await?
+                    }
+                };
+                let claims = &granted.claims;
+                let found = app.people.find_user(&*app.store, &claims.user, on.now().instant).await;
+                let user = user_of(&app, claims, found, Some(connection.client)).await?;
+                Ok((granted, user))
             };
             let refused = |error: TokenError| {
                 connection.record_sign_in_denied(&on, error);
                 refused(error)
             };
-            let claims = claims.map_err(refused)?;
-            let find = async || {
-                let found = app.people.find_user(&*app.store, &claims.user, on.now().instant).await;
-                user_of(&app, &claims, found, Some(connection.client)).await
-            };
-            let user = on.undisturbed(find).await.map_err(refused)?;
+            let (granted, user) = on.undisturbed(find).await.map_err(refused)?;
             if let Some(session_id) = &session_id {
                 take_over(&on, &user.id, session_id).await;
             }
-            connection.enter(&on, user, &claims, session_id)
+            connection.enter(&on, user, &granted, session_id)
         };
         let span = debug_span!("authenticate", connection.id = %self.id);
         self.later(shard, span, work, move |result| Input::Identified(request, result));
@@ -221,6 +236,15 @@ impl Connection {
         });
     }
 
+    /// Refuses, where the connection came in with an API token that does not open this.
+    pub(super) fn check_scope(&self, action: Act) -> Result<(), Refused> {
+        let credential = self.credential.borrow();
+        match credential.as_ref().and_then(Credential::scopes) {
+            Some(scopes) if !scopes.opens(action) => Err(Refused::new(ErrorCode::AccessDenied, NOT_OPENED)),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the store how far the topic's log reaches, and whether the connection's user may hear it.
     async fn grant(&self, shard: &Shard, topic: &Topic, has: Option<Offset>) -> Result<Granted, Refused> {
         let app = shard.app();
@@ -246,6 +270,9 @@ impl Connection {
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
+        if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+            return self.drive(shard, Input::Recorded(request, Err(refused)));
+        }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));
         let (measurements, audits) = (recording.measurements.len(), recording.audit.is_some());
         let span = debug_span!("health_update", connection.id = %self.id, measurements);

@@ -1,13 +1,15 @@
 //! Deciding access again on an open connection, when users or care teams have changed.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use healthmate_protocol::Topic;
+use healthmate_care::User;
+use healthmate_protocol::{Topic, UserId};
 use healthmate_session::{Input, Refused};
 use tokio::task::spawn_local;
 
 use super::Connection;
-use crate::auth::{TokenError, active_user};
+use crate::auth::{TokenError, active_user, still_good};
 use crate::shard::Shard;
 
 impl Shard {
@@ -30,7 +32,7 @@ impl Connection {
         let (connection, shard, change) = (Rc::clone(self), Rc::clone(shard), shard.rechecks.get());
         spawn_local(async move {
             let Some(known) = connection.session.borrow().user().cloned() else { return };
-            let found = active_user(shard.app(), &known.id, shard.now().instant).await;
+            let found = connection.still_welcome(&shard, &known.id).await;
             // What was allowed before yet another change does not count after it: that one is decided by itself. A refusal
             // counts always, so that one change after another puts no end off.
             let outdated = || shard.rechecks.get() != change;
@@ -57,5 +59,15 @@ impl Connection {
                 }
             }
         });
+    }
+
+    /// The connection's user, if the user, and what the user came in with, are still good.
+    async fn still_welcome(&self, shard: &Shard, id: &UserId) -> Result<Arc<User>, TokenError> {
+        let (app, instant) = (shard.app(), shard.now().instant);
+        let credential = self.credential.borrow().clone();
+        if let Some(credential) = &credential {
+            still_good(app, credential, instant).await?;
+        }
+        active_user(app, id, instant).await
     }
 }

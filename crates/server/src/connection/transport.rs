@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
+use crate::config::ServerSettings;
+use crate::tls::Shown;
+
 /// A socket as the listener accepts it.
 pub(crate) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
@@ -23,6 +26,15 @@ pub(crate) fn poll_read(
     result.map_ok(|()| buffer.filled().len())
 }
 
+/// The certificate that the client of `stream` showed.
+pub(crate) fn shown(settings: &ServerSettings, stream: &Stream) -> Shown {
+    let certificates = match stream {
+        Either::Left(_) => None,
+        Either::Right(tls) => tls.get_ref().1.peer_certificates(),
+    };
+    Shown::new(settings, certificates)
+}
+
 /// A socket that is read by one task and written by another of the same thread.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -34,6 +46,11 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, flushed: true }
+    }
+
+    /// The certificate that the client showed.
+    pub(crate) fn shown(&self, settings: &ServerSettings) -> Shown {
+        shown(settings, &self.stream)
     }
 
     /// Reads into `room`; 0 bytes is the end of the stream.

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
+use axum::http::Method;
 use axum::http::request::Parts;
-use healthmate_care::{Action, AuditAction, AuditOutcome, AuditRecord, By, User};
+use healthmate_care::{Action, AuditAction, AuditOutcome, AuditRecord, By, TokenScope, TokenScopes, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 
 use super::Problem;
 use crate::app::App;
 use crate::auth::{self, access};
 use crate::node::Reach;
+use crate::tls::{NOT_ITS_CERTIFICATE, Shown};
 
 /// Where the client of a request is: the listener puts it into the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -33,20 +35,32 @@ pub(super) struct Caller {
 impl Caller {
     async fn with_token(app: &App, token: &str, parts: &Parts) -> Result<Self, Problem> {
         let address = ClientAddress::of(parts);
-        match auth::authenticate(app, token, address).await {
-            Ok(identity) => Ok(Self { identity, address }),
-            Err(error) => {
-                if !error.code().retry() {
-                    let by = By::anonymous(address, app.clock.now());
-                    app.record_refusal(AuditRecord::sign_in_denied(by, error.code().as_str())).await;
+        let shown = parts.extensions.get::<Shown>();
+        let refused = match auth::authenticate(app, token, address).await {
+            Ok(identity) if shown.is_none_or(|shown| shown.admits(&identity.user)) => {
+                if let Some(scopes) = identity.credential.scopes() {
+                    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+                    must_open(scopes, &parts.method, route)?;
                 }
-                Err(error.into())
+                return Ok(Self { identity, address });
             }
+            Ok(_) => Problem::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE),
+            Err(error) => error.into(),
+        };
+        if !refused.code().retry() {
+            let by = By::anonymous(address, app.clock.now());
+            app.record_refusal(AuditRecord::sign_in_denied(by, refused.code().as_str())).await;
         }
+        Err(refused)
     }
 
     pub(super) fn user(&self) -> &User {
         &self.identity.user
+    }
+
+    /// What the caller came in with.
+    pub(super) fn credential(&self) -> &auth::Credential {
+        &self.identity.credential
     }
 
     /// When the caller's token ends.
@@ -105,6 +119,29 @@ impl Caller {
         }
         app.record_refusal(record).await;
         Err(Problem::denied(access.decision.reason()))
+    }
+}
+
+/// What API tokens open: a method and a route, and the scope that opens them; none where every token does. What is not
+/// here is not for API tokens.
+const OPENED: &[(&Method, &str, Option<TokenScope>)] = &[
+    (&Method::GET, "/v1/me", None),
+    (&Method::POST, "/v1/measurements", Some(TokenScope::WriteMeasurements)),
+    (&Method::GET, "/v1/patients", Some(TokenScope::ReadMeasurements)),
+    (&Method::GET, "/v1/patients/{id}/measurements", Some(TokenScope::ReadMeasurements)),
+    (&Method::GET, "/v1/patients/{id}/presence", Some(TokenScope::ReadMeasurements)),
+];
+
+/// Goes on only if an API token with these scopes opens the route.
+fn must_open(scopes: TokenScopes, method: &Method, route: &str) -> Result<(), Problem> {
+    let opened = OPENED.iter().find(|(opened, path, _)| **opened == *method && *path == route);
+    match opened {
+        Some((.., None)) => Ok(()),
+        Some((.., Some(scope))) if scopes.contains(*scope) => Ok(()),
+        _ => {
+            let detail = "this API token does not open this: it was issued for less";
+            Err(Problem::new(ErrorCode::AccessDenied, detail))
+        }
     }
 }
 

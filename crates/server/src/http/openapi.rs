@@ -12,8 +12,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, break_glass, break_glasses, care_team, demo, erase, large_routes, me,
-    notifications, patients, reconnect, record, routes, status,
+    PROBLEM_JSON, Problem, api_tokens, auth, break_glass, break_glasses, care_team, demo, erase,
+    large_routes, me, notifications, patients, reconnect, record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
 
@@ -49,6 +49,7 @@ fn write() -> String {
         { "name": "access", "description": "Opening patients in an emergency." },
         { "name": "notifications", "description": "What users are told." },
         { "name": "users", "description": "Who is who." },
+        { "name": "sign-in", "description": "Passwords, sign-ins and API tokens: see docs/sign-in.md." },
         { "name": "operation", "description": "For those who run the server." },
         { "name": "demo", "description": "Only with `--demo`." },
     ]);
@@ -83,6 +84,15 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<care_team::CareTeam>();
     generator.subschema_for::<care_team::Grant>();
     generator.subschema_for::<me::Me>();
+    generator.subschema_for::<auth::login::LoginRequest>();
+    generator.subschema_for::<auth::refresh::RefreshRequest>();
+    generator.subschema_for::<auth::logout::LogoutRequest>();
+    generator.subschema_for::<auth::password::PasswordRequest>();
+    generator.subschema_for::<auth::SignedIn>();
+    generator.subschema_for::<auth::sign_ins::SignInList>();
+    generator.subschema_for::<api_tokens::ApiTokenRequest>();
+    generator.subschema_for::<api_tokens::IssuedApiToken>();
+    generator.subschema_for::<api_tokens::ApiTokenList>();
     generator.subschema_for::<demo::SignIns>();
     generator.subschema_for::<status::NodeStatus>();
     generator.subschema_for::<ConnectionPage>();
@@ -154,7 +164,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 23);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 30);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use axum::extract::Path;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -20,7 +21,7 @@ use crate::node::Unanswered;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How long to wait before a request is sent again that can succeed then, in seconds.
-const RETRY_AFTER_S: &str = "1";
+const RETRY_AFTER_S: u32 = 1;
 
 /// Why a request was refused.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -43,6 +44,9 @@ pub struct Problem {
     reason: Option<&'static str>,
     /// Whether the same request can succeed later.
     retry: bool,
+    /// How long to wait before that, in seconds.
+    #[serde(skip)]
+    retry_after_s: u32,
 }
 
 /// The detail may repeat what the client sent: `Debug` leaves it out.
@@ -64,7 +68,13 @@ impl Problem {
             field: None,
             reason: None,
             retry: code.retry(),
+            retry_after_s: RETRY_AFTER_S,
         }
+    }
+
+    /// The stable word.
+    pub(super) fn code(&self) -> ErrorCode {
+        self.code
     }
 
     /// A field that is missing, of the wrong kind or past its limit.
@@ -88,6 +98,14 @@ impl Problem {
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();
+        self
+    }
+
+    /// The same, to be tried again after this long, in whole seconds rounded up.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_s = u32::try_from(seconds).unwrap_or(u32::MAX);
         self
     }
 
@@ -136,6 +154,8 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | E::TokenNotYetValid
         | E::TokenIssuer
         | E::TokenAudience
+        | E::TokenRevoked
+        | E::SignInRefused
         | E::TokenKey
         | E::TokenUser
         | E::TokenRole
@@ -184,7 +204,7 @@ impl IntoResponse for Problem {
         // For the metrics: see `observe`.
         response.extensions_mut().insert(self.code);
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         if status == StatusCode::UNAUTHORIZED {
             let missing = self.code == ErrorCode::TokenMissing;

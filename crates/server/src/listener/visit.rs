@@ -19,6 +19,7 @@ use crate::gate::{Counted, Limit};
 use crate::http::{ClientAddress, Problem, headers};
 use crate::shard::Shard;
 use crate::telemetry::RequestRefusal;
+use crate::tls::Shown;
 use crate::upgrade::{self, client_address};
 
 /// A socket whose client may still ask for anything.
@@ -30,6 +31,8 @@ pub(crate) struct Visit {
     is_proxy: bool,
     /// The socket as one of its client's.
     counted: RefCell<Option<Counted>>,
+    /// The certificate that the client showed.
+    shown: Shown,
     /// How many requests there were.
     requests: Cell<u32>,
 }
@@ -44,7 +47,18 @@ impl Visit {
         let trusted = &shard.app().settings.server.trusted_proxies;
         let is_proxy = trusted.iter().any(|network| network.contains(peer));
         let counted = if is_proxy { None } else { Some(shard.ground.gate.enter(peer, shard.now().instant)?) };
-        Ok(Self { peer, is_proxy, counted: RefCell::new(counted), requests: Cell::new(0) })
+        Ok(Self {
+            peer,
+            is_proxy,
+            counted: RefCell::new(counted),
+            shown: Shown::default(),
+            requests: Cell::new(0),
+        })
+    }
+
+    /// Notes the certificate that the client showed.
+    pub(super) fn show(&mut self, shown: Shown) {
+        self.shown = shown;
     }
 
     /// Where the client of a request with these headers is.
@@ -120,6 +134,7 @@ async fn answer_one(shard: &Rc<Shard>, visit: &Visit, mut request: Request<Incom
         return secured(problem.with_status(StatusCode::PAYLOAD_TOO_LARGE).into_response());
     }
     request.extensions_mut().insert(ClientAddress(client));
+    request.extensions_mut().insert(visit.shown.clone());
     let answering = shard.ground.router.clone().oneshot(request.map(Body::new));
     let seconds = app.settings.limits.request_timeout_s;
     match tokio::time::timeout(Duration::from_secs(seconds.into()), answering).await {

@@ -39,6 +39,21 @@ pub enum ResumeResult {
     Gap,
 }
 
+/// What became of an attempt to sign in, or of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInResult {
+    /// Somebody signed in.
+    Succeeded,
+    /// Nobody was let in.
+    Refused,
+    /// It came too soon after others.
+    Throttled,
+    /// A refresh token was exchanged.
+    Renewed,
+    /// A refresh token came a second time: its sign-in was ended.
+    Reused,
+}
+
 /// How fetching an issuer's keys ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFetch {
@@ -74,6 +89,15 @@ pub enum RefusalReason {
     AddressFull,
     /// More came a second from the address than `limits.connections_per_second_per_address` says.
     AddressRate,
+}
+
+/// What came of TLS files that were replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// New connections get the new certificate.
+    Loaded,
+    /// They cannot be used, and the old certificate stays.
+    Failed,
 }
 
 /// Why a request was refused before it reached its route.
@@ -130,6 +154,7 @@ label!(
 label!(ResumeResult, "result", &[Self::Complete, Self::Gap], |result| {
     format!("{result:?}").to_lowercase()
 });
+label!(Reload, "result", &[Self::Loaded, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(KeyFetch, "result", &[Self::Fetched, Self::Failed], |result| format!("{result:?}").to_lowercase());
 label!(
     RequestRefusal,
@@ -172,6 +197,12 @@ label!(
         };
         word.to_owned()
     }
+);
+label!(
+    SignInResult,
+    "result",
+    &[Self::Succeeded, Self::Refused, Self::Throttled, Self::Renewed, Self::Reused],
+    |result| format!("{result:?}").to_lowercase()
 );
 label!(Presence, "presence", &[Self::Joined, Self::Left], |presence| format!("{presence:?}").to_lowercase());
 label!(ErrorCode, "code", ErrorCode::ALL, |code| code.as_str().to_owned());
@@ -297,12 +328,16 @@ metrics! {
     notifications_stored: Counter = "notifications_stored";
     /// Requests and messages refused, by error code.
     errors: By<ErrorCode, Counter> = "errors";
+    /// Attempts to sign in, and refresh tokens, by what became of them.
+    sign_ins: By<SignInResult, Counter> = "sign_ins";
     /// Refusals that were too many to be recorded each in the audit trail.
     audit_left_out: Counter = "audit_left_out";
     /// Records that could not be written to the audit trail: what they describe was not done.
     audit_failures: Counter = "audit_failures";
     /// HTTP requests refused before they reached a route, by reason.
     requests_refused: By<RequestRefusal, Counter> = "requests_refused";
+    /// Times that replaced TLS files were read, by result.
+    certificate_reloads: By<Reload, Counter> = "certificate_reloads";
     /// Events in one commit.
     commit_events: Histogram = "commit_events";
     /// Time to answer an HTTP request.
@@ -408,7 +443,9 @@ mod tests {
         in_order::<ConnectionState>();
         in_order::<ResumeResult>();
         in_order::<RefusalReason>();
+        in_order::<SignInResult>();
         in_order::<RequestRefusal>();
+        in_order::<Reload>();
         in_order::<Presence>();
         in_order::<ErrorCode>();
         in_order::<CloseCode>();
@@ -461,9 +498,11 @@ mod tests {
         break_glass_opened Patients opened in an emergency.
         notifications_stored Notifications stored, each for one user.
         errors Requests and messages refused, by error code.
+        sign_ins Attempts to sign in, and refresh tokens, by what became of them.
         audit_left_out Refusals that were too many to be recorded each in the audit trail.
         audit_failures Records that could not be written to the audit trail: what they describe was not done.
         requests_refused HTTP requests refused before they reached a route, by reason.
+        certificate_reloads Times that replaced TLS files were read, by result.
         commit_events Events in one commit.
         http_request_duration_seconds Time to answer an HTTP request.
         ");

@@ -1,7 +1,7 @@
 //! What comes to each door from somebody who means harm. Every test sends it, looks at the exact answer, and then at
 //! the server: it still serves an honest client, and holds nothing of the other.
 //!
-//! `docs/security.md` has the table of all of it. Tokens have their own tests in `crates/server/src/auth`; what comes
+//! `docs/security.md` has the table of all of it. Each rule for tokens is tested in `crates/server/src/auth`; what comes
 //! by the command line and by settings is in `crates/healthmate/tests/hostile.rs` and `crates/server/src/config`.
 
 mod bodies;
@@ -10,6 +10,8 @@ mod frames;
 mod handshakes;
 mod messages;
 mod requests;
+mod tls;
+mod tokens;
 mod topics;
 
 use healthmate_server::config::Settings;

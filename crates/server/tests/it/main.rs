@@ -19,5 +19,6 @@ mod recovery;
 mod resume;
 mod revocation;
 mod server;
+mod sign_in;
 mod stop;
 mod tls;

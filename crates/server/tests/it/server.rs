@@ -84,6 +84,10 @@ impl TestServer {
         client
     }
 
+    pub(crate) fn refresh_certificate(&self) {
+        self.server.refresh_certificate();
+    }
+
     /// Runs SQL on the database behind the server's back.
     pub(crate) fn sql(&self, sql: &str) {
         let folder = self.folder.as_ref().expect("a store in a folder");

@@ -1,14 +1,27 @@
 //! Writing the audit trail.
 
-use healthmate_care::audit::{FIRST_LINK, Link, link};
+use healthmate_care::audit::{Checkpoint, FIRST_LINK, Link, link};
 use healthmate_care::{AuditRecord, Role};
 use healthmate_protocol::UserId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-const HEAD: &str = "SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1";
+use crate::audit::HEAD;
+use crate::failure::Failure;
+use crate::writer::group::Group;
+
+const ADD_CHECKPOINT: &str =
+    "INSERT INTO audit_checkpoint (seq, link, at, key, signature) VALUES (?1, ?2, ?3, ?4, ?5)";
 const APPEND: &str = "INSERT INTO audit
         (seq, at, actor, user, role, address, break_glass, action, object, patient, reason, outcome, link)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+/// Keeps a checkpoint.
+pub(crate) fn add_checkpoint(group: &mut Group<'_>, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    let Checkpoint { seq, link, at, key, signature } = checkpoint;
+    let row = params![*seq as i64, link, at.as_micros(), key, signature];
+    group.conn.prepare_cached(ADD_CHECKPOINT)?.execute(row)?;
+    Ok(())
+}
 
 /// The last record of the trail: its place and its link.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The audit trail.
 
-use healthmate_care::audit::{FIRST_LINK, link};
+use healthmate_care::audit::{CheckpointKey, FIRST_LINK, link};
 use healthmate_care::{AuditAction, AuditEntry, AuditOutcome, AuditRecord, By, CareRelation, Clock, Role};
 
 use super::sample::{by, id, people, user};
@@ -82,6 +82,26 @@ pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness
         "role_changed user:n -",
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
+    Ok(())
+}
+
+/// Checkpoints are kept beside the trail, which says where it ends.
+pub async fn checkpoints_are_kept(mut harness: Harness) -> Outcome {
+    assert_eq!(harness.store()?.audit_head().await?, None);
+    people(&harness).await?;
+    let entries = whole(&harness).await?;
+    let last = entries.last().ok_or("no records")?;
+    assert_eq!(harness.store()?.audit_head().await?, Some((last.seq, last.link)));
+    assert_eq!(harness.store()?.last_checkpoint().await?, None);
+    let key = CheckpointKey::new(&[7; 32]);
+    let signed = [1, last.seq].map(|seq| key.sign(seq, &last.link, harness.clock.now()));
+    for checkpoint in &signed {
+        harness.store()?.add_checkpoint(checkpoint.clone()).await?;
+    }
+    harness.reopen()?;
+    let kept = harness.store()?.last_checkpoint().await?.ok_or("no checkpoint")?;
+    assert_eq!(kept, signed[1]);
+    assert!(kept.is_signed_by(&key.public()));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use healthmate_care::audit::{FIRST_LINK, link};
+use healthmate_care::audit::{Checkpoint, FIRST_LINK, link};
 use healthmate_care::{AuditEntry, AuditRecord, By, CareRelation, Metric, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{ClientId, Epoch, Offset, Timestamp, Topic, UserId};
@@ -32,6 +32,7 @@ pub(super) struct State {
     pub(super) named: HashMap<(UserId, UserId, ClientId), MeasurementReceipt>,
     pub(super) answers: HashMap<(UserId, String), Answer>,
     pub(super) trail: Vec<AuditEntry>,
+    pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) credentials: Held,
     pub(super) told: Told,
     pub(super) accesses: Accesses,
@@ -70,6 +71,7 @@ impl State {
             named: HashMap::new(),
             answers: HashMap::new(),
             trail: Vec::new(),
+            checkpoints: Vec::new(),
             credentials: Held::default(),
             told: Told::default(),
             accesses: Accesses::default(),

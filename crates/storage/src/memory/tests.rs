@@ -36,9 +36,9 @@ fn the_suite_calls_every_method_of_every_trait() {
     let sources = [
         include_str!("../lib.rs"),
         include_str!("../audit.rs"),
-        include_str!("../break_glass.rs"),
         include_str!("../credentials.rs"),
         include_str!("../erasure.rs"),
+        include_str!("../break_glass.rs"),
         include_str!("../notifications.rs"),
     ];
     let methods = sources.map(trait_methods).concat();

@@ -39,7 +39,6 @@ async fn who_is_unknown_is_refused_unless_the_setting_says_create() {
     let world = world("").await;
     assert_eq!(me(&world, "zoe", "n").await, "user_unknown");
     assert_eq!(me(&world, "nora", "n").await, "nurse");
-    assert_eq!(me(&world, "nora", "d").await, "token_role", "the stored role counts");
     assert_eq!(me(&world, "gone", "n").await, "user_inactive");
     assert_eq!(world.app.store.user(&id("zoe")).await.expect("read"), None);
 }
@@ -59,6 +58,30 @@ async fn who_is_seen_for_the_first_time_is_added_once_with_a_role_that_may_be_gi
     assert_eq!(me(&world, "eve", "a").await, "token_role", "admin is not listed");
     assert_eq!(world.app.store.user(&id("eve")).await.expect("read"), None);
     assert_eq!(me(&world, "root", "a").await, "admin", "it is so already");
+}
+
+#[tokio::test]
+async fn another_role_than_the_stored_one_is_stored_once_where_the_token_may_give_both() {
+    let world = world("").await;
+    for _ in 0..2 {
+        assert_eq!(me(&world, "nora", "d").await, "doctor");
+    }
+    let nora = world.app.store.user(&id("nora")).await.expect("read").expect("known");
+    assert_eq!(nora.role, Role::Doctor);
+    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+    let of_nora = trail.iter().filter(|entry| entry.record.object.as_deref() == Some("user:nora"));
+    let changed = of_nora.filter(|entry| entry.record.by.actor == Actor::Server);
+    assert_eq!(changed.map(|entry| entry.record.reason.as_deref()).collect::<Vec<_>>(), [Some("doctor")]);
+    for (sub, role, why) in [
+        ("nora", "a", "admin is not listed"),
+        ("root", "n", "who cannot make an administrator cannot unmake one"),
+        ("ada", "n", "a patient stays one"),
+        ("dora", "p", "nobody becomes a patient"),
+        ("ring", "n", "a device stays one"),
+    ] {
+        assert_eq!(me(&world, sub, role).await, "token_role", "{why}");
+    }
+    assert_eq!(me(&world, "gone", "d").await, "user_inactive");
 }
 
 #[tokio::test]

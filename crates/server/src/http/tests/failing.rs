@@ -1,6 +1,7 @@
 //! A store that cannot write.
 
 use async_trait::async_trait;
+use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{AuditEntry, AuditRecord, BreakGlass, By, CareRelation, Role, User};
 use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, NotificationId, Offset, Timestamp, Topic, UserId};
@@ -232,6 +233,18 @@ impl AuditTrail for FailingStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         self.inner.audit_after(seq, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {
+        self.inner.audit_head().await
+    }
+
+    async fn add_checkpoint(&self, _: Checkpoint) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        self.inner.last_checkpoint().await
     }
 }
 

@@ -26,7 +26,7 @@ async fn strange_bodies_are_refused_with_their_code() {
         (b"\xff\xfe".to_vec(), 400, "malformed_json"),
         (with("heart_rate", "heart\\ud800rate"), 400, "malformed_json"),
         ([b"\xef\xbb\xbf", GOOD.as_bytes()].concat(), 400, "malformed_json"),
-        (deep.clone().into(), 400, "invalid_field"),
+        (deep.clone().into(), 400, "malformed_json"),
         (format!(r#"{{"batch":{deep}}}"#).into(), 400, "invalid_field"),
         (with("{\"metric\"", "{\"value\":71,\"metric\""), 400, "invalid_field"),
         (with("72", "1e999"), 400, "malformed_json"),

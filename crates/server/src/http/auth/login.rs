@@ -1,0 +1,125 @@
+//! `POST /v1/auth/login`: signs in with a password.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use healthmate_care::{AuditRecord, By, SignInMethod, User};
+use healthmate_protocol::{ErrorCode, UserId};
+use healthmate_storage::{SignInEnd, SignIns};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Body, From, SignedIn, begin, begin_attempt, check_name};
+use crate::app::App;
+use crate::auth::password::{Busy, MAX_CHARS};
+use crate::auth::throttle::Attempt;
+use crate::http::Problem;
+use crate::telemetry::metrics::SignInResult;
+
+/// Who wants to sign in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct LoginRequest {
+    /// The user's id.
+    user: String,
+    /// The user's password, 1 to 128 characters.
+    password: String,
+    /// What the client calls itself, 1 to 64 characters: shown in the list of sign-ins.
+    label: Option<String>,
+}
+
+/// Signs in with a password.
+///
+/// The answer is the same, and takes as long, whether the user is unknown, disabled or has no password, or the password
+/// is wrong. After some wrong attempts at a user, or from an address, each further one must wait, twice as long every time.
+#[utoipa::path(
+    post, path = "/v1/auth/login", operation_id = "login", tag = "sign-in",
+    request_body(content = ref("#/components/schemas/LoginRequest"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The tokens.", body = ref("#/components/schemas/SignedIn"),
+         content_type = "application/json"),
+        (status = 400, description = "`malformed_json`, or `invalid_field` with its `field`."),
+        (status = 401, description = "`sign_in_refused`."),
+        (status = 413, description = "`invalid_field`: the body is too large."),
+        (status = 415, description = "`invalid_field`: the body is not `application/json`."),
+        (status = 429, description = "`too_many_requests`: wait as `Retry-After` says."),
+        (status = 503, description = "`storage_unavailable` or `storage_full`: send it again after `Retry-After`."),
+    ),
+)]
+pub(in crate::http) async fn login(
+    State(app): State<Arc<App>>,
+    From(address): From,
+    Body(request): Body<LoginRequest>,
+) -> Result<Json<SignedIn>, Problem> {
+    let LoginRequest { user, password, label } = request;
+    if !(1..=MAX_CHARS).contains(&password.chars().count()) {
+        return Err(Problem::field("password", format!("must be 1 to {MAX_CHARS} characters")));
+    }
+    label.as_deref().map_or(Ok(()), |label| check_name("label", label))?;
+    let attempt = Attempt::new(Some(&user), address);
+    begin_attempt(&app, &attempt)?;
+    let checked = check(&app, &user, password, address).await;
+    match &checked {
+        Ok(_) => app.throttle.succeeded(&attempt),
+        // Only a password that was looked at counts.
+        Err(problem) if problem.code() != ErrorCode::SignInRefused => app.throttle.undone(&attempt),
+        Err(_) => {
+            app.metrics.sign_ins.of(SignInResult::Refused).inc();
+        }
+    }
+    Ok(Json(begin(&app, &checked?, SignInMethod::Password, label, address).await?))
+}
+
+/// The user, if the password is theirs. Everybody is asked for in the same way, and has a password hashed.
+async fn check(app: &App, name: &str, password: String, address: Option<IpAddr>) -> Result<User, Problem> {
+    let id = UserId::new(name).or_else(|_| UserId::new("nobody")).map_err(|_| refused())?;
+    let found = app.store.user(&id).await?.filter(|user| user.id.as_str() == name);
+    let hash = app.store.password(&id).await?.filter(|_| found.is_some());
+    let may_be_renewed = hash.as_ref().is_some_and(|hash| !app.passwords.is_current(hash));
+    let kept = may_be_renewed.then(|| password.clone());
+    let reason = match (&found, &hash) {
+        (None, _) => "user_unknown",
+        (Some(user), _) if !user.active => "user_inactive",
+        (Some(_), None) => "no_password",
+        (Some(_), Some(_)) => "wrong_password",
+    };
+    let matches = app.passwords.verify(password, hash).await?;
+    match found {
+        Some(user) if matches && user.active => {
+            if let Some(password) = kept {
+                renew_hash(app, &user, password).await?;
+            }
+            Ok(user)
+        }
+        found => {
+            let by = By::anonymous(address, app.clock.now());
+            let known = found.as_ref().map(|user| &user.id);
+            app.store.audit(vec![AuditRecord::sign_in_refused(by, known, reason)]).await?;
+            Err(refused())
+        }
+    }
+}
+
+fn refused() -> Problem {
+    Problem::new(ErrorCode::SignInRefused, "user and password do not belong together")
+}
+
+/// Hashes a password as they are hashed now, so that the answer to no user takes longer than to another.
+async fn renew_hash(app: &App, user: &User, password: String) -> Result<(), Problem> {
+    let hash = app.passwords.hash(password).await?;
+    let now = app.clock.now();
+    // No sign-in has this id: none ends.
+    let which = SignIns::One(Uuid::nil());
+    let end = SignInEnd { user: user.id.clone(), which, reason: "rehashed", access_until: now };
+    app.store.set_password(hash, end, By::server(now)).await?;
+    Ok(())
+}
+
+impl std::convert::From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::new(ErrorCode::TooManyRequests, busy.to_string())
+    }
+}
