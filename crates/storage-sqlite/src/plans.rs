@@ -31,6 +31,7 @@ fn every_query_has_its_index() {
         (retention::SET_OLDEST, 2),
         (retention::FORGET_KEYS, 2),
         (directory::REMOVE_RELATION, 2),
+        (directory::TAKEN, 1),
         (erasure::PATIENT, 1),
         (erasure::PERSONS, 1),
         (erasure::TOPICS, 1),

@@ -84,6 +84,20 @@ pub fn notification_payload(data: &NotificationData) -> Result<Arc<RawValue>, Er
     Ok(json.into())
 }
 
+/// What stays of a notification about a patient who was erased: what it was about, and no word about the patient.
+pub fn without_patient(data: NotificationData) -> NotificationData {
+    NotificationData { body: "The patient was erased.".to_owned(), patient: None, ..data }
+}
+
+/// The same as [`without_patient`], of the JSON.
+///
+/// # Errors
+/// If the text is not the JSON of a notification's data.
+pub fn notification_without_patient(payload: &str) -> Result<Arc<RawValue>, Error> {
+    let data = serde_json::from_str(payload).map_err(|error| Error::Unavailable(error.to_string()))?;
+    notification_payload(&without_patient(data))
+}
+
 /// Where the device of a payload begins. No text in JSON has a quotation mark without a backslash before it, so this is
 /// found at the field only.
 const DEVICE: &str = ",\"device\":";

@@ -2,12 +2,15 @@
 
 use healthmate_care::{AuditAction, AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::payload::notification_without_patient;
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{Erased, Error};
 use rusqlite::{OptionalExtension, params};
 
 use crate::failure::Failure;
 use crate::queries::{rows, user_id};
 use crate::writer::group::Group;
+use crate::writer::record::unwritable;
 use crate::writer::retention::{Old, trim_topic};
 
 /// How many rows one transaction deletes.
@@ -39,7 +42,13 @@ pub(crate) const BY_ID: &[(&str, &str)] = &[
     ("sign_in", "DELETE FROM sign_in WHERE user = ?1"),
     ("api_token", "DELETE FROM api_token WHERE user = ?1"),
     ("passkey", "DELETE FROM passkey WHERE user = ?1"),
+    ("notification", "DELETE FROM notification WHERE user = ?1"),
+    ("break_glass", "DELETE FROM break_glass WHERE patient = ?1"),
 ];
+
+/// What others were told about the patient.
+const TOLD: &str = "SELECT user, id, text FROM notification WHERE patient = ?1 AND user <> ?1";
+const RETELL: &str = "UPDATE notification SET text = ?2, patient = NULL WHERE id = ?1";
 
 /// Counts by what was counted.
 #[derive(Default)]
@@ -83,6 +92,7 @@ pub(crate) fn begin(group: &mut Group<'_>, patient: &UserId, by: &By) -> Result<
 fn take_away(group: &mut Group<'_>, patient: &UserId, by: &By, counts: &mut Counts) -> Result<(), Failure> {
     let persons: Vec<(i64, UserId)> =
         rows(group.conn, PERSONS, [patient.as_str()], |row| Ok((row.get(0)?, user_id(row, 1)?)))?;
+    counts.add("notification", retell(group, patient)?);
     for (key, id) in &persons {
         for (what, sql) in BY_KEY {
             counts.add(what, group.conn.prepare_cached(sql)?.execute([key])? as u64);
@@ -95,6 +105,20 @@ fn take_away(group: &mut Group<'_>, patient: &UserId, by: &By, counts: &mut Coun
     counts.add("user", persons.len() as u64);
     group.forget_people();
     Ok(())
+}
+
+/// Others keep that they were told something: their log has no holes. What they were told about the patient goes.
+fn retell(group: &Group<'_>, patient: &UserId) -> Result<u64, Failure> {
+    let row = |row: &rusqlite::Row<'_>| Ok((user_id(row, 0)?, row.get(1)?, row.get(2)?));
+    let told: Vec<(UserId, String, Vec<u8>)> = rows(group.conn, TOLD, [patient.as_str()], row)?;
+    let (sealer, column) = (group.sealer, SealedColumn::NotificationText);
+    for (user, id, text) in &told {
+        let text = sealer.open(group.conn, user, column, id.as_bytes(), text)?;
+        let data = notification_without_patient(&text).map_err(unwritable)?;
+        let bytes = sealer.seal(group.conn, user, column, id.as_bytes(), data.get())?;
+        group.conn.prepare_cached(RETELL)?.execute(params![id, bytes])?;
+    }
+    Ok(told.len() as u64)
 }
 
 /// Deletes some of the measurements and events that are left; how many.

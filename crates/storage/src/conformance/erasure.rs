@@ -1,11 +1,13 @@
 //! `erase`: what an erased patient leaves.
 
 use healthmate_care::{AuditAction, CareRelation, Clock, Measurement, Role};
-use healthmate_protocol::Offset;
+use healthmate_protocol::{
+    NotificationData, NotificationId, NotificationKind, Offset, Priority, Topic, TopicKind, UserId,
+};
 
 use super::sample::{beat, beats, by, device, everything_of, health, id, logged, people, recording, user};
-use super::{Harness, Outcome};
-use crate::{Error, LogRange};
+use super::{Failed, Harness, Outcome};
+use crate::{Error, LogRange, NewNotification, NotificationQuery};
 
 /// The patient `p` with a device, a care team, measurements, and one of them with words.
 async fn furnish(harness: &Harness) -> Outcome {
@@ -17,7 +19,35 @@ async fn furnish(harness: &Harness) -> Outcome {
     beats(harness, "q", 1).await?;
     let worded = Measurement { device: Some("a cuff".to_owned()), ..beat(harness, 1, 70.0) };
     store.record(recording("p", "d", vec![worded])?).await?;
+    let about = |name: &str, user: UserId, patient: Option<UserId>| {
+        Ok::<_, Failed>(NewNotification {
+            id: NotificationId::new(name)?,
+            user,
+            kind: NotificationKind::BreakGlass,
+            priority: Priority::Urgent,
+            title: "Opened".to_owned(),
+            body: "somebody opened Pat".to_owned(),
+            patient,
+            expires_at: None,
+        })
+    };
+    let told =
+        [about("1", id("n")?, Some(id("p")?))?, about("2", id("p")?, None)?, about("3", id("n")?, None)?];
+    store.notify(told.into()).await?;
     Ok(())
+}
+
+/// What the nurse was told: each body, in the list and in the log.
+async fn told(harness: &Harness) -> Result<Vec<String>, Failed> {
+    let store = harness.store()?;
+    let query = NotificationQuery { user: id("n")?, limit: 10, before: None };
+    let page = store.notifications(query).await?;
+    let mut bodies: Vec<_> = page.notifications.into_iter().map(|told| told.data.body).collect();
+    let topic = Topic::new(TopicKind::Notifications, id("n")?);
+    for event in store.read_after(&topic, Offset::START, 10).await? {
+        bodies.push(serde_json::from_str::<NotificationData>(event.payload.get())?.body);
+    }
+    Ok(bodies)
 }
 
 /// Nothing is found of the patient any more, also after a reopening; others are as before.
@@ -26,7 +56,9 @@ pub async fn nothing_is_found_of_an_erased_patient(mut harness: Harness) -> Outc
     let version = harness.store()?.directory_version().await?;
     let erased = harness.store()?.erase(&id("p")?, by()).await?;
     assert!(!erased.before);
-    for (what, rows) in [("measurement", 3), ("event", 3), ("care_relation", 1), ("user", 2)] {
+    for (what, rows) in
+        [("measurement", 3), ("event", 4), ("notification", 2), ("care_relation", 1), ("user", 2)]
+    {
         assert!(erased.rows.contains(&(what, rows)), "{what} {:?}", erased.rows);
     }
     for _ in 0..2 {
@@ -43,6 +75,8 @@ pub async fn nothing_is_found_of_an_erased_patient(mut harness: Harness) -> Outc
         assert_eq!(logged(&harness, "p").await?, Vec::<u64>::new());
         assert_eq!(store.range(&health("p")?).await?, LogRange { oldest: Offset(4), head: Offset(3) });
         assert_eq!(logged(&harness, "q").await?, [1]);
+        let (kept, gone) = ("somebody opened Pat".to_owned(), "The patient was erased.".to_owned());
+        assert_eq!(told(&harness).await?, [kept.clone(), gone.clone(), gone, kept]);
         harness.reopen()?;
     }
     Ok(())
@@ -76,7 +110,7 @@ pub async fn an_erasure_is_on_record(harness: Harness) -> Outcome {
     let record = &trail[before].record;
     assert_eq!((record.action, record.patient.clone()), (AuditAction::Erased, Some(id("p")?)));
     assert!(
-        record.object.as_deref().is_some_and(|counts| counts.contains("measurement:3 event:3")),
+        record.object.as_deref().is_some_and(|counts| counts.contains("measurement:3 event:4")),
         "{record:?}"
     );
     let p = Some(id("p")?);

@@ -18,6 +18,13 @@ pub(super) struct Held {
     end_recorded: bool,
 }
 
+impl Held {
+    /// Whose data was opened.
+    pub(super) fn patient(&self) -> &UserId {
+        &self.opened.access.patient
+    }
+}
+
 impl State {
     /// Everything that can refuse comes before the first change.
     fn open_patient(

@@ -6,6 +6,7 @@ use healthmate_protocol::{Topic, TopicKind, UserId};
 
 use super::MemoryStore;
 use super::state::State;
+use crate::payload::{notification_payload, without_patient};
 use crate::{Erased, Erasure, Error};
 
 #[async_trait]
@@ -32,6 +33,10 @@ impl State {
             log.map_or(0, |log| std::mem::take(&mut log.events).len() as u64)
         });
         rows.push(("event", events.iter().sum()));
+        rows.push(("notification", self.retell(patient)));
+        let accesses = self.accesses.len();
+        self.accesses.retain(|held| held.patient() != patient);
+        rows.push(("break_glass", (accesses - self.accesses.len()) as u64));
         self.named.retain(|(of, _, _), _| of != patient);
         let (answers, relations) = (self.answers.len(), self.care.len());
         self.answers.retain(|(author, _), _| !persons.contains(author));
@@ -51,6 +56,26 @@ impl State {
         let record = AuditRecord::new(by, AuditAction::Erased).patient(patient);
         self.audit([record.object(counts.join(" "))]);
         Ok(Erased { at, before: false, rows, audit_kept: self.audited(patient) })
+    }
+
+    /// What the patient was told goes; others keep that they were told something.
+    fn retell(&mut self, patient: &UserId) -> u64 {
+        let before = self.told.len();
+        self.told.retain(|(user, _), _| user != patient);
+        let mut rows = before - self.told.len();
+        for ((user, offset), told) in &mut self.told {
+            if told.data.patient.as_ref() != Some(patient) {
+                continue;
+            }
+            rows += 1;
+            told.data = without_patient(told.data.clone());
+            let log = self.logs.get_mut(&Topic::new(TopicKind::Notifications, user.clone()));
+            let event = log.and_then(|log| log.events.iter_mut().find(|event| event.offset == *offset));
+            if let (Some(event), Ok(payload)) = (event, notification_payload(&told.data)) {
+                event.payload = payload;
+            }
+        }
+        rows as u64
     }
 
     fn audited(&self, patient: &UserId) -> u64 {
