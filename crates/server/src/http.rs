@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::assets::Assets;
 
+mod access_log;
 mod api_tokens;
 mod auth;
 mod break_glass;
@@ -69,6 +70,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(patients::patients))
         .routes(routes!(erase::erase))
         .routes(routes!(presence::presence))
+        .routes(routes!(access_log::access_log))
         .routes(routes!(break_glass::break_glass, break_glasses::break_glasses))
         .routes(routes!(end_break_glass::end_break_glass))
         .routes(routes!(notifications::notifications))

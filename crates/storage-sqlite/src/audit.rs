@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{Actor, AuditEntry, AuditRecord, By};
+use healthmate_protocol::Timestamp;
+use healthmate_storage::AccessLogQuery;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -18,6 +20,18 @@ pub(crate) const AFTER: &str =
     "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
         outcome, link
     FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
+pub(crate) const OF_PATIENT: &str =
+    "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
+        outcome, link
+    FROM audit WHERE patient = ?1 AND seq < ?2 AND at >= ?3 AND at < ?4 ORDER BY seq DESC LIMIT ?5";
+
+pub(crate) fn access_log(conn: &Connection, query: &AccessLogQuery) -> Result<Vec<AuditEntry>, Failure> {
+    let before = query.before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
+    let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
+    let to = query.to.map_or(i64::MAX, Timestamp::as_micros);
+    rows(conn, OF_PATIENT, params![query.patient.as_str(), before, from, to, query.limit], entry)
+}
 
 pub(crate) fn audit_after(conn: &Connection, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Failure> {
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);

@@ -39,8 +39,8 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::seal::KeySource;
 use healthmate_storage::{
-    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
-    MeasurementQuery, Measurements, Probe, Recording, new_epoch,
+    AccessLogQuery, AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange,
+    MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 use parking_lot::Mutex;
 
@@ -266,6 +266,10 @@ impl AuditTrail for SqliteStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         self.readers.read(move |conn| audit::audit_after(conn, seq, limit)).await
+    }
+
+    async fn access_log(&self, query: AccessLogQuery) -> Result<Vec<AuditEntry>, Error> {
+        self.readers.read(move |conn| audit::access_log(conn, &query)).await
     }
 
     async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {

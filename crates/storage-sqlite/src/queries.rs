@@ -84,6 +84,7 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
     (crate::audit::HEAD, 0),
+    (crate::audit::OF_PATIENT, 5),
     (crate::audit::LAST_CHECKPOINT, 0),
     (crate::break_glass::OF, 2),
     (crate::break_glass::BETWEEN, 2),

@@ -3,8 +3,24 @@
 use async_trait::async_trait;
 use healthmate_care::audit::{Checkpoint, Link};
 use healthmate_care::{AuditEntry, AuditRecord};
+use healthmate_protocol::{Timestamp, UserId};
 
 use crate::Error;
+
+/// Which records of a patient to read.
+#[derive(Clone, Debug)]
+pub struct AccessLogQuery {
+    /// Whose data it was.
+    pub patient: UserId,
+    /// Only what was done at or after this.
+    pub from: Option<Timestamp>,
+    /// Only what was done before this.
+    pub to: Option<Timestamp>,
+    /// Only records before this number.
+    pub before: Option<u64>,
+    /// How many at most, 1 to [`healthmate_protocol::MAX_PAGE`].
+    pub limit: u32,
+}
 
 /// The audit trail: appended to, and never changed.
 ///
@@ -42,4 +58,10 @@ pub trait AuditTrail: Send + Sync {
     /// # Errors
     /// If the store cannot be read, or holds a word that is none of the trail's.
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error>;
+
+    /// The records of what was done with a patient's data, the newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or holds a word that is none of the trail's.
+    async fn access_log(&self, query: AccessLogQuery) -> Result<Vec<AuditEntry>, Error>;
 }

@@ -94,6 +94,7 @@ macro_rules! conformance_checks {
             audit::each_change_of_the_directory_is_recorded_and_no_refused_one,
             audit::the_chain_goes_on_after_a_reopening,
             audit::checkpoints_are_kept,
+            audit::the_records_of_a_patient_come_newest_first,
             break_glass::a_patient_is_opened_and_everybody_told,
             break_glass::a_refused_opening_leaves_nothing_behind,
             break_glass::limits_of_openings_hold_and_end,

@@ -28,7 +28,7 @@ mod notifications;
 pub mod payload;
 pub mod seal;
 
-pub use audit::AuditTrail;
+pub use audit::{AccessLogQuery, AuditTrail};
 pub use break_glass::{BreakGlasses, Opened, OpenedPatient, Opening};
 pub use credentials::{
     ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,

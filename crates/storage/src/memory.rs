@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 use crate::memory::state::State;
 use crate::{
-    AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange, MeasurementPage,
-    MeasurementQuery, Measurements, Probe, Recording, new_epoch,
+    AccessLogQuery, AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange,
+    MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 
 /// A store in memory, one mutex around everything.
@@ -172,6 +172,18 @@ impl AuditTrail for MemoryStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         Ok(self.state.lock().audit_after(seq, limit))
+    }
+
+    async fn access_log(&self, query: AccessLogQuery) -> Result<Vec<AuditEntry>, Error> {
+        let state = self.state.lock();
+        let wanted = |entry: &&AuditEntry| {
+            let at = entry.record.by.at;
+            entry.record.patient.as_ref() == Some(&query.patient)
+                && query.from.is_none_or(|from| from <= at)
+                && query.to.is_none_or(|to| at < to)
+                && query.before.is_none_or(|before| entry.seq < before)
+        };
+        Ok(state.trail.iter().rev().filter(wanted).take(query.limit as usize).cloned().collect())
     }
 
     async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {

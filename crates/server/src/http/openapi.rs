@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PROBLEM_JSON, Problem, api_tokens, auth, break_glass, break_glasses, care_team, demo, erase,
+    PROBLEM_JSON, Problem, access_log, api_tokens, auth, break_glass, break_glasses, care_team, demo, erase,
     large_routes, me, notifications, patients, reconnect, record, routes, status,
 };
 use crate::node::{ConnectionHealth, ConnectionPage};
@@ -77,6 +77,7 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<erase::EraseRequest>();
     generator.subschema_for::<erase::ErasureReport>();
     generator.subschema_for::<PresenceResponse>();
+    generator.subschema_for::<access_log::AccessLog>();
     generator.subschema_for::<break_glass::BreakGlassRequest>();
     generator.subschema_for::<break_glass::BreakGlassAccess>();
     generator.subschema_for::<break_glasses::BreakGlassList>();
@@ -164,7 +165,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 31);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 32);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

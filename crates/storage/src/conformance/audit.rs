@@ -5,6 +5,7 @@ use healthmate_care::{AuditAction, AuditEntry, AuditOutcome, AuditRecord, By, Ca
 
 use super::sample::{by, id, people, user};
 use super::{Failed, Harness, Outcome};
+use crate::AccessLogQuery;
 
 async fn whole(harness: &Harness) -> Result<Vec<AuditEntry>, Failed> {
     Ok(harness.store()?.audit_after(0, 1000).await?)
@@ -113,5 +114,32 @@ pub async fn the_chain_goes_on_after_a_reopening(mut harness: Harness) -> Outcom
     let entries = whole(&harness).await?;
     assert_eq!(entries.len(), 5);
     assert_chained(&entries);
+    Ok(())
+}
+
+/// Those of one patient, within times, page by page.
+pub async fn the_records_of_a_patient_come_newest_first(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let start = harness.clock.now();
+    let read = |n: i64, patient: &str| -> Result<AuditRecord, Failed> {
+        Ok(AuditRecord::new(By::server(start.plus_millis(n)), AuditAction::Read).patient(&id(patient)?))
+    };
+    let records = [read(1, "p")?, read(2, "q")?, read(3, "p")?, read(4, "p")?];
+    harness.store()?.audit(records.to_vec()).await?;
+    let all = AccessLogQuery { patient: id("p")?, from: Some(start), to: None, before: None, limit: 10 };
+    let found = async |query: AccessLogQuery| -> Result<Vec<(u64, i64)>, Failed> {
+        let entries = harness.store()?.access_log(query).await?;
+        let millis = |at: healthmate_protocol::Timestamp| (at.as_micros() - start.as_micros()) / 1000;
+        Ok(entries.iter().map(|entry| (entry.seq, millis(entry.record.by.at))).collect())
+    };
+    let newest = found(all.clone()).await?;
+    let reads: Vec<_> = newest.iter().map(|(_, at)| *at).filter(|at| *at > 0).collect();
+    assert_eq!(reads, [4, 3, 1]);
+    let page = AccessLogQuery { before: Some(newest[0].0), limit: 1, ..all.clone() };
+    assert_eq!(found(page).await?, [newest[1]]);
+    let span =
+        AccessLogQuery { from: Some(start.plus_millis(1)), to: Some(start.plus_millis(4)), ..all.clone() };
+    assert_eq!(found(span).await?, [newest[1], newest[2]]);
+    assert_eq!(found(AccessLogQuery { patient: id("nobody")?, ..all }).await?, []);
     Ok(())
 }

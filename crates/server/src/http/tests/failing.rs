@@ -7,8 +7,8 @@ use healthmate_protocol::server::{MeasurementReceipt, RecordedMeasurement};
 use healthmate_protocol::{Epoch, NotificationId, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
-    ApiToken, AuditTrail, BreakGlasses, CircleMember, CommitListener, Credentials, Directory, Erased,
-    Erasure, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements,
+    AccessLogQuery, ApiToken, AuditTrail, BreakGlasses, CircleMember, CommitListener, Credentials, Directory,
+    Erased, Erasure, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements,
     NewNotification, NewSignIn, NotificationPage, NotificationQuery, Notifications, Opened, OpenedPatient,
     Opening, Passkey, Probe, Recording, Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
 };
@@ -233,6 +233,10 @@ impl AuditTrail for FailingStore {
 
     async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         self.inner.audit_after(seq, limit).await
+    }
+
+    async fn access_log(&self, query: AccessLogQuery) -> Result<Vec<AuditEntry>, Error> {
+        self.inner.access_log(query).await
     }
 
     async fn audit_head(&self) -> Result<Option<(u64, Link)>, Error> {
