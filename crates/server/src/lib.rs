@@ -12,6 +12,8 @@ pub mod auth;
 mod break_glass;
 pub mod config;
 mod connection;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod heads;
 pub mod http;

@@ -18,6 +18,7 @@ mod presence;
 mod recovery;
 mod resume;
 mod revocation;
+mod seeds;
 mod server;
 mod sign_in;
 mod stop;
