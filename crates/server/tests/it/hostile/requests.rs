@@ -237,7 +237,12 @@ async fn no_path_leads_anywhere_else() {
     ] {
         let answer = get(&server, path, "Accept: text/html\r\n").await;
         let is_app = answer.ends_with("the app");
-        assert!(is_app || matches!(status(&answer), 400 | 401 | 404 | 405), "{path}\n{answer}");
+        // An encoded slash stays in the id: one patient's path, which knows only DELETE.
+        let refused = match path {
+            "/v1/patients/ana%2fmeasurements" => status(&answer) == 405,
+            _ => matches!(status(&answer), 400 | 401 | 404),
+        };
+        assert!(is_app || refused, "{path}\n{answer}");
         assert!(!answer.contains("\"role\""), "{path}\n{answer}");
     }
     serves_on(server).await;
