@@ -20,14 +20,14 @@ pub(crate) const ALL: &[Migration] = &[
         sql: include_str!("../migrations/0001_measurements_and_log.sql"),
     },
     Migration { name: "audit trail", sql: include_str!("../migrations/0002_audit.sql") },
-    Migration { name: "credentials", sql: include_str!("../migrations/0004_signin.sql") },
-    Migration { name: "scopes of care", sql: include_str!("../migrations/0003_care_scopes.sql") },
-    Migration { name: "data at rest", sql: include_str!("../migrations/0006_atrest.sql") },
+    Migration { name: "credentials", sql: include_str!("../migrations/0003_credentials.sql") },
+    Migration { name: "scopes of care", sql: include_str!("../migrations/0004_care_scopes.sql") },
+    Migration { name: "data at rest", sql: include_str!("../migrations/0005_data_at_rest.sql") },
     Migration {
         name: "notifications and break-glass",
-        sql: include_str!("../migrations/0005_breakglass.sql"),
+        sql: include_str!("../migrations/0006_notifications_and_break_glass.sql"),
     },
-    Migration { name: "audit checkpoints", sql: include_str!("../migrations/0008_audit_checkpoints.sql") },
+    Migration { name: "audit checkpoints", sql: include_str!("../migrations/0007_audit_checkpoints.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -121,8 +121,8 @@ fn plain_database(dir: &Path) {
     let steps = [
         include_str!("../migrations/0001_measurements_and_log.sql"),
         include_str!("../migrations/0002_audit.sql"),
-        include_str!("../migrations/0004_signin.sql"),
-        include_str!("../migrations/0003_care_scopes.sql"),
+        include_str!("../migrations/0003_credentials.sql"),
+        include_str!("../migrations/0004_care_scopes.sql"),
     ];
     for (step, sql) in (1..).zip(steps) {
         conn.execute_batch(sql).expect("a step");
