@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use healthmate_care::By;
 use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{
     ApiToken, Credentials, Error, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash,
     SignIn, SignInEnd,
@@ -16,6 +17,7 @@ use crate::SqliteStore;
 use crate::audit::{optional_word, word};
 use crate::failure::Failure;
 use crate::queries::{optional_time, rows, time, unreadable, user_id};
+use crate::sealer::Sealer;
 use crate::writer::{credentials, sign_ins};
 
 pub(crate) const PASSWORD: &str = "SELECT hash FROM password WHERE user = ?1";
@@ -68,11 +70,13 @@ fn api_token(row: &Row<'_>) -> rusqlite::Result<ApiToken> {
     })
 }
 
-fn passkey(row: &Row<'_>) -> rusqlite::Result<Passkey> {
+fn passkey(conn: &Connection, sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Passkey> {
+    let (credential, user): (Vec<u8>, _) = (row.get(0)?, user_id(row, 1)?);
+    let name = row.get_ref(2)?.as_blob()?;
     Ok(Passkey {
-        credential: row.get(0)?,
-        user: user_id(row, 1)?,
-        name: row.get(2)?,
+        name: sealer.open(conn, &user, SealedColumn::PasskeyName, &credential, name)?,
+        credential,
+        user,
         algorithm: row.get(3)?,
         public_key: row.get(4)?,
         counter: row.get(5)?,
@@ -157,12 +161,16 @@ impl Credentials for SqliteStore {
 
     async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, Error> {
         let credential = credential.to_vec();
-        self.readers.read(move |conn| one(conn, PASSKEY, [credential], passkey)).await
+        self.read(move |conn, sealer| one(conn, PASSKEY, [credential], |row| passkey(conn, sealer, row)))
+            .await
     }
 
     async fn passkeys(&self, user: &UserId) -> Result<Vec<Passkey>, Error> {
         let user = user.clone();
-        self.readers.read(move |conn| rows(conn, PASSKEYS, [user.as_str()], passkey)).await
+        let read = move |conn: &Connection, sealer: &Sealer| {
+            rows(conn, PASSKEYS, [user.as_str()], |row| passkey(conn, sealer, row))
+        };
+        self.read(read).await
     }
 
     async fn passkey_used(&self, credential: &[u8], counter: u32, at: Timestamp) -> Result<bool, Error> {

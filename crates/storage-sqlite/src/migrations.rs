@@ -28,6 +28,7 @@ pub(crate) const ALL: &[Migration] = &[
         sql: include_str!("../migrations/0006_notifications_and_break_glass.sql"),
     },
     Migration { name: "audit checkpoints", sql: include_str!("../migrations/0007_audit_checkpoints.sql") },
+    Migration { name: "passkeys", sql: include_str!("../migrations/0008_passkeys.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

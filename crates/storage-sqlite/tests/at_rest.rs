@@ -12,8 +12,8 @@ use healthmate_protocol::{
 };
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource, SealedColumn};
 use healthmate_storage::{
-    AuditTrail, BreakGlasses, Directory, Erasure, EventLog, Idempotency, MeasurementQuery, Measurements,
-    NewNotification, NotificationQuery, Notifications, Opened, Opening, Recording,
+    AuditTrail, BreakGlasses, Credentials, Directory, Erasure, EventLog, Idempotency, MeasurementQuery,
+    Measurements, NewNotification, NotificationQuery, Notifications, Opened, Opening, Passkey, Recording,
 };
 use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
 use uuid::Uuid;
@@ -332,4 +332,33 @@ async fn no_file_holds_what_users_were_told_and_why_a_patient_was_opened() {
     drop(store);
     assert!(!holds(folder.path(), WHY), "and when it is closed");
     shown(&open(folder.path(), true).expect("opened again")).await;
+}
+
+/// What people call a passkey; and whoever gives it to somebody else in the file has a row that nobody can read.
+#[tokio::test]
+async fn no_file_holds_the_name_of_a_passkey() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", "Anna").await;
+    add(&store, "nora", "Nora").await;
+    let passkey = Passkey {
+        credential: vec![7; 16],
+        user: id("anna"),
+        name: NAME.to_owned(),
+        algorithm: -7,
+        public_key: vec![4; 65],
+        counter: 0,
+        created_at: clock().now(),
+        last_used_at: None,
+    };
+    store.add_passkey(passkey.clone(), by()).await.expect("added");
+    assert!(!holds(folder.path(), NAME), "while it serves");
+    drop(store);
+    assert!(!holds(folder.path(), NAME), "and when it is closed");
+    let store = open(folder.path(), true).expect("opened again");
+    assert_eq!(store.passkey(&[7; 16]).await, Ok(Some(passkey.clone())));
+    assert_eq!(store.passkeys(&id("anna")).await, Ok(vec![passkey]));
+    let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
+    conn.execute("UPDATE passkey SET user = 'nora'", []).expect("edited");
+    assert!(store.passkey(&[7; 16]).await.is_err(), "its name opens for its user only");
 }

@@ -65,6 +65,8 @@ columns! {
     NotificationText "notification" "text",
     /// Why a patient was opened in an emergency. Row: the access's id. Owner: the patient.
     BreakGlassReason "break_glass" "reason",
+    /// What people call a passkey. Row: its credential id. Owner: its user.
+    PasskeyName "passkey" "name",
 }
 
 /// Why something sealed does not open.

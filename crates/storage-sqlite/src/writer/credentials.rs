@@ -2,6 +2,7 @@
 
 use healthmate_care::{AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{ApiToken, Error, Passkey, Revocation, Revoked, SecretHash, SignInEnd};
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
@@ -89,11 +90,13 @@ pub(crate) fn api_tokens_used(group: &mut Group<'_>, used: &[(Uuid, Timestamp)])
 }
 
 pub(crate) fn add_passkey(group: &mut Group<'_>, passkey: &Passkey, by: &By) -> Result<(), Failure> {
-    known(group, &passkey.user)?;
+    let Passkey { credential, user, name, .. } = passkey;
+    known(group, user)?;
+    let name = group.sealer.seal(group.conn, user, SealedColumn::PasskeyName, credential, name)?;
     let row = params![
-        passkey.credential,
-        passkey.user.as_str(),
-        passkey.name,
+        credential,
+        user.as_str(),
+        name,
         passkey.algorithm,
         passkey.public_key,
         passkey.counter,
@@ -102,7 +105,7 @@ pub(crate) fn add_passkey(group: &mut Group<'_>, passkey: &Passkey, by: &By) -> 
     if group.conn.prepare_cached(ADD_PASSKEY)?.execute(row)? == 0 {
         return Err(Error::Exists("passkey").into());
     }
-    Ok(group.audit(&AuditRecord::passkey_added(by.clone(), &passkey.user))?)
+    Ok(group.audit(&AuditRecord::passkey_added(by.clone(), user))?)
 }
 
 pub(crate) fn passkey_used(
