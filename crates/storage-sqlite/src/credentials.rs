@@ -161,7 +161,7 @@ impl Credentials for SqliteStore {
 
     async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, Error> {
         let credential = credential.to_vec();
-        self.read(move |conn, sealer| one(conn, PASSKEY, [credential], |row| passkey(conn, sealer, row)))
+        self.read(move |conn, sealer| one(conn, PASSKEY, [&credential], |row| passkey(conn, sealer, row)))
             .await
     }
 

@@ -114,13 +114,13 @@ impl SqliteStore {
         Ok(Arc::new(Self { readers, writer, shared, path, _lock: lock }))
     }
 
-    /// Reads what may be sealed.
+    /// Reads what may be sealed. Where somebody was erased meanwhile, it reads again: what it found of them goes to nobody.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&rusqlite::Connection, &Sealer) -> Result<T, Failure> + Send + 'static,
+        read: impl Fn(&rusqlite::Connection, &Sealer) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
-        self.readers.read(move |conn| read(conn, &shared.sealer)).await
+        self.readers.read(move |conn| shared.sealer.undisturbed(conn, &read)).await
     }
 
     /// Reads the whole database and says what is wrong with it; nothing if all is well. It takes about a second for

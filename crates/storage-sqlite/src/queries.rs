@@ -64,6 +64,7 @@ const CIRCLE: &str = "SELECT u.id, u.role, u.name, u.device_of, u.active,
 const PATIENTS: &str = "SELECT patient, member, starts_at, ends_at, relation, scopes, granted_by
     FROM care_relation WHERE member = ?1 ORDER BY patient";
 const DIRECTORY_VERSION: &str = "SELECT version FROM directory_version WHERE only_row = 1";
+const ERASURES: &str = "SELECT erasures FROM directory_version WHERE only_row = 1";
 const EPOCH: &str = "SELECT epoch FROM meta";
 
 /// Every query that runs while others wait for it, with how many parameters it has. `USERS` is not among them: it
@@ -80,6 +81,7 @@ pub(crate) const INDEXED: &[(&str, usize)] = &[
     (CIRCLE, 1),
     (PATIENTS, 1),
     (DIRECTORY_VERSION, 0),
+    (ERASURES, 0),
     (crate::sealer::DATA_KEY, 1),
     (crate::sealer::ACTIVE, 0),
     (crate::audit::AFTER, 2),
@@ -305,6 +307,12 @@ pub(crate) fn patients_of(conn: &Connection, member: &UserId) -> Result<Vec<Care
 pub(crate) fn directory_version(conn: &Connection) -> Result<u64, Failure> {
     let version: i64 = conn.prepare_cached(DIRECTORY_VERSION)?.query_row([], |row| row.get(0))?;
     Ok(version.unsigned_abs())
+}
+
+/// How many users were erased, by any process.
+pub(crate) fn erasures(conn: &Connection) -> Result<u64, Failure> {
+    let count: i64 = conn.prepare_cached(ERASURES)?.query_row([], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
 
 fn relation_row(row: &Row<'_>) -> rusqlite::Result<CareRelation> {

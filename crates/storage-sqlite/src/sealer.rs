@@ -12,7 +12,10 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
-use crate::queries::unreadable;
+use crate::queries::{erasures, unreadable};
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) const DATA_KEY: &str = "SELECT version, ring_key, wrapped FROM data_key
     WHERE user = (SELECT key FROM user WHERE id = ?1)";
@@ -31,9 +34,11 @@ pub(crate) struct Sealer {
     kept: Mutex<Kept>,
 }
 
+/// What is remembered spares the unwrapping, and opens nothing: whether a user has the key is asked of the database each
+/// time, in the transaction of whoever seals or opens.
 #[derive(Default)]
 struct Kept {
-    keys: HashMap<UserId, Arc<DataKey>>,
+    keys: HashMap<UserId, (WrappedKey, Arc<DataKey>)>,
     /// The directory's version when they were last found to be good: erasing a patient changes it.
     directory_version: u64,
 }
@@ -70,6 +75,25 @@ impl Sealer {
         if kept.directory_version != version {
             kept.keys.clear();
             kept.directory_version = version;
+        }
+    }
+
+    /// Reads with `read`, and again if somebody was erased meanwhile: what a transaction from before found of them is not
+    /// handed out, and their keys are not kept in memory. Erasures are few, so that this comes to an end.
+    pub(crate) fn undisturbed<T>(
+        &self,
+        conn: &Connection,
+        read: impl Fn(&Connection, &Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut before = erasures(conn)?;
+        loop {
+            let found = read(conn, self);
+            let after = erasures(conn)?;
+            if before == after {
+                return found;
+            }
+            self.forget();
+            before = after;
         }
     }
 
@@ -139,19 +163,22 @@ impl Sealer {
     }
 
     fn data_key(&self, conn: &Connection, owner: &UserId) -> Result<Option<Arc<DataKey>>, Failure> {
-        if let Some(key) = self.kept.lock().keys.get(owner) {
-            return Ok(Some(Arc::clone(key)));
-        }
         let found = conn.prepare_cached(DATA_KEY)?.query_row([owner.as_str()], |row| wrapped(row, 0));
         let Some(wrapped) = found.optional()? else {
+            self.kept.lock().keys.remove(owner);
             return Ok(None);
         };
+        if let Some((known, key)) = self.kept.lock().keys.get(owner)
+            && *known == wrapped
+        {
+            return Ok(Some(Arc::clone(key)));
+        }
         let key = Arc::new(self.unwrap(owner, &wrapped)?);
         let mut kept = self.kept.lock();
         if kept.keys.len() >= MAX_KEPT {
             kept.keys.clear();
         }
-        kept.keys.insert(owner.clone(), Arc::clone(&key));
+        kept.keys.insert(owner.clone(), (wrapped, Arc::clone(&key)));
         Ok(Some(key))
     }
 

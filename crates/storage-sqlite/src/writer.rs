@@ -14,7 +14,7 @@ pub(crate) mod retention;
 mod room;
 pub(crate) mod sign_ins;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

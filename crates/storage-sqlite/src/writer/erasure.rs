@@ -103,7 +103,8 @@ fn take_away(group: &mut Group<'_>, patient: &UserId, by: &By, counts: &mut Coun
         group.conn.prepare_cached(ERASE_USER)?.execute(params![key, by.at.as_micros()])?;
     }
     counts.add("user", persons.len() as u64);
-    group.forget_people();
+    let erased: Vec<UserId> = persons.into_iter().map(|(_, id)| id).collect();
+    group.forget_people(&erased);
     Ok(())
 }
 

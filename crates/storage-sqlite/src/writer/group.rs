@@ -88,10 +88,11 @@ impl<'a> Group<'a> {
         self.cache.devices.key(self.conn, self.sealer, patient.key, id, name)
     }
 
-    /// Forgets who is who: somebody was erased.
-    pub(crate) fn forget_people(&mut self) {
+    /// Forgets who is who: somebody was erased. What the group wrote of them before is told to nobody.
+    pub(crate) fn forget_people(&mut self, erased: &[UserId]) {
         self.cache.forget_people();
         self.sealer.forget();
+        self.events.retain(|event| !erased.contains(event.topic.id()));
     }
 
     /// How far the topic has come, with what the group has written. Makes the topic if it is new.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{Options, SqliteStore};
 
-fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     "2026-11-23T07:00:00Z".parse().expect("valid")
 }
 
@@ -17,11 +17,11 @@ fn by() -> By {
     By::command_line(start())
 }
 
-fn patient() -> UserId {
+pub(crate) fn patient() -> UserId {
     UserId::new("p").expect("valid")
 }
 
-fn recording(values: &[f64]) -> Recording {
+pub(crate) fn recording(values: &[f64]) -> Recording {
     let measurement = |value: &f64| Measurement {
         metric: Metric::HeartRate,
         value: *value,
