@@ -59,10 +59,10 @@ fn read_slowly(
     let mut statement = conn.prepare("SELECT name FROM user WHERE id = ?1 AND name IS NOT NULL")?;
     let mut rows = statement.query([patient.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let sealed = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
     let name = || {
         let row = patient.as_str().as_bytes();
-        sealer.open(conn, &patient, SealedColumn::UserName, row, sealed)
+        sealer.open(conn, &patient, SealedColumn::UserName, row, bytes)
     };
     let opened = match holding {
         Holding::Text => {

@@ -1,98 +1,22 @@
-//! kill -9 at random moments under load, twenty times: every acknowledged measurement is there after the restart,
-//! once; offsets have no hole; a watcher that resumes has seen them all; the database passes its integrity check.
-
-#![expect(clippy::expect_used, reason = "a test says what it expects")]
+//! Under load, twenty times: every acknowledged measurement is there after the restart, once; offsets have no hole; a
+//! watcher that resumes has seen them all; the database passes its integrity check.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
-use healthmate_care::SystemClock;
 use healthmate_protocol::client::{ClientMessage, Command as Ask, GetHealthData, SubscribeSince};
 use healthmate_protocol::server::RecordedMeasurement;
 use healthmate_protocol::{Envelope, Epoch, Offset, ServerMessage};
-use healthmate_storage_sqlite::{Options, SqliteStore};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
+
+use crate::client::Client;
+use crate::process::{Server, healthmate, output_of, with_store};
 
 const KILLS: usize = 20;
 
 /// How many batches are on their way at once, so that a kill finds some received, some stored, some answered.
 const IN_FLIGHT: usize = 8;
-
-fn healthmate(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_healthmate"));
-    command.args(arguments).arg("--data").arg(data);
-    command
-}
-
-fn output_of(mut command: Command) -> String {
-    let output = command.output().expect("healthmate runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
-
-/// A server process, killed when it is dropped.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let mut command = healthmate(data, &["serve", "--listen", "127.0.0.1:0"]);
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("healthmate starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let address = lines.find_map(|line| {
-            let line = line.expect("text");
-            line.split_once("http://").map(|(_, rest)| rest.trim().to_owned())
-        });
-        Self { process, address: address.expect("the server says where it listens") }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("SIGKILL");
-        self.process.wait().expect("dead");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be dead already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Client(WebSocket<TcpStream>);
-
-impl Client {
-    fn connect(server: &Server, token: &str) -> Self {
-        let stream = TcpStream::connect(&server.address).expect("listening");
-        let url = format!("ws://{}/ws/combined", server.address);
-        let (socket, _) = client(url.as_str(), stream).expect("a websocket");
-        let mut client = Self(socket);
-        client.send(&format!(r#"{{"type":"authenticate","token":"{token}"}}"#)).expect("sent");
-        while !matches!(client.next().expect("open").message, ServerMessage::AuthenticationSuccess(_)) {}
-        client
-    }
-
-    fn send(&mut self, text: &str) -> Result<(), Box<Error>> {
-        self.0.send(Message::text(text)).map_err(Box::new)
-    }
-
-    fn next(&mut self) -> Result<Envelope, Box<Error>> {
-        loop {
-            if let Message::Text(text) = self.0.read()? {
-                return Ok(Envelope::parse(&text).expect("a known message"));
-            }
-        }
-    }
-}
 
 /// What the device knows: what it sent, and what it was told is stored.
 #[derive(Default)]
@@ -198,10 +122,7 @@ fn history(server: &Server, token: &str) -> Vec<RecordedMeasurement> {
 }
 
 fn epoch(data: &Path) -> Epoch {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(async {
-        let store = SqliteStore::open(data, &Options::default(), Arc::new(SystemClock::default()));
-        let store = store.expect("the database opens");
+    with_store(data, async |store| {
         assert_eq!(store.integrity_check().await.expect("readable"), Vec::<String>::new());
         healthmate_storage::EventLog::epoch(&*store)
     })
