@@ -185,6 +185,8 @@ words! {
         Erased "erased",
         /// The keys that seal data at rest were rotated.
         KeysRotated "keys_rotated",
+        /// One of them was taken out of the ring.
+        KeyRetired "key_retired",
     }
 }
 
@@ -262,6 +264,17 @@ impl AuditRecord {
     /// A connection is a user's from now on.
     pub fn connected(by: By, connection: &ConnectionId) -> Self {
         Self::new(by, AuditAction::Connect).object(format!("connection:{connection}"))
+    }
+
+    /// A connection that would have been a user's was refused, though the user is known.
+    pub fn connect_denied(by: By, connection: &ConnectionId, reason: &'static str) -> Self {
+        Self::connected(by, connection).reason(reason).outcome(AuditOutcome::Denied)
+    }
+
+    /// Somebody who may not wanted a patient erased.
+    pub fn erasure_denied(by: By, patient: &UserId) -> Self {
+        let record = Self::new(by, AuditAction::Erased).patient(patient);
+        record.reason("not_administrator").outcome(AuditOutcome::Denied)
     }
 
     /// The policy decided whether `action` may be done to `object`, of a patient's data.

@@ -122,11 +122,12 @@ impl SqliteStore {
         Ok(self.writer.write(1, activated).await?)
     }
 
-    /// Takes a key out of the ring that wraps nothing any more. Backups of the database that were made before need it.
+    /// Takes a key out of the ring that wraps nothing any more. Backups of the database that were made before need it. It is
+    /// on record with the database's forgetting it, before it leaves the ring.
     ///
     /// # Errors
     /// If the ring has no such key, it is the active one, or it wraps data keys; or ring or database cannot be written.
-    pub async fn retire_key(&self, id: &KeyId) -> Result<(), KeysError> {
+    pub async fn retire_key(&self, id: &KeyId, by: By) -> Result<(), KeysError> {
         let sealer = &self.shared.sealer;
         let mut ring = read_ring(sealer)?;
         ring.remove(id)?;
@@ -134,7 +135,7 @@ impl SqliteStore {
             return Err(KeySourceError::Fixed.into());
         }
         let key = id.clone();
-        let data_keys = self.writer.write(1, move |group| retire(group, &key)).await?;
+        let data_keys = self.writer.write(1, move |group| retire(group, &key, &by)).await?;
         if data_keys > 0 {
             return Err(KeysError::Wraps { id: id.clone(), data_keys });
         }
@@ -172,10 +173,16 @@ fn rewrap(group: &mut Group<'_>, by: &By) -> Result<u64, Failure> {
 }
 
 /// Has the database forget a key; how many data keys it wraps, if it is kept for them.
-fn retire(group: &mut Group<'_>, id: &KeyId) -> Result<u64, Failure> {
-    if group.conn.prepare_cached(RETIRE)?.execute([id.as_str()])? > 0 {
-        return Ok(0);
+fn retire(group: &mut Group<'_>, id: &KeyId, by: &By) -> Result<u64, Failure> {
+    if group.conn.prepare_cached(RETIRE)?.execute([id.as_str()])? == 0 {
+        let counts = counts(group.conn)?;
+        let wraps = counts.iter().find(|(key, _)| key == id).map_or(0, |(_, count)| *count);
+        if wraps > 0 {
+            return Ok(wraps);
+        }
+        // Forgotten already: an earlier attempt did not come to the ring.
     }
-    let counts = counts(group.conn)?;
-    Ok(counts.iter().find(|(key, _)| key == id).map_or(0, |(_, count)| *count))
+    let record = AuditRecord::new(by.clone(), AuditAction::KeyRetired);
+    group.audit(&record.object(format!("key:{id}")))?;
+    Ok(0)
 }

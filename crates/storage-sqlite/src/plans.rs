@@ -49,6 +49,7 @@ fn every_query_has_its_index() {
         (credentials::PASSKEY_USED, 3),
         (credentials::REMOVE_PASSKEY, 2),
         (sign_ins::FIND, 1),
+        (sign_ins::ACTIVE, 1),
         (sign_ins::ROTATE, 5),
         (sign_ins::OPEN, 1),
         (sign_ins::END, 2),

@@ -177,7 +177,7 @@ async fn keys_are_rotated_while_the_server_serves() {
     let command = open(folder.path(), false).expect("opened beside it");
     let before = command.keys().await.expect("read").remove(0);
     assert!(before.active && before.data_keys == 300);
-    assert!(matches!(command.retire_key(&before.id).await, Err(KeysError::Ring(_))), "it is active");
+    assert!(matches!(command.retire_key(&before.id, by()).await, Err(KeysError::Ring(_))), "it is active");
     let rotation = command.rotate_keys(by()).await.expect("rotated");
     assert_eq!((rotation.rewrapped, rotation.resumed), (300, false));
     // The server has the old ring: it meets the new key, and reads the ring again.
@@ -185,13 +185,17 @@ async fn keys_are_rotated_while_the_server_serves() {
     assert_eq!(shown(&server, "p7").await, expected());
     let keys = command.keys().await.expect("read");
     assert_eq!(keys.iter().map(|key| key.data_keys).collect::<Vec<_>>(), [0, 301]);
-    command.retire_key(&before.id).await.expect("retired");
+    command.retire_key(&before.id, by()).await.expect("retired");
     assert_eq!(command.keys().await.expect("read").len(), 1);
     let trail = server.audit_after(0, 1000).await.expect("read");
     let rotated: Vec<_> =
         trail.iter().filter(|entry| entry.record.action == AuditAction::KeysRotated).collect();
     assert_eq!(rotated.len(), 1);
     assert_eq!(rotated[0].record.object, Some(format!("key:{}", rotation.active)));
+    let retired: Vec<_> =
+        trail.iter().filter(|entry| entry.record.action == AuditAction::KeyRetired).collect();
+    assert_eq!(retired.len(), 1, "and not when it was refused");
+    assert_eq!(retired[0].record.object, Some(format!("key:{}", before.id)));
     drop((server, command));
     let server = open(folder.path(), true).expect("opened again");
     assert_eq!(shown(&server, "p7").await, expected());
@@ -217,10 +221,10 @@ async fn a_rotation_that_was_stopped_is_finished_by_the_next() {
     add(&store, "nora", "Nora").await;
     let counts: Vec<u64> = store.keys().await.expect("read").iter().map(|key| key.data_keys).collect();
     assert_eq!(counts, [1, 1]);
-    assert!(matches!(store.retire_key(&old).await, Err(KeysError::Wraps { data_keys: 1, .. })));
+    assert!(matches!(store.retire_key(&old, by()).await, Err(KeysError::Wraps { data_keys: 1, .. })));
     let rotation = store.rotate_keys(by()).await.expect("finished");
     assert_eq!((rotation.rewrapped, rotation.resumed, &rotation.active), (1, true, ring.active()));
-    store.retire_key(&old).await.expect("retired");
+    store.retire_key(&old, by()).await.expect("retired");
     assert_eq!(shown(&store, "anna").await, expected());
 }
 

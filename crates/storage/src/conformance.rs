@@ -168,6 +168,7 @@ macro_rules! conformance_checks {
             sign_ins::a_refresh_token_is_exchanged_for_the_next,
             sign_ins::a_refresh_token_used_twice_ends_its_sign_in,
             sign_ins::a_lost_answer_locks_nobody_out,
+            sign_ins::a_refresh_token_of_a_disabled_user_is_not_exchanged,
             sign_ins::a_made_up_refresh_token_ends_nothing,
             sign_ins::a_sign_in_ends_by_itself,
             sign_ins::sign_ins_are_ended,

@@ -86,6 +86,8 @@ pub enum Rotated {
     Renewed(SignIn),
     /// It had been exchanged before: somebody else has it too. The sign-in was ended.
     Reused(UserId),
+    /// It is good, and its user is disabled: it was not exchanged, and is good again when the user is enabled.
+    Inactive(UserId),
     /// Its sign-in was ended before.
     Ended,
     /// Its sign-in is over, or was not used for too long.
@@ -228,7 +230,7 @@ pub trait Credentials: Send + Sync {
     /// If the store cannot be read.
     async fn sign_ins(&self, user: &UserId) -> Result<Vec<SignIn>, Error>;
 
-    /// Exchanges a refresh token for the next one, at the time of `by`. One that was exchanged before, outside its grace,
+    /// Exchanges a refresh token for the next one, at the time of `by`, unless its user is disabled. One that was exchanged before, outside its grace,
     /// ends the sign-in: two have it, and one of them should not.
     ///
     /// # Errors

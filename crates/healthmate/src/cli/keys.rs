@@ -111,6 +111,6 @@ fn rotate(common: &AdminArgs) -> Result<(), Failure> {
 
 fn retire(id: &KeyId, common: &AdminArgs) -> Result<(), Failure> {
     let store = common.store()?;
-    block_on(async { store.retire_key(id).await.map_err(Failure::failed) })?;
+    block_on(async { store.retire_key(id, by()).await.map_err(Failure::failed) })?;
     common.answer(&serde_json::json!({ "retired": id.as_str() }), || format!("retired {id}"))
 }

@@ -35,8 +35,13 @@ impl Connection {
         if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
             return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
         }
-        if self.admit(shard, &user.id)? {
-            self.record_connect(shard, &user);
+        match self.admit(shard, &user.id) {
+            Ok(true) => self.record_connect(shard, &user),
+            Ok(false) => {}
+            Err(refused) => {
+                self.record_connect_denied(shard, &user, &refused);
+                return Err(refused);
+            }
         }
         *self.credential.borrow_mut() = Some(granted.credential.clone());
         let lost = session_id.and_then(|id| self.take_session(shard, &user.id, &id));

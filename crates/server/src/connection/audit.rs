@@ -38,6 +38,15 @@ impl Connection {
         });
     }
 
+    /// Records that the connection did not become `user`'s, though the token is good: there are too many of the user.
+    pub(super) fn record_connect_denied(&self, shard: &Shard, user: &User, refused: &Refused) {
+        if refused.code == ErrorCode::TooManyConnections {
+            let by = By::user(user, Some(self.client), shard.app().clock.now());
+            let record = AuditRecord::connect_denied(by, &self.id, refused.code.as_str());
+            shard.record_refusal(record);
+        }
+    }
+
     /// Records that a token was refused.
     pub(super) fn record_sign_in_denied(&self, shard: &Shard, error: TokenError) {
         if !error.code().retry() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use healthmate_care::{Action, Role, User};
+use healthmate_care::{Action, AuditAction, AuditRecord, Reason, Role, User};
 use healthmate_protocol::{MAX_PAGE, Timestamp, UserId};
 use healthmate_storage::OpenedPatient;
 use schemars::JsonSchema;
@@ -16,6 +16,9 @@ use super::break_glass::patient;
 use super::caller::Caller;
 use crate::app::App;
 use crate::break_glass::officers;
+
+/// What the list is called in the trail.
+const OBJECT: &str = "break_glass";
 
 /// The emergency accesses to a patient, the newest first, 1000 at most.
 #[derive(Serialize, JsonSchema)]
@@ -62,18 +65,25 @@ pub(super) async fn break_glasses(
 ) -> Result<Json<BreakGlassList>, Problem> {
     let (patient, user) = (patient(id)?, caller.user());
     let all = reviews(&app, user, &patient).await?;
-    if !all {
-        caller.must(&app, Action::BreakGlass, "break_glass", &patient).await?;
-    }
+    let record = match all {
+        Some(reason) => {
+            let record = AuditRecord::new(caller.by(&app), AuditAction::Read).object(OBJECT);
+            record.patient(&patient).reason(reason)
+        }
+        None => caller.must_to_read(&app, Action::BreakGlass, OBJECT, &patient).await?,
+    };
     let (found, now) = (app.store.break_glasses_of(&patient, MAX_PAGE).await?, app.clock.now());
-    let shown = found.into_iter().filter(|opened| all || opened.access.member == user.id);
+    app.store.audit(vec![record]).await?;
+    let shown = found.into_iter().filter(|opened| all.is_some() || opened.access.member == user.id);
     Ok(Json(BreakGlassList { accesses: shown.map(|opened| entry(opened, now)).collect() }))
 }
 
-/// Whether the user sees every access to the patient.
-async fn reviews(app: &App, user: &User, patient: &UserId) -> Result<bool, Problem> {
-    let own = user.role == Role::Patient && user.id == *patient;
-    Ok(own || officers(app).await?.contains(&user.id))
+/// Why the user sees every access to the patient, if so.
+async fn reviews(app: &App, user: &User, patient: &UserId) -> Result<Option<&'static str>, Problem> {
+    if user.role == Role::Patient && user.id == *patient {
+        return Ok(Some(Reason::Own.as_str()));
+    }
+    Ok(officers(app).await?.contains(&user.id).then_some("privacy_officer"))
 }
 
 fn entry(opened: OpenedPatient, now: Timestamp) -> BreakGlassEntry {

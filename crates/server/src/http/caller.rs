@@ -107,12 +107,33 @@ impl Caller {
         object: impl Into<String>,
         patient: &UserId,
     ) -> Result<AuditRecord, Problem> {
-        let access = access::may(app, self.user(), action, patient).await?;
         let what = match action {
             Action::ReadMeasurements | Action::SeeAccessLog => AuditAction::Read,
             Action::WriteMeasurements => AuditAction::Write,
             _ => AuditAction::Administered,
         };
+        self.must_as(app, (action, what), object, patient).await
+    }
+
+    /// The same, where what lets the caller change `object` is asked for to read it.
+    pub(super) async fn must_to_read(
+        &self,
+        app: &App,
+        action: Action,
+        object: impl Into<String>,
+        patient: &UserId,
+    ) -> Result<AuditRecord, Problem> {
+        self.must_as(app, (action, AuditAction::Read), object, patient).await
+    }
+
+    async fn must_as(
+        &self,
+        app: &App,
+        (action, what): (Action, AuditAction),
+        object: impl Into<String>,
+        patient: &UserId,
+    ) -> Result<AuditRecord, Problem> {
+        let access = access::may(app, self.user(), action, patient).await?;
         let record = access.record(self.by(app), what, object, patient);
         if access.decision.is_allowed() {
             return Ok(record);

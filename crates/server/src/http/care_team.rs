@@ -95,8 +95,9 @@ pub(super) async fn care_team(
 ) -> Result<Json<CareTeam>, Problem> {
     let Path(id) = id.map_err(|_| Problem::field("id", "is not UTF-8"))?;
     let patient = user_id("id", &id)?;
-    caller.must(&app, Action::ManageCareTeam, "care_team", &patient).await?;
+    let record = caller.must_to_read(&app, Action::ManageCareTeam, "care_team", &patient).await?;
     let (circle, now) = (app.store.circle(&patient).await?, app.clock.now());
+    app.store.audit(vec![record]).await?;
     let members = circle
         .into_iter()
         .filter_map(|CircleMember { user, relation }| Some(CareTeamMember::new(&user, relation?, now)));

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use healthmate_care::Role;
+use healthmate_care::{AuditRecord, Role};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 use healthmate_storage::{AUDIT_KEPT, Error};
 use schemars::JsonSchema;
@@ -74,11 +74,12 @@ pub(super) async fn erase(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ErasureReport>, Problem> {
-    if caller.user().role != Role::Admin {
-        return Err(Problem::new(ErrorCode::AccessDenied, "patients are erased by administrators"));
-    }
     let Path(id) = id.map_err(|_| Problem::field("id", "is not UTF-8"))?;
     let patient = UserId::new(&id).map_err(|error| Problem::field("id", error.to_string()))?;
+    if caller.user().role != Role::Admin {
+        app.record_refusal(AuditRecord::erasure_denied(caller.by(&app), &patient)).await;
+        return Err(Problem::new(ErrorCode::AccessDenied, "patients are erased by administrators"));
+    }
     let request: EraseRequest = json::parse(&json::body(&app, &headers, body)?)?;
     if request.confirm != patient.as_str() {
         return Err(Problem::field("confirm", "must be the id of the patient, once more"));
@@ -102,7 +103,9 @@ mod tests {
     use axum::body::Body;
     use axum::http::Request;
 
-    use crate::http::tests::{Reply, World};
+    use healthmate_care::{AuditAction, AuditOutcome};
+
+    use crate::http::tests::{Reply, World, id};
 
     async fn erase(world: &World, who: &str, patient: &str, confirm: &str) -> Reply {
         let request = Request::delete(format!("/v1/patients/{patient}"))
@@ -119,6 +122,15 @@ mod tests {
             let reply = erase(&world, who, "ada", "ada").await;
             assert_eq!((reply.status, reply.code()), (403, "access_denied".to_owned()), "{who}");
         }
+        let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+        let refused = trail.iter().map(|entry| &entry.record);
+        let refused: Vec<_> = refused.filter(|record| record.action == AuditAction::Erased).collect();
+        let who: Vec<_> = refused.iter().filter_map(|record| record.by.actor.user()).collect();
+        assert_eq!(who, ["ada", "nora", "dora", "ring"].map(id).iter().collect::<Vec<_>>());
+        assert!(refused.iter().all(|record| {
+            let what = (record.outcome, record.patient.as_ref(), record.reason.as_deref());
+            what == (AuditOutcome::Denied, Some(&id("ada")), Some("not_administrator"))
+        }));
         let reply = erase(&world, "root", "ada", "bob").await;
         assert_eq!((reply.status, reply.code()), (400, "invalid_field".to_owned()));
         for nobody in ["nobody", "nora"] {

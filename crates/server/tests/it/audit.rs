@@ -184,6 +184,31 @@ async fn nothing_is_shown_that_cannot_be_recorded() {
 }
 
 #[tokio::test]
+async fn a_connection_too_many_is_recorded_as_refused() {
+    let server = TestServer::start_with(StoreKind::Sqlite, |settings| {
+        settings.limits.connections_per_user = 1;
+    })
+    .await;
+    let (_held, first) = connect(&server, "ana").await;
+    let mut second = Client::try_open(&server.url("/ws/combined"), &[]).await.expect("accepted");
+    let ServerMessage::ConnectionEstablished(established) = second.next().await else {
+        panic!("no greeting")
+    };
+    second.send(&format!(r#"{{"type":"authenticate","token":"{}"}}"#, server.token("ana"))).await;
+    let ServerMessage::AuthenticationFailed(failed) = second.next().await else { panic!("let in") };
+    assert_eq!(failed.code, ErrorCode::TooManyConnections);
+    let refused = established.connection_id;
+    let app = std::sync::Arc::clone(&server.app);
+    server.stop().await;
+    let found = lines(app.store.audit_after(0, 1000).await.expect("a trail"), &[AuditAction::Connect]);
+    let expected = [
+        format!("ana patient connect connection:{first} - success - 127.0.0.1"),
+        format!("ana patient connect connection:{refused} - denied too_many_connections 127.0.0.1"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn the_start_is_recorded_with_a_digest_of_the_settings() {
     let server = TestServer::start().await;
     let started = trail(&server, &[AuditAction::ServerStarted]).await;

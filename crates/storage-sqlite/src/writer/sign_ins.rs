@@ -24,6 +24,7 @@ pub(crate) const FIND: &str =
 pub(crate) const ROTATE: &str =
     "UPDATE sign_in SET current = ?2, previous = ?3, rotated_at = ?4, last_used_at = ?5, generation = generation + 1
     WHERE id = ?1";
+pub(crate) const ACTIVE: &str = "SELECT active FROM user WHERE id = ?1";
 pub(crate) const OPEN: &str =
     "SELECT id FROM sign_in WHERE user = ?1 AND ended_at IS NULL ORDER BY created_at, id";
 pub(crate) const END: &str = "UPDATE sign_in SET ended_at = ?2 WHERE id = ?1";
@@ -93,6 +94,10 @@ pub(crate) fn rotate(group: &mut Group<'_>, rotation: &Rotation, by: &By) -> Res
     } else {
         return reused(group, rotation, held.sign_in.user, by);
     };
+    let user = held.sign_in.user.as_str();
+    if !group.conn.prepare_cached(ACTIVE)?.query_row([user], |row| row.get::<_, bool>(0))? {
+        return Ok(Rotated::Inactive(held.sign_in.user));
+    }
     let now = by.at.as_micros();
     let row = params![id, rotation.next, previous, rotated_at.as_micros(), now];
     group.conn.prepare_cached(ROTATE)?.execute(row)?;

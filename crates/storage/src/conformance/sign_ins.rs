@@ -141,6 +141,24 @@ pub async fn a_lost_answer_locks_nobody_out(harness: Harness) -> Outcome {
     Ok(())
 }
 
+/// Nothing is used up meanwhile, and what was exchanged before ends the sign-in as ever.
+pub async fn a_refresh_token_of_a_disabled_user_is_not_exchanged(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let began = begin(&harness, "p").await?;
+    assert!(matches!(rotate(&harness, began.id, 1, 2).await?, Rotated::Renewed(_)));
+    harness.store()?.set_active(&id("p")?, false, by()).await?;
+    for (presented, next) in [(2, 3), (2, 4), (1, 5)] {
+        let rotated = rotate(&harness, began.id, presented, next).await?;
+        assert_eq!(rotated, Rotated::Inactive(id("p")?), "{presented}");
+    }
+    harness.store()?.set_active(&id("p")?, true, by()).await?;
+    assert!(matches!(rotate(&harness, began.id, 2, 6).await?, Rotated::Renewed(_)), "as before");
+    harness.store()?.set_active(&id("p")?, false, by()).await?;
+    assert_eq!(rotate(&harness, began.id, 1, 7).await?, Rotated::Reused(id("p")?));
+    assert_eq!(rotate(&harness, began.id, 6, 8).await?, Rotated::Ended);
+    Ok(())
+}
+
 /// Who knows the name of a sign-in, and never had one of its tokens, cannot end it.
 pub async fn a_made_up_refresh_token_ends_nothing(harness: Harness) -> Outcome {
     people(&harness).await?;

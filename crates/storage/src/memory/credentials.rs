@@ -46,7 +46,7 @@ struct Family {
 
 impl Family {
     /// Becomes the next, or says why not.
-    fn rotate(&mut self, rotation: &Rotation, now: Timestamp) -> Rotated {
+    fn rotate(&mut self, rotation: &Rotation, now: Timestamp, is_active: bool) -> Rotated {
         if self.shared != rotation.family {
             return Rotated::Unknown;
         }
@@ -56,11 +56,18 @@ impl Family {
         if self.sign_in.expires_at <= now || self.sign_in.last_used_at < rotation.idle_since {
             return Rotated::Expired;
         }
-        if rotation.presented == self.current {
+        let is_current = rotation.presented == self.current;
+        let is_in_grace =
+            self.previous == Some(rotation.presented) && self.rotated_at >= rotation.grace_since;
+        if !is_current && !is_in_grace {
+            return Rotated::Reused(self.sign_in.user.clone());
+        }
+        if !is_active {
+            return Rotated::Inactive(self.sign_in.user.clone());
+        }
+        if is_current {
             self.previous = Some(self.current);
             self.rotated_at = now;
-        } else if self.previous != Some(rotation.presented) || self.rotated_at < rotation.grace_since {
-            return Rotated::Reused(self.sign_in.user.clone());
         }
         self.current = rotation.next;
         self.sign_in.last_used_at = now;
@@ -98,7 +105,8 @@ impl State {
         let Some(family) = self.credentials.sign_ins.get_mut(&rotation.sign_in) else {
             return Rotated::Unknown;
         };
-        let rotated = family.rotate(rotation, by.at);
+        let is_active = self.users.get(&family.sign_in.user).is_some_and(|user| user.active);
+        let rotated = family.rotate(rotation, by.at, is_active);
         if let Rotated::Reused(user) = &rotated {
             let which = SignIns::One(rotation.sign_in);
             let reason = "refresh_token_reused";

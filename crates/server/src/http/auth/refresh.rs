@@ -1,12 +1,13 @@
 //! `POST /v1/auth/refresh`: exchanges a refresh token for the next one, and an access token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::By;
-use healthmate_protocol::ErrorCode;
-use healthmate_storage::{Rotated, Rotation};
+use healthmate_care::{AuditRecord, By};
+use healthmate_protocol::{ErrorCode, UserId};
+use healthmate_storage::{Rotated, Rotation, SignIn};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -47,9 +48,33 @@ pub(in crate::http) async fn refresh(
     From(address): From,
     Body(request): Body<RefreshRequest>,
 ) -> Result<Json<SignedIn>, Problem> {
-    let refused = |code: ErrorCode| Problem::new(code, "sign in again");
-    let presented =
-        RefreshToken::parse(&request.refresh_token).ok_or_else(|| refused(ErrorCode::TokenMalformed))?;
+    let exchanged = exchange(&app, address, &request.refresh_token).await?;
+    let (sign_in, next) = match exchanged {
+        Ok(exchanged) => exchanged,
+        Err((code, user)) => {
+            let by = By::anonymous(address, app.clock.now());
+            app.record_refusal(AuditRecord::sign_in_refused(by, user.as_ref(), code.as_str())).await;
+            return Err(Problem::new(code, "sign in again"));
+        }
+    };
+    let user = app.store.user(&sign_in.user).await?;
+    let user = user.ok_or_else(|| Problem::new(ErrorCode::UserUnknown, "sign in again"))?;
+    app.metrics.sign_ins.of(SignInResult::Renewed).inc();
+    Ok(Json(SignedIn::new(&app, &user, &sign_in, &next)))
+}
+
+/// Why a refresh token is not exchanged, and whose it is, where that is known.
+type Refused = (ErrorCode, Option<UserId>);
+
+/// Exchanges the token for the next one of its sign-in.
+async fn exchange(
+    app: &App,
+    address: Option<IpAddr>,
+    token: &str,
+) -> Result<Result<(SignIn, RefreshToken), Refused>, Problem> {
+    let Some(presented) = RefreshToken::parse(token) else {
+        return Ok(Err((ErrorCode::TokenMalformed, None)));
+    };
     let (settings, now) = (&app.settings.sign_in, app.clock.now());
     let next = presented.next(&*app.clock);
     let rotation = Rotation {
@@ -59,23 +84,18 @@ pub(in crate::http) async fn refresh(
         next: next.own_hash(),
         grace_since: now.plus_millis(-i64::from(settings.refresh_grace_s) * 1000),
         idle_since: now.plus_millis(-i64::from(settings.idle_days) * DAY_MS),
-        access_until: access_until(&app),
+        access_until: access_until(app),
     };
-    let sign_in = match app.store.rotate(rotation, By::anonymous(address, now)).await? {
-        Rotated::Renewed(sign_in) => sign_in,
+    Ok(match app.store.rotate(rotation, By::anonymous(address, now)).await? {
+        Rotated::Renewed(sign_in) => Ok((sign_in, next)),
         Rotated::Reused(user) => {
-            note_ended(&app, &[presented.sign_in]);
+            note_ended(app, &[presented.sign_in]);
             app.metrics.sign_ins.of(SignInResult::Reused).inc();
             tracing::warn!(user.id = %user, "a refresh token came a second time: its sign-in was ended");
-            return Err(refused(ErrorCode::TokenRevoked));
+            Err((ErrorCode::TokenRevoked, Some(user)))
         }
-        Rotated::Ended | Rotated::Unknown => return Err(refused(ErrorCode::TokenRevoked)),
-        Rotated::Expired => return Err(refused(ErrorCode::TokenExpired)),
-    };
-    let user = app.store.user(&sign_in.user).await?.ok_or_else(|| refused(ErrorCode::UserUnknown))?;
-    if !user.active {
-        return Err(refused(ErrorCode::UserInactive));
-    }
-    app.metrics.sign_ins.of(SignInResult::Renewed).inc();
-    Ok(Json(SignedIn::new(&app, &user, &sign_in, &next)))
+        Rotated::Inactive(user) => Err((ErrorCode::UserInactive, Some(user))),
+        Rotated::Ended | Rotated::Unknown => Err((ErrorCode::TokenRevoked, None)),
+        Rotated::Expired => Err((ErrorCode::TokenExpired, None)),
+    })
 }

@@ -296,9 +296,44 @@ async fn a_sign_in_ends_with_its_user_and_by_itself() {
     world.app.store.set_active(&id("nora"), false, by()).await.expect("known");
     assert_eq!(refresh(&world, &token).await.code(), "user_inactive");
     world.app.store.set_active(&id("nora"), true, by()).await.expect("known");
-    let (_, token) = login(&world, "nora").await;
+    // It was not exchanged: the answer was a refusal, and the client has no other.
+    world.clock.advance_millis(31_000);
+    let (_, token) = tokens(&refresh(&world, &token).await);
     world.clock.advance_millis(14 * DAY_MS + 1);
     assert_eq!(refresh(&world, &token).await.code(), "token_expired", "idle for too long");
+}
+
+/// Each refusal is on record with its code, and whose it was, where that is known.
+#[tokio::test]
+async fn refresh_tokens_that_are_refused_are_recorded() {
+    let world = world().await;
+    let (_, first) = login(&world, "nora").await;
+    assert_eq!(refresh(&world, "hmr_nonsense").await.status, 401);
+    let by = || By::command_line(world.clock.now());
+    world.app.store.set_active(&id("nora"), false, by()).await.expect("known");
+    assert_eq!(refresh(&world, &first).await.status, 401);
+    world.app.store.set_active(&id("nora"), true, by()).await.expect("known");
+    let (_, second) = tokens(&refresh(&world, &first).await);
+    world.clock.advance_millis(31_000);
+    for token in [&first, &second] {
+        assert_eq!(refresh(&world, token).await.code(), "token_revoked");
+    }
+    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+    let denied = trail.into_iter().map(|entry| entry.record);
+    let denied = denied.filter(|record| record.outcome == AuditOutcome::Denied);
+    let lines: Vec<_> = denied
+        .map(|record| {
+            let reason = record.reason.expect("a reason");
+            format!("{} {reason} {}", record.action, record.object.unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        "sign_in token_malformed ",
+        "sign_in user_inactive user:nora",
+        "sign_in token_revoked user:nora",
+        "sign_in token_revoked ",
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// After a change of what hashing costs, whoever signs in has a hash of the new kind: the answer to nobody takes longer.
