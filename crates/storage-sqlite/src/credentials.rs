@@ -44,12 +44,15 @@ pub(crate) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
 }
 
 /// The columns of [`SIGN_INS`].
-pub(crate) fn sign_in(row: &Row<'_>) -> rusqlite::Result<SignIn> {
+pub(crate) fn sign_in(conn: &Connection, sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<SignIn> {
+    let (name, user) = (row.get_ref(0)?.as_str()?.as_bytes(), user_id(row, 1)?);
+    let open = |label| sealer.open(conn, &user, SealedColumn::SignInLabel, name, label);
+    let label = row.get_ref(3)?.as_blob_or_null()?.map(open).transpose()?;
     Ok(SignIn {
         id: uuid(row, 0)?,
-        user: user_id(row, 1)?,
+        user,
         method: word(row, 2)?,
-        label: row.get(3)?,
+        label,
         address: optional_word(row, 4)?,
         created_at: time(row, 5)?,
         last_used_at: time(row, 6)?,
@@ -57,11 +60,13 @@ pub(crate) fn sign_in(row: &Row<'_>) -> rusqlite::Result<SignIn> {
     })
 }
 
-fn api_token(row: &Row<'_>) -> rusqlite::Result<ApiToken> {
+fn api_token(conn: &Connection, sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<ApiToken> {
+    let (id, user) = (row.get_ref(0)?.as_str()?.as_bytes(), user_id(row, 1)?);
+    let name = sealer.open(conn, &user, SealedColumn::ApiTokenName, id, row.get_ref(2)?.as_blob()?)?;
     Ok(ApiToken {
         id: uuid(row, 0)?,
-        user: user_id(row, 1)?,
-        name: row.get(2)?,
+        user,
+        name,
         scopes: word(row, 3)?,
         created_at: time(row, 4)?,
         expires_at: optional_time(row, 5)?,
@@ -121,7 +126,10 @@ impl Credentials for SqliteStore {
 
     async fn sign_ins(&self, user: &UserId) -> Result<Vec<SignIn>, Error> {
         let user = user.clone();
-        self.readers.read(move |conn| rows(conn, SIGN_INS, [user.as_str()], sign_in)).await
+        let read = move |conn: &Connection, sealer: &Sealer| {
+            rows(conn, SIGN_INS, [user.as_str()], |row| sign_in(conn, sealer, row))
+        };
+        self.read(read).await
     }
 
     async fn rotate(&self, rotation: Rotation, by: By) -> Result<Rotated, Error> {
@@ -137,13 +145,19 @@ impl Credentials for SqliteStore {
     }
 
     async fn api_token(&self, id: Uuid) -> Result<Option<(ApiToken, SecretHash)>, Error> {
-        let row = |row: &Row<'_>| Ok((api_token(row)?, row.get(8)?));
-        self.readers.read(move |conn| one(conn, API_TOKEN, [id.to_string()], row)).await
+        let read = move |conn: &Connection, sealer: &Sealer| {
+            let row = |row: &Row<'_>| Ok((api_token(conn, sealer, row)?, row.get(8)?));
+            one(conn, API_TOKEN, [id.to_string()], row)
+        };
+        self.read(read).await
     }
 
     async fn api_tokens(&self, user: &UserId) -> Result<Vec<ApiToken>, Error> {
         let user = user.clone();
-        self.readers.read(move |conn| rows(conn, API_TOKENS, [user.as_str()], api_token)).await
+        let read = move |conn: &Connection, sealer: &Sealer| {
+            rows(conn, API_TOKENS, [user.as_str()], |row| api_token(conn, sealer, row))
+        };
+        self.read(read).await
     }
 
     async fn revoke_api_token(&self, user: &UserId, id: Uuid, by: By) -> Result<(), Error> {

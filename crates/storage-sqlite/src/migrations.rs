@@ -30,6 +30,7 @@ pub(crate) const ALL: &[Migration] = &[
     Migration { name: "audit checkpoints", sql: include_str!("../migrations/0007_audit_checkpoints.sql") },
     Migration { name: "passkeys", sql: include_str!("../migrations/0008_passkeys.sql") },
     Migration { name: "erasures", sql: include_str!("../migrations/0009_erasures.sql") },
+    Migration { name: "labels", sql: include_str!("../migrations/0010_labels.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -57,14 +57,14 @@ pub(crate) fn open(dir: &Path, options: &Options, clock: Arc<dyn Clock>) -> Resu
     if found > known {
         return Err(OpenError::Newer { file: path, found, known });
     }
-    let is_done = found == known && sealing::is_done(&writer).map_err(failed)?;
-    if !is_done && lock.is_none() {
+    let is_ready = found == known && sealing::is_done(&writer).map_err(failed)?;
+    if !is_ready && lock.is_none() {
         // Nobody may be serving the old schema meanwhile.
         lock = Some(FolderLock::take(dir)?);
     }
     migrations::apply(&mut writer, migrations::ALL).map_err(failed)?;
     let sealer = keys::sealer(dir, options.keys.as_ref(), &mut writer, clock)?;
-    if !is_done {
+    if !sealing::is_done(&writer).map_err(failed)? {
         let unsealed = sealing::run(&mut writer, &sealer);
         unsealed.map_err(|failure| OpenError::from_failure(&path, failure))?;
     }

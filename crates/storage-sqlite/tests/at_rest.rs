@@ -6,20 +6,26 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use healthmate_care::{AuditAction, BreakGlass, By, Clock, Measurement, Metric, Role, SystemClock, User};
+use healthmate_care::{
+    AuditAction, BreakGlass, By, Clock, Measurement, Metric, Role, SignInMethod, SystemClock, TokenScope,
+    User,
+};
 use healthmate_protocol::{
     ClientId, NotificationId, NotificationKind, Offset, Priority, Timestamp, Topic, TopicKind, UserId,
 };
 use healthmate_storage::seal::{KEY_RING_FILE, KeySource, SealedColumn};
 use healthmate_storage::{
-    AuditTrail, BreakGlasses, Credentials, Directory, Erasure, EventLog, Idempotency, MeasurementQuery,
-    Measurements, NewNotification, NotificationQuery, Notifications, Opened, Opening, Passkey, Recording,
+    ApiToken, AuditTrail, BreakGlasses, Credentials, Directory, Erasure, EventLog, Idempotency,
+    MeasurementQuery, Measurements, NewNotification, NewSignIn, NotificationQuery, Notifications, Opened,
+    Opening, Passkey, Recording, SignIn,
 };
 use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
 use uuid::Uuid;
 
 const NAME: &str = "Zacharias Markerstein";
 const DEVICE: &str = "Grandmother's markercuff";
+const LABEL: &str = "Markertablet on ward 3";
+const TOKEN: &str = "Markerwatch of Anna";
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::default())
@@ -138,6 +144,7 @@ fn plain_database(dir: &Path) {
          INSERT INTO topic (key, name, head, oldest_at) VALUES (1, 'health:anna', 5000, 5);"
     ))
     .expect("written");
+    plain_labels(&conn);
     let device = DEVICE.replace('\'', "''");
     let (payload, rows) = (
         payload.replace('\'', "''"),
@@ -151,13 +158,110 @@ fn plain_database(dir: &Path) {
     .expect("written");
 }
 
+/// Sign-ins and an API token of anna, as versions before wrote them.
+fn plain_labels(conn: &rusqlite::Connection) {
+    conn.execute_batch(&format!(
+        "INSERT INTO sign_in (id, user, method, label, created_at, last_used_at, expires_at, family, current, rotated_at)
+             VALUES ('{0}1', 'anna', 'password', '{LABEL}', 2, 5, 9, zeroblob(32), zeroblob(32), 5),
+                    ('{0}2', 'anna', 'password', NULL, 1, 5, 9, zeroblob(32), zeroblob(32), 5);
+         INSERT INTO api_token (id, user, name, scopes, hash, created_at)
+             VALUES ('{0}3', 'anna', '{TOKEN}', 'read_measurements', zeroblob(32), 5);",
+        "00000000-0000-0000-0000-00000000000"
+    ))
+    .expect("written");
+}
+
+async fn labels_are_read(store: &SqliteStore) {
+    let sign_ins = store.sign_ins(&id("anna")).await.expect("read");
+    let labels: Vec<_> = sign_ins.iter().map(|sign_in| sign_in.label.as_deref()).collect();
+    assert_eq!(labels, [Some(LABEL), None]);
+    let tokens = store.api_tokens(&id("anna")).await.expect("read");
+    let found = store.api_token(tokens[0].id).await.expect("read").expect("there");
+    assert_eq!((tokens[0].name.as_str(), found.0.name.as_str()), (TOKEN, TOKEN));
+}
+
+/// A database in which names were sealed, and labels were not.
+#[tokio::test]
+async fn labels_of_a_database_that_was_sealed_before_are_sealed_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    drop(store);
+    let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
+    conn.execute_batch(
+        "DROP TABLE plain_label; DROP TABLE plain_token_name;
+         ALTER TABLE sign_in DROP COLUMN label; ALTER TABLE sign_in ADD COLUMN label TEXT;
+         ALTER TABLE api_token DROP COLUMN name; ALTER TABLE api_token ADD COLUMN name TEXT NOT NULL DEFAULT '';
+         PRAGMA user_version = 9;",
+    )
+    .expect("as it was");
+    plain_labels(&conn);
+    drop(conn);
+    assert!(holds(folder.path(), LABEL) && holds(folder.path(), TOKEN));
+    let store = open(folder.path(), false).expect("opened");
+    assert!(!holds(folder.path(), LABEL) && !holds(folder.path(), TOKEN));
+    labels_are_read(&store).await;
+    assert_eq!(store.user(&id("anna")).await.expect("read").expect("there").name, NAME);
+}
+
+/// What is written now; and whoever gives a row to somebody else in the file has one that nobody can read.
+#[tokio::test]
+async fn no_file_holds_the_label_of_a_sign_in_or_the_name_of_a_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", "Anna").await;
+    add(&store, "nora", "Nora").await;
+    let (at, id_of) = (Timestamp::from_micros(5), |n| Uuid::from_u128(n));
+    let sign_in = |n: u128, label: Option<&str>| SignIn {
+        id: id_of(n),
+        user: id("anna"),
+        method: SignInMethod::Password,
+        label: label.map(str::to_owned),
+        address: None,
+        created_at: Timestamp::from_micros(10 - n as i64),
+        last_used_at: at,
+        expires_at: at.plus_millis(100_000),
+    };
+    for sign_in in [sign_in(1, Some(LABEL)), sign_in(2, None)] {
+        let new = NewSignIn { sign_in, family: [7; 32], current: [1; 32] };
+        store.add_sign_in(new, by()).await.expect("added");
+    }
+    let token = ApiToken {
+        id: id_of(3),
+        user: id("anna"),
+        name: TOKEN.to_owned(),
+        scopes: [TokenScope::ReadMeasurements].into_iter().collect(),
+        created_at: at,
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    store.add_api_token(token, [9; 32], by()).await.expect("added");
+    labels_are_read(&store).await;
+    assert!(!holds(folder.path(), LABEL) && !holds(folder.path(), TOKEN), "while it serves");
+    drop(store);
+    assert!(!holds(folder.path(), LABEL) && !holds(folder.path(), TOKEN), "and when it is closed");
+    let store = open(folder.path(), true).expect("opened again");
+    labels_are_read(&store).await;
+    let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
+    conn.execute_batch("UPDATE sign_in SET user = 'nora'; UPDATE api_token SET user = 'nora'")
+        .expect("edited");
+    assert!(store.sign_ins(&id("nora")).await.is_err(), "a label opens for its user only");
+    assert!(store.api_token(id_of(3)).await.is_err(), "and so does a name");
+}
+
 #[tokio::test]
 async fn what_was_plain_is_sealed_at_the_first_start() {
     let folder = tempfile::tempdir().expect("a folder");
     plain_database(folder.path());
-    assert!(holds(folder.path(), NAME) && holds(folder.path(), DEVICE));
+    for text in [NAME, DEVICE, LABEL, TOKEN] {
+        assert!(holds(folder.path(), text), "{text}");
+    }
     let store = open(folder.path(), false).expect("opened");
-    assert!(!holds(folder.path(), NAME) && !holds(folder.path(), DEVICE));
+    for text in [NAME, DEVICE, LABEL, TOKEN] {
+        assert!(!holds(folder.path(), text), "{text}");
+    }
+    labels_are_read(&store).await;
     assert_eq!(shown(&store, "anna").await, expected());
     let events = store.read_after(&Topic::health(id("anna")), Offset(4999), 10).await.expect("read");
     let payload =

@@ -65,6 +65,10 @@ columns! {
     NotificationText "notification" "text",
     /// Why a patient was opened in an emergency. Row: the access's id. Owner: the patient.
     BreakGlassReason "break_glass" "reason",
+    /// What a client calls itself. Row: the sign-in's id, as text. Owner: its user.
+    SignInLabel "sign_in" "label",
+    /// What people call an API token. Row: its id, as text. Owner: its user.
+    ApiTokenName "api_token" "name",
     /// What people call a passkey. Row: its credential id. Owner: its user.
     PasskeyName "passkey" "name",
 }

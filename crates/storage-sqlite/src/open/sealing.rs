@@ -9,7 +9,7 @@ use healthmate_storage::seal::SealedColumn;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::failure::Failure;
-use crate::queries::user_id;
+use crate::queries::{rows, user_id};
 use crate::sealer::Sealer;
 use crate::writer::devices::Devices;
 
@@ -26,6 +26,14 @@ const MEASUREMENTS: &str = "SELECT m.patient, m.taken_at, m.offset, u.id, m.plai
     ORDER BY m.patient, m.taken_at, m.offset LIMIT 2000";
 const SET_DEVICE: &str = "UPDATE measurement SET device = ?4, plain_device = NULL
     WHERE patient = ?1 AND taken_at = ?2 AND offset = ?3";
+const LABELS: &str = "SELECT p.sign_in, s.user, p.label
+    FROM plain_label AS p JOIN sign_in AS s ON s.id = p.sign_in LIMIT 500";
+const SET_LABEL: &str = "UPDATE sign_in SET label = ?2 WHERE id = ?1";
+const FORGET_LABEL: &str = "DELETE FROM plain_label WHERE sign_in = ?1";
+const TOKEN_NAMES: &str = "SELECT p.api_token, t.user, p.name
+    FROM plain_token_name AS p JOIN api_token AS t ON t.id = p.api_token LIMIT 500";
+const SET_TOKEN_NAME: &str = "UPDATE api_token SET name = ?2 WHERE id = ?1";
+const FORGET_TOKEN_NAME: &str = "DELETE FROM plain_token_name WHERE api_token = ?1";
 const PAYLOAD: &str = "SELECT topic, payload FROM event
     WHERE topic = (SELECT key FROM topic WHERE name = 'health:' || ?1) AND offset = ?2";
 const SET_PAYLOAD: &str = "UPDATE event SET payload = ?3, device = ?4 WHERE topic = ?1 AND offset = ?2";
@@ -40,6 +48,8 @@ pub(super) fn run(conn: &mut Connection, sealer: &Sealer) -> Result<(), Failure>
     if conn.query_row(HAS_USERS, [], |row| row.get(0))? {
         tracing::info!("sealing what the database holds in plain text");
         while batch(conn, |step| names(step, sealer))? {}
+        while batch(conn, |step| waiting(step, sealer, SealedColumn::SignInLabel, LABEL_SQL))? {}
+        while batch(conn, |step| waiting(step, sealer, SealedColumn::ApiTokenName, TOKEN_NAME_SQL))? {}
         let mut after = (i64::MIN, i64::MIN, i64::MIN);
         while batch(conn, |step| devices(step, sealer, &mut after))? {}
         conn.execute_batch("VACUUM")?;
@@ -71,6 +81,29 @@ fn names(conn: &Connection, sealer: &Sealer) -> Result<bool, Failure> {
         let bytes = key.seal(id, SealedColumn::UserName, row, name.as_bytes(), sealer.clock());
         conn.prepare_cached(SET_NAME)?.execute(params![user, bytes])?;
         conn.prepare_cached(FORGET_NAME)?.execute([user])?;
+    }
+    Ok(!found.is_empty())
+}
+
+/// How texts are found that wait with the id and the user of their row, set in that row, and forgotten.
+type Waiting = [&'static str; 3];
+
+const LABEL_SQL: Waiting = [LABELS, SET_LABEL, FORGET_LABEL];
+const TOKEN_NAME_SQL: Waiting = [TOKEN_NAMES, SET_TOKEN_NAME, FORGET_TOKEN_NAME];
+
+/// Seals some texts of users who have their keys; whether there were any.
+fn waiting(
+    conn: &Connection,
+    sealer: &Sealer,
+    column: SealedColumn,
+    [find, set, forget]: Waiting,
+) -> Result<bool, Failure> {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, user_id(row, 1)?, row.get(2)?));
+    let found: Vec<(String, UserId, String)> = rows(conn, find, [], row)?;
+    for (id, user, text) in &found {
+        let bytes = sealer.seal(conn, user, column, id.as_bytes(), text)?;
+        conn.prepare_cached(set)?.execute(params![id, bytes])?;
+        conn.prepare_cached(forget)?.execute([id])?;
     }
     Ok(!found.is_empty())
 }

@@ -53,10 +53,12 @@ pub(crate) fn add_api_token(
     by: &By,
 ) -> Result<(), Failure> {
     known(group, &token.user)?;
+    let (id, column) = (token.id.to_string(), SealedColumn::ApiTokenName);
+    let name = group.sealer.seal(group.conn, &token.user, column, id.as_bytes(), &token.name)?;
     let row = params![
-        token.id.to_string(),
+        id,
         token.user.as_str(),
-        token.name,
+        name,
         token.scopes.to_string(),
         hash,
         token.created_at.as_micros(),

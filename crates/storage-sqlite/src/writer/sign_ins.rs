@@ -2,6 +2,7 @@
 
 use healthmate_care::{AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{
     Error, NewSignIn, Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
 };
@@ -36,8 +37,13 @@ pub(crate) const FORGET_REVOCATIONS: &str = "DELETE FROM revocation WHERE (kind,
 pub(crate) fn add(group: &mut Group<'_>, new: &NewSignIn, by: &By) -> Result<(), Failure> {
     let SignIn { id, user, method, label, address, created_at, last_used_at, expires_at } = &new.sign_in;
     known(group, user)?;
+    let name = id.to_string();
+    let seal = |label: &String| {
+        group.sealer.seal(group.conn, user, SealedColumn::SignInLabel, name.as_bytes(), label)
+    };
+    let label = label.as_ref().map(seal).transpose()?;
     let row = params![
-        id.to_string(),
+        name,
         user.as_str(),
         method.as_str(),
         label,
@@ -64,9 +70,9 @@ struct Family {
     rotated_at: Timestamp,
 }
 
-fn family(row: &Row<'_>) -> rusqlite::Result<Family> {
+fn family(group: &Group<'_>, row: &Row<'_>) -> rusqlite::Result<Family> {
     Ok(Family {
-        sign_in: sign_in(row)?,
+        sign_in: sign_in(group.conn, group.sealer, row)?,
         ended: row.get::<_, Option<i64>>(8)?.is_some(),
         shared: row.get(9)?,
         current: row.get(10)?,
@@ -77,7 +83,7 @@ fn family(row: &Row<'_>) -> rusqlite::Result<Family> {
 
 pub(crate) fn rotate(group: &mut Group<'_>, rotation: &Rotation, by: &By) -> Result<Rotated, Failure> {
     let id = rotation.sign_in.to_string();
-    let found = group.conn.prepare_cached(FIND)?.query_row([&id], family).optional()?;
+    let found = group.conn.prepare_cached(FIND)?.query_row([&id], |row| family(group, row)).optional()?;
     let Some(held) = found.filter(|held| held.shared == rotation.family) else {
         return Ok(Rotated::Unknown);
     };
