@@ -62,19 +62,41 @@ fn is_erased(data: &Path, patient: &str) -> bool {
     traces == [0; 6]
 }
 
-/// The nurse hears what is there, or nothing of the patient.
-fn what_is_told_agrees(server: &Server, nurse: &str, data: &Path, patient: &str) {
+/// Whether the nurse gets a page of history, and a subscription.
+fn hears(server: &Server, nurse: &str, patient: &str) -> [bool; 2] {
     let path = format!("/v1/patients/{patient}/measurements?limit=1000");
     let (status, page) = ask(&server.address, "GET", &path, nurse, "").expect("an answer");
+    let read = match status {
+        200 => {
+            let all = page["measurements"].as_array().expect("a list");
+            assert!(all.iter().all(|one| one["device"] == DEVICE), "{page}");
+            true
+        }
+        403 => false,
+        _ => panic!("{status} {page}"),
+    };
     let mut client = Client::connect(server, nurse);
     client.send(&format!(r#"{{"type":"subscribe","topic":"health:{patient}"}}"#)).expect("sent");
-    let subscribed = client.next().expect("an answer").message;
-    if is_erased(data, patient) {
-        assert_eq!(status, 403, "{page}");
-        assert!(matches!(subscribed, ServerMessage::SubscriptionDenied(_)), "{subscribed:?}");
-    } else {
-        assert!(page["measurements"].as_array().expect("a list").iter().all(|one| one["device"] == DEVICE));
-        assert!(matches!(subscribed, ServerMessage::SubscriptionSuccess(_)), "{subscribed:?}");
+    let subscribed = match client.next().expect("an answer").message {
+        ServerMessage::SubscriptionSuccess(_) => true,
+        ServerMessage::SubscriptionDenied(_) => false,
+        other => panic!("{other:?}"),
+    };
+    [read, subscribed]
+}
+
+/// The nurse hears what is there, or nothing of the patient.
+fn what_is_told_agrees(server: &Server, nurse: &str, data: &Path, patient: &str) {
+    assert_eq!(hears(server, nurse, patient), [!is_erased(data, patient); 2]);
+}
+
+/// The same within a second: the server does not know before what another process did.
+fn what_is_told_soon_agrees(server: &Server, nurse: &str, data: &Path, patient: &str) {
+    let expected = [!is_erased(data, patient); 2];
+    let begun = SystemClock::default().now();
+    while hears(server, nurse, patient) != expected {
+        let late = SystemClock::default().now().millis_since(begun);
+        assert!(late < 1000, "it is not known after {late} ms");
     }
 }
 
@@ -137,16 +159,4 @@ fn an_erasure_that_is_killed_is_whole_or_none_and_goes_on() {
     let problem: String =
         database(data).query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("read");
     assert_eq!(problem, "ok");
-}
-
-/// The server learns within a second what another process did: until then, the nurse may be known.
-fn what_is_told_soon_agrees(server: &Server, nurse: &str, data: &Path, patient: &str) {
-    let path = format!("/v1/patients/{patient}/measurements");
-    let expected = if is_erased(data, patient) { 403 } else { 200 };
-    let begun = SystemClock::default().now();
-    while ask(&server.address, "GET", &path, nurse, "").expect("an answer").0 != expected {
-        let late = SystemClock::default().now().millis_since(begun);
-        assert!(late < 1000, "it is not known after {late} ms");
-    }
-    what_is_told_agrees(server, nurse, data, patient);
 }
