@@ -1,7 +1,9 @@
 //! What the docs say of the repository is so: paths exist, defaults are the defaults.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -30,6 +32,7 @@ fn every_path_that_the_docs_name_exists() {
         "docs/protocol.md",
         "docs/logging.md",
         "docs/security.md",
+        "docs/sign-in.md",
         "docs/audit.md",
         "docs/data-at-rest.md",
     ];
@@ -43,6 +46,60 @@ fn every_path_that_the_docs_name_exists() {
         }
     }
     assert!(seen > 50, "only {seen} paths: the pages are read wrongly");
+}
+
+/// The commands of the page that signs people in, one after the other, as they stand there: against a server of their own.
+#[cfg(unix)]
+#[test]
+fn the_commands_of_the_sign_in_page_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = read("docs/sign-in.md");
+    let lines: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("curl ")).count(), 5, "{lines:#?}");
+    let bin = env!("CARGO_BIN_EXE_healthmate");
+    let data = folder.path().join("data");
+    let command = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder.path()).env("HEALTHMATE_SERVER__DATA", &data);
+        command
+    };
+    let mut server = command(bin);
+    server.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = Server(server.spawn().expect("it starts"));
+    let mut said = BufReader::new(server.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let address = said.find_map(|line| Some(line.split_once("http://")?.1.to_owned()));
+    let address = address.expect("it says where it listens");
+    // The token that the page takes back, and a curl that fails where the server refuses.
+    let script = format!(
+        "set -euo pipefail\nhealthmate() {{ '{bin}' \"$@\"; }}\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n\
+         healthmate user add leaky --role nurse\nhealthmate token issue leaky > leaked.token\n{}\n",
+        lines.join("\n").replace("127.0.0.1:8080", &address)
+    );
+    let mut bash = command("bash");
+    bash.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut bash = bash.spawn().expect("bash runs");
+    // The password is read from the terminal, or from here.
+    bash.stdin.take().expect("piped").write_all(b"correct horse battery\n").expect("written");
+    let output = bash.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}{complained}");
+    for part in [r#""id":"nurse-1""#, r#""patient":"patient-1""#, "revoked token"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+/// A process that is killed when the test ends, also when it fails.
+#[cfg(unix)]
+struct Server(Child);
+
+#[cfg(unix)]
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The value of `section.name` in the annotated default settings, as it is written there.
