@@ -29,8 +29,12 @@ pub(crate) const ALL: &[Migration] = &[
     },
     Migration { name: "audit checkpoints", sql: include_str!("../migrations/0007_audit_checkpoints.sql") },
     Migration { name: "passkeys", sql: include_str!("../migrations/0008_passkeys.sql") },
-    Migration { name: "erasures", sql: include_str!("../migrations/0009_erasures.sql") },
-    Migration { name: "labels", sql: include_str!("../migrations/0010_labels.sql") },
+    Migration {
+        name: "audit filed by patient",
+        sql: include_str!("../migrations/0009_audit_of_patient.sql"),
+    },
+    Migration { name: "erasures", sql: include_str!("../migrations/0010_erasures.sql") },
+    Migration { name: "labels", sql: include_str!("../migrations/0011_labels.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -192,7 +192,7 @@ async fn labels_of_a_database_that_was_sealed_before_are_sealed_too() {
         "DROP TABLE plain_label; DROP TABLE plain_token_name;
          ALTER TABLE sign_in DROP COLUMN label; ALTER TABLE sign_in ADD COLUMN label TEXT;
          ALTER TABLE api_token DROP COLUMN name; ALTER TABLE api_token ADD COLUMN name TEXT NOT NULL DEFAULT '';
-         PRAGMA user_version = 9;",
+         PRAGMA user_version = 10;",
     )
     .expect("as it was");
     plain_labels(&conn);

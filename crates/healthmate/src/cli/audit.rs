@@ -124,6 +124,9 @@ impl Verify {
         let count = checkpoints.len();
         let verified = Verifier::new(checkpoints, &keys).map_err(Failure::failed)?;
         let records = verify(&reader, verified)?;
+        if let Some(seq) = reader.left_out().map_err(Failure::failed)? {
+            return Err(Failure::failed(format!("record {seq} is left out of its patient's access log")));
+        }
         self.common.answer(&Verified { records, checkpoints: count }, || {
             format!("the audit trail is whole: {records} records, {count} checkpoints")
         })
