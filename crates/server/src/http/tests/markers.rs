@@ -40,6 +40,10 @@ impl io::Write for Captured {
     }
 }
 
+/// Markers in all that a passkey sends.
+const PASSKEY: &str = r#""credential":{"id":"MARKER","type":"public-key","response":{"clientDataJSON":"MARKER",
+    "attestationObject":"MARKER","authenticatorData":"MARKER","signature":"MARKER","userHandle":"MARKER"}}"#;
+
 /// Sends a marker in every place where a client can put one, down every route.
 async fn plant(world: &World) {
     let one = r#"{"metric":"heart_rate","value":171.4242,"unit":"/min","taken_at":"2026-11-23T07:00:00Z",
@@ -76,6 +80,17 @@ async fn plant(world: &World) {
         world.get(path, Some("nora")).await;
         world.get_with_token(path, "MARKER").await;
         world.get_with(path, &[("authorization", "Bearer MARKER.MARKER.MARKER"), ("cookie", "MARKER")]).await;
+    }
+    for (path, body) in [
+        ("/v1/auth/passkeys/options", r#"{"password":"MARKER"}"#.to_owned()),
+        ("/v1/auth/passkeys", format!(r#"{{"name":"MARKER",{PASSKEY}}}"#)),
+        ("/v1/auth/passkeys/sign-in", format!(r#"{{"label":"MARKER",{PASSKEY}}}"#)),
+        ("/v1/auth/passkeys/sign-in", PASSKEY.to_owned()),
+    ] {
+        let token = format!("Bearer {}", world.token("nora"));
+        let request =
+            Request::post(path).header("authorization", token).header("content-type", "application/json");
+        assert!(world.send(request.body(Body::from(body)).expect("valid")).await.status >= 400);
     }
     let request = Request::builder().method("MARKER").uri("/v1/me").body(Body::empty()).expect("valid");
     world.send(request).await;
