@@ -73,7 +73,7 @@ test("a passkey is added, signs in, is removed, and lets nobody in any more", as
   await expect(chart(page)).toBeVisible();
   await account(page).click();
   await expect(dialog.locator("[data-passkey]")).toContainText("used");
-  await dialog.getByRole("button", { name: "Remove: Ward tablet" }).click();
+  await dialog.getByRole("button", { name: /^Remove/ }).click();
   await expect(dialog).toContainText("You have no passkeys");
   await dialog.getByRole("button", { name: "Close" }).click();
   await page.getByRole("button", { name: "Sign out" }).click();

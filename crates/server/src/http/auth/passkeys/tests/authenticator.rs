@@ -29,11 +29,11 @@ pub(super) fn decoded(text: &Value) -> Vec<u8> {
 
 /// The beginning of a CBOR value, in its shortest form.
 pub(super) fn head(kind: u8, number: usize) -> Vec<u8> {
-    let kind = kind << 5;
+    let first = |short: usize| kind * 32 + short as u8;
     match number {
-        0..=23 => vec![kind | number as u8],
-        24..=255 => vec![kind | 24, number as u8],
-        _ => [&[kind | 25][..], &(number as u16).to_be_bytes()].concat(),
+        0..=23 => vec![first(number)],
+        24..=255 => vec![first(24), number as u8],
+        _ => [&[first(25)][..], &(number as u16).to_be_bytes()].concat(),
     }
 }
 
