@@ -13,6 +13,7 @@ mod keys;
 mod migrate;
 mod output;
 mod password;
+mod refusal;
 mod replay;
 mod schema;
 mod serve;
@@ -83,11 +84,8 @@ const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Optio
 
 /// Runs the command of the process's arguments.
 pub(crate) fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let ended = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli.command.run(),
-        Err(error) => error.exit(),
-    };
+    let cli = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let ended = cli.map_err(refusal::of_arguments).and_then(|cli| cli.command.run());
     ended.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, connect};
 
 /// A process that is killed when the test ends, also when it fails.
@@ -29,6 +30,15 @@ fn tool(data: &Path, arguments: &[&str]) -> String {
     let output = output.expect("it runs");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// Sets a password, which is read from stdin.
+fn set_password(data: &Path, user: &str, password: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_healthmate"));
+    command.env_clear().args(["user", "password", user]).arg("--data").arg(data.join("healthmate-data"));
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("it runs");
+    writeln!(child.stdin.take().expect("piped"), "{password}").expect("written");
+    assert!(child.wait().expect("it ends").success());
 }
 
 /// Sends bytes, and returns what comes until the end.
@@ -69,6 +79,83 @@ fn plant_by_request(address: &str, token: &str) {
     }
     request(address, "MARKER", "/MARKER", "X-MARKER : MARKER\r\n", "MARKER");
     exchange(address, "MARKER\r\n\r\n");
+}
+
+/// The status and the JSON of an answer.
+fn ask(address: &str, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+    let authorization =
+        if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let answer = request(address, method, path, &authorization, &body.to_string());
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+fn text(answer: &Value, field: &str) -> String {
+    answer[field].as_str().unwrap_or_else(|| panic!("no {field} in {answer}")).to_owned()
+}
+
+const PASSWORD: &str = "MARKER horse battery";
+
+/// Signs in and is refused, exchanges refresh tokens and replays one; returns what proves each token.
+fn plant_sign_ins(address: &str) -> Vec<String> {
+    let login = |user: &str, password: &str| {
+        let body = json!({ "user": user, "password": password, "label": "MARKER" });
+        ask(address, "POST", "/v1/auth/login", "", &body)
+    };
+    for (user, password) in [("doctor-0815", "MARKER wrong"), ("MARKER", PASSWORD)] {
+        assert_eq!(login(user, password).0, 401);
+    }
+    let (status, signed_in) = login("doctor-0815", PASSWORD);
+    assert_eq!(status, 200, "{signed_in}");
+    let refresh =
+        |token: &str| ask(address, "POST", "/v1/auth/refresh", "", &json!({ "refresh_token": token }));
+    let mut tokens = vec![text(&signed_in, "refresh_token")];
+    for _ in 0..2 {
+        tokens.push(text(&refresh(tokens.last().expect("one")).1, "refresh_token"));
+    }
+    for refused in [tokens[0].as_str(), "hmr_MARKER"] {
+        assert_eq!(refresh(refused).0, 401);
+    }
+    tokens.push(text(&signed_in, "access_token"));
+    tokens
+}
+
+/// An API token that is issued, used and spelled wrong.
+fn plant_api_token(address: &str, token: &str) -> String {
+    let body = json!({ "name": "MARKER", "scopes": ["read_measurements"] });
+    let (status, issued) = ask(address, "POST", "/v1/users/person-0815/tokens", token, &body);
+    assert_eq!(status, 201, "{issued}");
+    let api = text(&issued, "token");
+    assert_eq!(ask(address, "GET", "/v1/me", &api, &Value::Null).0, 200);
+    assert_eq!(
+        ask(address, "GET", "/v1/me", &format!("{}MARKER", &api[..api.len() - 6]), &Value::Null).0,
+        401
+    );
+    api
+}
+
+/// A patient is opened for a reason, which the notifications repeat, by request and by socket.
+fn plant_emergency(address: &str, doctor: &str, patient: &str) {
+    let (path, body) =
+        ("/v1/patients/person-0815/break-glass", json!({ "reason": "MARKER: found unconscious" }));
+    assert_eq!(ask(address, "POST", path, patient, &body).0, 403);
+    assert_eq!(ask(address, "POST", path, doctor, &json!({ "reason": "MARKER" })).0, 400);
+    let (mut socket, _) = connect(format!("ws://{address}/ws/notifications")).expect("a websocket");
+    for message in [
+        json!({ "type": "authenticate", "token": patient }),
+        json!({ "type": "subscribe", "topic": "notifications" }),
+    ] {
+        socket.send(Message::text(message.to_string())).expect("written");
+    }
+    while !socket.read().expect("an answer").to_string().contains("subscription_success") {}
+    let (status, opened) = ask(address, "POST", path, doctor, &body);
+    assert_eq!(status, 201, "{opened}");
+    while !socket.read().expect("a notification").to_string().contains("MARKER: found") {}
+    for path in [path, "/v1/notifications"] {
+        let (_, told) = ask(address, "GET", path, patient, &Value::Null);
+        assert!(told.to_string().contains("MARKER: found"), "{told}");
+    }
 }
 
 fn plant_by_socket(address: &str, token: &str) {
@@ -112,6 +199,13 @@ fn nothing_that_is_sent_comes_out_of_the_log_or_the_metrics() {
     let token = tool(folder.path(), &["token", "issue", "person-0815"]);
     plant_by_request(&address, &token);
     plant_by_socket(&address, &token);
+    tool(folder.path(), &["user", "add", "doctor-0815", "--role", "doctor", "--name", "MARKER Lovelace"]);
+    set_password(folder.path(), "doctor-0815", PASSWORD);
+    let doctor = tool(folder.path(), &["token", "issue", "doctor-0815"]);
+    let mut tokens = plant_sign_ins(&address);
+    tokens.push(plant_api_token(&address, &token));
+    plant_emergency(&address, &doctor, &token);
+    tokens.extend([token, doctor]);
     let metrics = request(&address, "GET", "/metrics", "", "");
     assert!(metrics.contains("healthmate_measurements_recorded_total 2"), "both were stored: {metrics}");
     let pid = Pid::from_raw(server.0.id().cast_signed()).expect("it runs");
@@ -119,11 +213,15 @@ fn nothing_that_is_sent_comes_out_of_the_log_or_the_metrics() {
     server.0.wait().expect("it ends");
     let log = std::fs::read_to_string(folder.path().join("log")).expect("text");
     assert!(log.contains("connection changed state"), "the log is at its most talkative");
-    let signature = token.rsplit('.').next().expect("three parts");
-    for secret in ["MARKER", VALUE, "Lovelace", signature] {
+    assert!(log.contains("a patient was opened in an emergency"), "emergencies are logged");
+    // What proves a token: the third part of a JWT, and of what begins with `hm`.
+    let proof = |token: &String| token.splitn(3, ['.', '_']).last().expect("three parts").to_owned();
+    let proofs = tokens.iter().map(proof);
+    for secret in ["MARKER", VALUE, "Lovelace"].map(str::to_owned).into_iter().chain(proofs) {
+        let secret = secret.as_str();
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is in the log");
         assert!(!metrics.contains(secret), "{secret} is in the metrics");
     }
-    assert!(!metrics.contains("person-0815"), "a user is in the metrics");
+    assert!(!metrics.contains("-0815"), "a user is in the metrics");
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::hub::{ConnectionKey, Hub};
+use crate::hub::{ConnectionKey, Flow, Hub};
 use crate::outbox::Progress;
 
 /// What became of one connection's outbox.
@@ -48,15 +48,16 @@ impl Hub {
                 Queue::Live => self.dirty.pop_front()?,
                 Queue::Late => self.late.pop_front()?,
             };
-            let Some(reader) = self.readers.get_mut(connection) else {
+            let Some(reader) = self.readers.get_mut(connection).filter(|reader| reader.flow != Flow::Paused)
+            else {
                 continue;
             };
             let before = reader.outbox.bytes();
             let result = reader.outbox.flush(scratch, |bytes| write(connection, bytes));
             self.traffic.queued_bytes -= (before - reader.outbox.bytes()) as u64;
             // A blocked connection stays marked, so that nobody queues it before its socket takes more.
-            reader.blocked = matches!(result, Ok(Progress::Blocked));
-            reader.dirty = reader.blocked;
+            reader.dirty = matches!(result, Ok(Progress::Blocked));
+            reader.flow = if reader.dirty { Flow::Blocked } else { Flow::Open };
             let holding = reader.newest.as_ref().is_some_and(|newest| newest.is_releasable());
             let behind = reader.behind > 0;
             let reader = &self.readers[connection];
@@ -71,6 +72,29 @@ impl Hub {
                 Err(error) => Flushed::Failed(error),
             };
             return Some((connection, flushed));
+        }
+    }
+
+    /// Writes nothing more to the connection until [`Hub::go_on`]: what is sent to it meanwhile goes in one write. One whose
+    /// socket takes no more is left as it is.
+    pub fn pause(&mut self, connection: ConnectionKey) {
+        if let Some(reader) = self.readers.get_mut(connection)
+            && !reader.is_blocked()
+        {
+            reader.flow = Flow::Paused;
+        }
+    }
+
+    /// Ends a pause.
+    pub fn go_on(&mut self, connection: ConnectionKey) {
+        let Some(reader) = self.readers.get_mut(connection) else { return };
+        if reader.flow != Flow::Paused {
+            return;
+        }
+        reader.flow = Flow::Open;
+        // Whoever came to the head of a queue meanwhile stayed marked, and is in none.
+        if reader.dirty {
+            self.dirty.push_back(connection);
         }
     }
 
@@ -129,6 +153,29 @@ mod tests {
         // All is written: it is one of the others again.
         hub.publish(&topic, &event(3));
         assert!(hub.flush(Queue::Late, &mut Vec::new(), |_, bytes| Ok(bytes.len())).is_none());
+    }
+
+    #[test]
+    fn what_comes_in_a_pause_goes_in_one_write() {
+        let mut hub = Hub::new(1024);
+        let reader = hub.connect();
+        let flush = |hub: &mut Hub| {
+            let mut writes = 0;
+            while hub.flush_next(|_, bytes| Ok((writes += 1, bytes.len()).1)).is_some() {}
+            writes
+        };
+        hub.send(reader, Frame::text("before"));
+        hub.pause(reader);
+        assert_eq!(flush(&mut hub), 0);
+        hub.send(reader, Frame::text("within"));
+        assert_eq!(flush(&mut hub), 0);
+        hub.go_on(reader);
+        assert_eq!(flush(&mut hub), 1);
+        hub.pause(reader);
+        hub.go_on(reader);
+        assert_eq!(flush(&mut hub), 0, "nothing came");
+        hub.send(reader, Frame::text("after"));
+        assert_eq!(flush(&mut hub), 1);
     }
 
     #[test]

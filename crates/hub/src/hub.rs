@@ -44,8 +44,8 @@ pub(crate) struct Reader {
     pub(crate) topics: Vec<TopicKey>,
     /// In the list of connections to flush, or waiting for its socket to take more.
     pub(crate) dirty: bool,
-    /// Its socket takes no more now.
-    pub(crate) blocked: bool,
+    /// Whether it is written to.
+    pub(crate) flow: Flow,
     /// How many of its subscriptions wait for room in the outbox before they read on.
     pub(crate) behind: u32,
     /// One of its subscriptions waits for a page; the others wait for that one, so that at most one page comes on
@@ -53,6 +53,17 @@ pub(crate) struct Reader {
     pub(crate) reading: bool,
     /// What its subscriptions to newest values hold back.
     pub(crate) newest: Option<Box<Newest>>,
+}
+
+/// Whether a connection is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Flow {
+    #[default]
+    Open,
+    /// Its socket takes no more now.
+    Blocked,
+    /// Nothing is written until [`Hub::go_on`].
+    Paused,
 }
 
 /// Who hears what on one shard.
@@ -225,17 +236,22 @@ impl Hub {
 }
 
 impl Reader {
+    /// Whether its socket takes no more now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.flow == Flow::Blocked
+    }
+
     /// Whether a live event may be queued. While its socket takes nothing, little is enough to go on with: what follows
     /// can be read from the log as cheaply, and costs nothing until then.
     fn takes_live(&self, budget_bytes: usize) -> bool {
-        let most = if self.blocked { budget_bytes.min(BLOCKED_BYTES) } else { budget_bytes };
+        let most = if self.is_blocked() { budget_bytes.min(BLOCKED_BYTES) } else { budget_bytes };
         self.outbox.bytes() < most
     }
 
     /// Whether it reads on: late enough to save reads, soon enough that its socket does not run dry. What a socket
     /// that takes nothing has not been sent yet lies in the log as well as here.
     pub(crate) fn has_room(&self, budget_bytes: usize) -> bool {
-        !self.blocked && self.outbox.bytes() <= low_water(budget_bytes)
+        !self.is_blocked() && self.outbox.bytes() <= low_water(budget_bytes)
     }
 }
 

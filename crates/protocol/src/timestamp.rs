@@ -21,6 +21,9 @@ const MIN_MICROS: i64 = -2_208_988_800_000_000;
 const MAX_MICROS: i64 = 7_258_118_400_000_000;
 
 impl Timestamp {
+    /// The last time there is.
+    pub const MAX: Self = Self(MAX_MICROS);
+
     /// The point `micros` microseconds after the Unix epoch, held to the years 1900 to 2200.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(MIN_MICROS, MAX_MICROS))

@@ -112,7 +112,7 @@ impl Grant {
         let claims = Claims {
             user: token.user.clone(),
             // Without an end, the last time there is.
-            expires_at: token.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX)),
+            expires_at: token.expires_at.unwrap_or(Timestamp::MAX),
             issued_at: Some(token.created_at),
             id: None,
             sign_in: None,

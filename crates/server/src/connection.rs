@@ -13,7 +13,7 @@ mod resume;
 mod transport;
 mod view;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     /// Whether it is on record that it writes.
     write_recorded: Cell<bool>,
     /// Whose connection it counts as.
-    admitted: RefCell<Option<UserId>>,
+    admitted: OnceCell<UserId>,
     /// What its user came in with last.
     credential: RefCell<Option<Credential>>,
     /// A task waits until the socket takes more; until then nobody else writes, which would take its waker's place.
@@ -100,7 +100,7 @@ impl Connection {
                 ended: Cell::default(),
                 next_look: Cell::default(),
                 write_recorded: Cell::default(),
-                admitted: RefCell::default(),
+                admitted: OnceCell::new(),
                 credential: RefCell::default(),
                 draining: Cell::default(),
                 held_back: Cell::default(),
@@ -206,7 +206,7 @@ impl Connection {
     /// and counts no longer.
     pub(crate) fn hand_over(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.drive(shard, Input::Lost(Fault::TakenOver));
-        if let Some(user) = self.admitted.borrow().as_ref() {
+        if let Some(user) = self.admitted.get() {
             shard.ground.registry.remove(user, &self.id);
         }
         self.dismiss(shard, CloseCode::Replaced);

@@ -106,7 +106,7 @@ impl Server {
         let address = settings.listen;
         let failed = |source| ServeError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
-        listener::hold_little(&socket);
+        listener::prepare(&socket).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let listener = socket.into_std().map_err(failed)?;
         app.record_start().await.map_err(ServeError::Audit)?;

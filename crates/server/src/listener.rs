@@ -51,12 +51,14 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// in its outbox, where it is shared with others, and a reader that takes little by little is seen to be alive.
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// Lets each socket that `listener` accepts hold little of its own.
-pub(crate) fn hold_little(listener: &TcpListener) {
+/// Lets each socket that `listener` accepts send at once, and hold little of its own: sockets inherit both.
+pub(crate) fn prepare(listener: &TcpListener) -> std::io::Result<()> {
+    let listener = socket2::SockRef::from(listener);
     #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
+    if let Err(error) = listener.set_tcp_notsent_lowat(UNSENT_BYTES) {
         tracing::warn!(%error, "slow readers will hold more memory of the system");
     }
+    listener.set_tcp_nodelay(true)
 }
 
 /// What a shard needs to take sockets for all of them.
@@ -218,7 +220,6 @@ async fn first_bytes(shard: &Shard, stream: &mut Stream) -> Option<Bytes> {
 }
 
 async fn handshake(shard: &Shard, stream: TcpStream) -> std::io::Result<Stream> {
-    stream.set_nodelay(true)?;
     let Some(tls) = &shard.ground.tls else {
         return Ok(Either::Left(stream));
     };

@@ -30,8 +30,8 @@ use crate::session::Context;
 pub(crate) struct Active {
     user: Arc<User>,
     expires_at: Timestamp,
-    /// When to tell the client that its token ends, where it has not been told.
-    warn_at: Option<Timestamp>,
+    /// When to tell the client that its token ends; after all time once it has been told.
+    warn_at: Timestamp,
     topics: Vec<Held>,
     pending: Vec<Pending>,
     commands: Bucket,
@@ -93,6 +93,9 @@ struct Opening {
 /// The client unsubscribed before the subscription stood: what it called that request.
 #[derive(Debug)]
 struct Cancelled(Option<CorrelationId>);
+
+/// After all time.
+const NEVER: Timestamp = Timestamp::MAX;
 
 /// How many pages of history may be on their way to one connection at once: each can be as long as a slow reader's
 /// whole budget.
@@ -282,13 +285,13 @@ impl Active {
 
 /// When to tell the client that its token ends: not before half of its life from now is over, so that clients with tokens
 /// of a few seconds are not told at once, and again with each fresh one.
-fn warn_at(expires_at: Timestamp, options: &Options, now: Now) -> Option<Timestamp> {
+fn warn_at(expires_at: Timestamp, options: &Options, now: Now) -> Timestamp {
     if options.warn_before.is_zero() {
-        return None;
+        return NEVER;
     }
     let before = i64::try_from(options.warn_before.as_millis()).unwrap_or(i64::MAX);
     let life = expires_at.millis_since(now.time).max(0);
-    Some(now.time.plus_millis((life - before).max(life / 2)))
+    now.time.plus_millis((life - before).max(life / 2))
 }
 
 /// Sends the refusal of a request.

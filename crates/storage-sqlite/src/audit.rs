@@ -21,16 +21,35 @@ pub(crate) const AFTER: &str =
         outcome, link
     FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
-pub(crate) const OF_PATIENT: &str =
+/// Up to where records are filed under their patients.
+pub(crate) const FILED: &str = "SELECT upto FROM audit_filed WHERE only_row = 1";
+/// A patient's records that are not filed yet.
+pub(crate) const OF_PATIENT_NEW: &str =
     "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
         outcome, link
-    FROM audit WHERE patient = ?1 AND seq < ?2 AND at >= ?3 AND at < ?4 ORDER BY seq DESC LIMIT ?5";
+    FROM audit WHERE patient = ?1 AND seq > ?6 AND seq < ?2 AND at >= ?3 AND at < ?4 ORDER BY seq DESC LIMIT ?5";
+/// And those that are.
+pub(crate) const OF_PATIENT: &str =
+    "SELECT a.seq, a.at, a.actor, a.user, a.role, a.address, a.break_glass, a.action, a.object, a.patient, a.reason,
+        a.outcome, a.link
+    FROM audit_of_patient AS f CROSS JOIN audit AS a ON a.seq = f.seq
+    WHERE f.patient = ?1 AND f.seq <= ?6 AND f.seq < ?2 AND a.at >= ?3 AND a.at < ?4
+    ORDER BY f.seq DESC LIMIT ?5";
 
+/// The place is read first: a record that is filed meanwhile is still found where it was.
 pub(crate) fn access_log(conn: &Connection, query: &AccessLogQuery) -> Result<Vec<AuditEntry>, Failure> {
     let before = query.before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
     let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
     let to = query.to.map_or(i64::MAX, Timestamp::as_micros);
-    rows(conn, OF_PATIENT, params![query.patient.as_str(), before, from, to, query.limit], entry)
+    let filed: i64 = conn.prepare_cached(FILED)?.query_row([], |row| row.get(0))?;
+    let patient = query.patient.as_str();
+    let mut found =
+        rows(conn, OF_PATIENT_NEW, params![patient, before, from, to, query.limit, filed], entry)?;
+    let left = query.limit - found.len() as u32;
+    if left > 0 {
+        found.extend(rows(conn, OF_PATIENT, params![patient, before, from, to, left, filed], entry)?);
+    }
+    Ok(found)
 }
 
 pub(crate) fn audit_after(conn: &Connection, seq: u64, limit: u32) -> Result<Vec<AuditEntry>, Failure> {

@@ -29,6 +29,10 @@ pub(crate) const ALL: &[Migration] = &[
     },
     Migration { name: "audit checkpoints", sql: include_str!("../migrations/0007_audit_checkpoints.sql") },
     Migration { name: "passkeys", sql: include_str!("../migrations/0008_passkeys.sql") },
+    Migration {
+        name: "audit filed by patient",
+        sql: include_str!("../migrations/0009_audit_of_patient.sql"),
+    },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -13,6 +13,10 @@ const FROM: &str = "SELECT seq, at, actor, user, role, address, break_glass, act
         outcome, link
     FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
+const LEFT_OUT: &str = "SELECT min(seq) FROM audit AS a
+    WHERE patient IS NOT NULL AND seq <= (SELECT upto FROM audit_filed) AND NOT EXISTS
+        (SELECT 1 FROM audit_of_patient AS f WHERE f.patient = a.patient AND f.seq = a.seq)";
+
 /// Reads the trail as it stands, also where it was tampered with, and changes nothing.
 pub struct TrailReader {
     conn: Connection,
@@ -61,6 +65,15 @@ impl TrailReader {
             let rows = statement.query_map([], audit::checkpoint)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
+        read().map_err(|error| OpenError::from_sqlite(&self.path, &error))
+    }
+
+    /// The first record that should be filed under its patient, and is not: the patient's access log leaves it out.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn left_out(&self) -> Result<Option<i64>, OpenError> {
+        let read = || self.conn.query_row(LEFT_OUT, [], |row| row.get(0));
         read().map_err(|error| OpenError::from_sqlite(&self.path, &error))
     }
 }

@@ -49,7 +49,7 @@ struct Verify {
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
     /// The public key of the checkpoints, in hex; may be given more than once [default: that of the key file]
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = public_key)]
     public_key: Vec<String>,
     #[command(flatten)]
     common: AdminArgs,
@@ -79,6 +79,14 @@ enum Format {
     Ndjson,
     /// An `AuditEvent` of FHIR R4 a line
     Fhir,
+}
+
+/// A public key as checkpoints name it: one that is none would verify nothing, and tell nobody.
+fn public_key(text: &str) -> Result<String, String> {
+    let is_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_key
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| "a public key is 64 hexadecimal digits".to_owned())
 }
 
 impl Audit {
@@ -116,6 +124,9 @@ impl Verify {
         let count = checkpoints.len();
         let verified = Verifier::new(checkpoints, &keys).map_err(Failure::failed)?;
         let records = verify(&reader, verified)?;
+        if let Some(seq) = reader.left_out().map_err(Failure::failed)? {
+            return Err(Failure::failed(format!("record {seq} is left out of its patient's access log")));
+        }
         self.common.answer(&Verified { records, checkpoints: count }, || {
             format!("the audit trail is whole: {records} records, {count} checkpoints")
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use healthmate_care::{Clock, SystemClock};
 use healthmate_server::auth::{TokenVerifier, secret};
-use healthmate_server::config::{ConfigError, Overrides, Settings};
+use healthmate_server::config::{ConfigError, ENV_PREFIX, Overrides, Problem, Settings};
 use healthmate_storage_sqlite::{Options, SqliteStore, migration_status};
 
 use super::failure::Failure;
@@ -31,9 +31,18 @@ impl SettingsArgs {
     /// The same, with what other flags say.
     pub(crate) fn load_with(&self, overrides: Overrides) -> Result<Settings, ConfigError> {
         let overrides = Overrides { data: self.data.clone(), ..overrides };
-        // A variable that is no text cannot name a setting.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        if self.data.as_ref().is_some_and(|data| data.to_str().is_none()) {
+            return Err(not_utf8("server.data", "flag --data".to_owned()).into());
+        }
+        // A variable whose name is no text cannot name a setting.
+        let named = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let mut environment = Vec::new();
+        for (name, value) in named.filter(|(name, _)| name.starts_with(ENV_PREFIX)) {
+            let text = value.into_string();
+            let text = text.map_err(|_| not_utf8("", format!("environment variable {name}")))?;
+            environment.push((name, text));
+        }
+        let environment = environment.into_iter();
         Settings::load(self.config.as_deref(), environment, overrides)
     }
 
@@ -41,6 +50,11 @@ impl SettingsArgs {
     pub(crate) fn names_data(&self) -> bool {
         self.data.is_some()
     }
+}
+
+/// Left out in silence, it would be as if it had not been set.
+fn not_utf8(key: &str, source: String) -> Problem {
+    Problem { key: key.to_owned(), source, message: "is not UTF-8".to_owned() }
 }
 
 /// The machine's clock.

@@ -47,7 +47,7 @@ impl Target {
     /// If the address is none, has no host, or is neither `ws`, `wss`, `http` nor `https`.
     pub(crate) fn new(server: &str, path: &str) -> Result<Self, ClientError> {
         let refuse =
-            |problem: &str| ClientError::Address { url: server.to_owned(), problem: problem.to_owned() };
+            |problem: &str| ClientError::Address { url: super::shown(server), problem: problem.to_owned() };
         let (scheme, rest) =
             server.split_once("://").ok_or_else(|| refuse("write it like ws://127.0.0.1:8080"))?;
         let scheme = match scheme {
@@ -59,6 +59,9 @@ impl Target {
         let uri: Uri = url.parse().map_err(|_| refuse("it is no address"))?;
         if uri.host().is_none_or(str::is_empty) {
             return Err(refuse("it names no host"));
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(refuse("it must name a host, and no user"));
         }
         Ok(Self { url })
     }

@@ -66,7 +66,7 @@ impl Rest {
     /// # Errors
     /// If it is neither `ws`, `wss`, `http` nor `https`, or names no host.
     pub(crate) fn new(url: &str) -> Result<Self, RestError> {
-        let refuse = |problem| RestError::Address { url: url.to_owned(), problem };
+        let refuse = |problem| RestError::Address { url: super::shown(url), problem };
         let uri: Uri = url.parse().map_err(|_| refuse("write it like http://127.0.0.1:8080"))?;
         let secure = match uri.scheme_str() {
             Some("ws" | "http") => false,

@@ -122,7 +122,7 @@ impl Hub {
     /// `notice` makes the message that says how many, and it comes before them.
     pub fn release(&mut self, connection: ConnectionKey, notice: impl Fn(&Topic, u64) -> Frame) {
         let Some(reader) = self.readers.get_mut(connection) else { return };
-        if reader.blocked || reader.outbox.bytes() >= self.budget_bytes {
+        if reader.is_blocked() || reader.outbox.bytes() >= self.budget_bytes {
             return;
         }
         let Some(mut newest) = reader.newest.take() else { return };

@@ -129,7 +129,7 @@ fn newest_of(
     for (offset, series, frame) in events.after(subscriber.position) {
         subscriber.position = offset;
         let Some(series) = series else { continue };
-        let busy = reader.blocked || reader.outbox.bytes() >= budget_bytes;
+        let busy = reader.is_blocked() || reader.outbox.bytes() >= budget_bytes;
         if newest::must_hold(reader.newest.as_deref(), key, busy) {
             traffic.merged += reader.newest.get_or_insert_default().hold(key, series, frame.clone());
         } else {

@@ -13,6 +13,9 @@ use crate::auth::{Grant, access};
 use crate::shard::Shard;
 use crate::tls::NOT_ITS_CERTIFICATE;
 
+/// What a client is told who sends somebody else's token.
+const OF_ANOTHER_USER: &str = "this connection belongs to another user";
+
 impl Connection {
     /// Lets the user in, unless one has as many connections as one may; to the lost session of this name, if it can go
     /// on.
@@ -25,6 +28,10 @@ impl Connection {
     ) -> Result<Identity, Refused> {
         // Whatever was taken back while the user was looked up.
         granted.check(shard.app()).map_err(|error| Refused::new(error.code(), error.to_string()))?;
+        // Before anything is taken over: what the connection came in with goes on to count.
+        if self.session.borrow().user().is_some_and(|own| own.id != user.id) {
+            return Err(Refused::new(ErrorCode::AlreadyAuthenticated, OF_ANOTHER_USER));
+        }
         if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
             return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
         }

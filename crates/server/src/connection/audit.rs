@@ -26,12 +26,15 @@ impl Connection {
         Some(By::user(session.user()?, Some(self.client), app.clock.now()))
     }
 
-    /// Records that the connection is `user`'s. The welcome does not wait for it, for it shows nothing; but a connection
-    /// that is not on record does not last.
+    /// Records that the connection is `user`'s. Nothing is written to it before that is on disk: the answer to its token and
+    /// to what it asks for at once go together. A connection that is not on record does not last.
     pub(super) fn record_connect(self: &Rc<Self>, shard: &Shard, user: &User) {
         let by = By::user(user, Some(self.client), shard.app().clock.now());
         let connection = Rc::clone(self);
+        shard.hub.borrow_mut().pause(self.key);
         shard.audit(AuditRecord::connected(by, &self.id), move |shard, stands| {
+            shard.hub.borrow_mut().go_on(connection.key);
+            shard.wake();
             if stands.is_err() {
                 connection.dismiss(shard, CloseCode::TryAgainLater);
             }

@@ -200,7 +200,7 @@ impl Connection {
         if self.ended.get() {
             return Err(Refused::new(ErrorCode::NotAuthenticated, "the connection has ended"));
         }
-        if self.admitted.borrow().is_some() {
+        if self.admitted.get().is_some() {
             return Ok(false);
         }
         let session_id = self.session.borrow().session_id().clone();
@@ -211,7 +211,8 @@ impl Connection {
             shard.app().metrics.connections_refused.of(RefusalReason::UserFull).inc();
             Refused::new(ErrorCode::TooManyConnections, error.to_string())
         })?;
-        *self.admitted.borrow_mut() = Some(user.clone());
+        // Nobody else has: it was looked at above.
+        let _ = self.admitted.set(user.clone());
         shard.app().presence.connected(user, shard.app().clock.now());
         Ok(true)
     }

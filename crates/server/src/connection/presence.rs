@@ -32,7 +32,7 @@ impl Connection {
         if let Some(end) = end {
             hub.assure(self.key, topic, end);
         }
-        if let Some(user) = self.admitted.borrow().as_ref() {
+        if let Some(user) = self.admitted.get() {
             shard.app().presence.subscribed(user, topic, before, interest);
         }
     }
@@ -42,7 +42,7 @@ impl Connection {
         let mut hub = shard.hub.borrow_mut();
         let before = hub.interest(self.key, topic);
         hub.unsubscribe(self.key, topic);
-        if let (Some(user), Some(interest)) = (self.admitted.borrow().as_ref(), before) {
+        if let (Some(user), Some(interest)) = (self.admitted.get(), before) {
             shard.app().presence.unsubscribed(user, topic, interest, ending);
         }
     }
@@ -57,10 +57,10 @@ impl Connection {
 
     /// The connection counts no longer, neither as one of its user's nor as one that hears what it does.
     pub(super) fn take_leave(&self, shard: &Shard) {
-        let Some(user) = self.admitted.take() else { return };
-        shard.ground.registry.remove(&user, &self.id);
+        let Some(user) = self.admitted.get() else { return };
+        shard.ground.registry.remove(user, &self.id);
         let heard: Vec<_> = shard.hub.borrow().interests(self.key).collect();
-        shard.app().presence.disconnected(&user, &heard, shard.now().instant);
+        shard.app().presence.disconnected(user, &heard, shard.now().instant);
     }
 
     /// Looks up who is there, for a user who may hear the topic.

@@ -20,7 +20,7 @@ impl Connection {
 
     /// Whose it is, also while it closes.
     pub(crate) fn user(&self) -> Option<UserId> {
-        self.admitted.borrow().clone()
+        self.admitted.get().cloned()
     }
 
     /// The connection, as lists show it.

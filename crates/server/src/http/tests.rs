@@ -5,7 +5,7 @@ use axum::http::Request;
 use healthmate_protocol::ErrorCode;
 
 mod failing;
-mod markers;
+pub(crate) mod markers;
 pub(crate) mod world;
 
 pub(crate) use failing::Failing;

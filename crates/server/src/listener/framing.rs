@@ -101,14 +101,10 @@ impl Framing {
                 Next::Chunk(left) => at += self.skip(rest, left, Next::Chunk, Next::ChunkEnd),
                 Next::Head | Next::ChunkSize | Next::ChunkEnd | Next::Trailer => {
                     let end = memchr(b'\n', rest);
-                    let upto = end.unwrap_or(rest.len());
-                    self.line.extend_from_slice(&rest[..upto]);
-                    at += upto;
-                    self.check_room().map_err(|violation| (at, violation))?;
-                    if end.is_some() {
-                        self.end_line().map_err(|violation| (at, violation))?;
-                        at += 1;
-                    }
+                    let (part, ended) = (&rest[..end.unwrap_or(rest.len())], end.is_some());
+                    at += part.len();
+                    self.take_in(part, ended).map_err(|violation| (at, violation))?;
+                    at += usize::from(ended);
                 }
             }
         }
@@ -121,21 +117,36 @@ impl Framing {
         count as usize
     }
 
+    /// Part of a line; the last one if it `ended`. What comes whole is not copied.
+    fn take_in(&mut self, part: &[u8], ended: bool) -> Result<(), Violation> {
+        if ended && self.line.is_empty() {
+            self.check_room(part)?;
+            return self.end_line(part);
+        }
+        self.line.extend_from_slice(part);
+        let line = std::mem::take(&mut self.line);
+        self.check_room(&line)?;
+        if ended {
+            return self.end_line(&line);
+        }
+        self.line = line;
+        Ok(())
+    }
+
     /// A line that never ends is refused before it does.
-    fn check_room(&self) -> Result<(), Violation> {
-        let length = self.line.len();
+    fn check_room(&self, line: &[u8]) -> Result<(), Violation> {
+        let length = line.len();
         match self.next {
             Next::ChunkSize | Next::ChunkEnd if length > CHUNK_LINE_BYTES => Err(Violation::Chunk),
             Next::Head if self.head.http_11.is_none() && length > self.limits.url + 32 => {
-                Err(if self.line.contains(&b' ') { Violation::UrlTooLong } else { Violation::RequestLine })
+                Err(if line.contains(&b' ') { Violation::UrlTooLong } else { Violation::RequestLine })
             }
             _ if self.taken + length > self.limits.bytes => Err(Violation::HeadTooLong),
             _ => Ok(()),
         }
     }
 
-    fn end_line(&mut self) -> Result<(), Violation> {
-        let line = std::mem::take(&mut self.line);
+    fn end_line(&mut self, line: &[u8]) -> Result<(), Violation> {
         let line = line.strip_suffix(b"\r").ok_or(Violation::LineEnd)?;
         if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(Violation::Control);

@@ -3,13 +3,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use healthmate_care::AuditRecord;
 use healthmate_storage::Error;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep_until};
 
 use super::Shard;
+
+/// How long after a batch the next one begins at the earliest: what comes together is written with one commit. A record
+/// that comes alone does not wait.
+const PACE: Duration = Duration::from_millis(1);
 
 /// What is done when a record stands, or is known not to.
 type Then = Box<dyn FnOnce(&Rc<Shard>, Result<(), &Error>)>;
@@ -20,6 +26,8 @@ pub(super) struct Trail {
     waiting: RefCell<Batch>,
     /// Whether a batch is on its way: the next one gathers until it is back.
     writing: Cell<bool>,
+    /// When the next batch may begin.
+    next: Cell<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -75,6 +83,10 @@ impl Shard {
         let shard = Rc::clone(self);
         spawn_local(async move {
             loop {
+                if let Some(next) = shard.trail.next.get().filter(|next| *next > Instant::now()) {
+                    sleep_until(next).await;
+                }
+                shard.trail.next.set(Some(Instant::now() + PACE));
                 let Batch { records, then } = shard.trail.waiting.take();
                 if records.is_empty() {
                     break;

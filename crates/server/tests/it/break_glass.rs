@@ -1,6 +1,6 @@
 //! Opening a patient in an emergency: who hears of it, and how it ends on open connections.
 
-use healthmate_care::{AuditAction, BreakGlass, By, Role, User};
+use healthmate_care::{AuditAction, AuditOutcome, BreakGlass, By, CareRelation, Role, User};
 use healthmate_protocol::{ErrorCode, ServerMessage};
 use healthmate_server::ServeError;
 use healthmate_server::Server;
@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::server::{StoreKind, TestServer, by, id};
 
 /// Sends a request and gives back status and body.
-async fn ask(
+pub(crate) async fn ask(
     server: &TestServer,
     method: &str,
     path: &str,
@@ -137,6 +137,69 @@ async fn access_goes_dark_by_itself() {
             Ok(Vec::new())
         );
         assert_eq!(ends().await, 1);
+        server.stop().await;
+    }
+}
+
+/// What dora heard and read, in order: what, of whom, how it ended, and whether it is marked as done under `access`. What
+/// was decided again, because access changed meanwhile, is there once.
+async fn looks(server: &TestServer, access: &str) -> Vec<String> {
+    let trail = server.app.store.audit_after(0, 1000).await.expect("read");
+    let records = trail.into_iter().map(|entry| entry.record);
+    let looks = records.filter(|record| matches!(record.action, AuditAction::Subscribe | AuditAction::Read));
+    let line = |record: healthmate_care::AuditRecord| {
+        let under = record.by.break_glass.map(|id| id.to_string());
+        let mark = match under.as_deref() {
+            Some(id) if id == access => " marked",
+            Some(_) => " marked otherwise",
+            None => "",
+        };
+        let done = record.outcome == AuditOutcome::Success;
+        let patient = record.patient.map(|patient| patient.to_string()).unwrap_or_default();
+        format!("{} {patient}{}{mark}", record.action, if done { "" } else { " denied" })
+    };
+    let mut lines: Vec<_> = looks.map(line).collect();
+    lines.dedup_by(|next, line| next == line && line.starts_with("subscribe"));
+    lines
+}
+
+/// The trail marks what was done under the access, by whatever road, and nothing before it, after it, or beside it.
+#[tokio::test]
+async fn what_is_done_under_the_access_is_marked_and_nothing_else() {
+    for kind in [StoreKind::Memory, StoreKind::Sqlite] {
+        let server = with_doctor(kind).await;
+        let relation = CareRelation::new(id("ana"), id("dora"), server.app.clock.now());
+        server.app.store.add_care_relation(relation, by()).await.expect("known");
+        let mut dora = server.connect("dora").await;
+        dora.send(r#"{"type":"subscribe","topic":"health:ben"}"#).await;
+        assert_eq!(dora.next().await.name(), "subscription_denied");
+        let access = open(&server).await;
+        dora.subscribe("health:ben", None).await;
+        // The one who is in the care team reads another patient without it, on the same connection.
+        for patient in ["ben", "ana"] {
+            dora.send(&format!(r#"{{"type":"get_health_data","patient":"{patient}"}}"#)).await;
+            assert_eq!(dora.next().await.name(), "health_data_response");
+            dora.send(&format!(r#"{{"type":"get_presence","topic":"health:{patient}"}}"#)).await;
+            assert_eq!(dora.next().await.name(), "presence_response");
+            for of in ["measurements", "presence"] {
+                let path = format!("/v1/patients/{patient}/{of}");
+                assert_eq!(ask(&server, "GET", &path, "dora", "").await.0, 200, "{path}");
+            }
+        }
+        // It opens reading, and nothing to others.
+        assert_eq!(ask(&server, "GET", "/v1/patients/ben/measurements", "nora", "").await.0, 403);
+        let path = format!("/v1/patients/ben/break-glass/{access}");
+        assert_eq!(ask(&server, "DELETE", &path, "dora", "").await.0, 204);
+        assert_eq!(denied(&mut dora).await.0, "health:ben");
+        dora.send(r#"{"type":"get_health_data","patient":"ben"}"#).await;
+        assert_eq!(dora.next().await.name(), "error");
+        // Refusals do not wait for their records: this answer does, and comes after them.
+        dora.subscribe("health:ana", None).await;
+        let mut expected = vec!["subscribe ben denied", "subscribe ben marked"];
+        expected.extend(["read ben marked"; 4]);
+        expected.extend(["read ana"; 4]);
+        expected.extend(["read ben denied", "read ben denied", "subscribe ana"]);
+        assert_eq!(looks(&server, &access).await, expected);
         server.stop().await;
     }
 }

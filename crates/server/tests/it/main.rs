@@ -7,6 +7,8 @@ mod audit;
 mod break_glass;
 mod classes;
 mod client;
+mod erasure;
+mod expiry;
 mod handshake;
 mod hostile;
 mod leaks;

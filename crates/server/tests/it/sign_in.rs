@@ -169,6 +169,24 @@ async fn an_api_token_opens_its_part_of_a_connection_until_it_is_revoked() {
     server.stop().await;
 }
 
+/// What the connection came in with goes on to count: neither its scopes nor its end are put off by another's token.
+#[tokio::test]
+async fn a_token_of_somebody_else_takes_no_place_of_the_connections_own() {
+    let server = server().await;
+    let (name, to_write) = api_token(&server, TokenScope::WriteMeasurements).await;
+    let mut scale = connect(&server, &to_write).await;
+    scale.send(&format!(r#"{{"type":"authenticate","token":"{}"}}"#, server.token("ana"))).await;
+    let ServerMessage::Error(error) = scale.next().await else { panic!("taken") };
+    assert_eq!(error.code, ErrorCode::AlreadyAuthenticated);
+    scale.send(r#"{"type":"subscribe","topic":"health:ana"}"#).await;
+    let ServerMessage::SubscriptionDenied(denied) = scale.next().await else { panic!("granted") };
+    assert_eq!(denied.code, ErrorCode::AccessDenied);
+    let since = now();
+    server.app.store.revoke_api_token(&id("watch-ana"), name, by()).await.expect("there");
+    ends(&mut scale, since).await;
+    server.stop().await;
+}
+
 /// An end that is given is the end of the connection.
 #[tokio::test]
 async fn an_api_token_that_has_ended_lets_nobody_in() {

@@ -7,7 +7,7 @@ use healthmate_protocol::server::TokenExpiring;
 use healthmate_protocol::{CloseCode, ErrorCode, ServerMessage, Timestamp};
 
 use super::on_command::denied;
-use super::{Active, Held};
+use super::{Active, Held, NEVER};
 use crate::action::Action;
 use crate::door::turn_away;
 use crate::history::Fault;
@@ -54,9 +54,10 @@ impl Active {
 
     /// Tells the client, once for each token, that it ends soon.
     fn warn(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.warn_at.take_if(|at| *at <= now.time).is_none() {
+        if now.time < self.warn_at {
             return;
         }
+        self.warn_at = NEVER;
         let expires_at = self.expires_at;
         let seconds = u32::try_from(expires_at.millis_since(now.time) / 1000).unwrap_or(0);
         actions.push(reply(now, None, ServerMessage::TokenExpiring(TokenExpiring { expires_at, seconds })));
@@ -78,7 +79,7 @@ impl Active {
 
     pub(super) fn set_deadline(&mut self, options: &Options, now: Now) {
         let ends = self.topics.iter().filter_map(|held| Some(held.until?.at));
-        let end = ends.chain(self.warn_at).chain([self.token_end(options)]).min().unwrap_or(self.expires_at);
+        let end = ends.chain([self.warn_at, self.token_end(options)]).min().unwrap_or(self.expires_at);
         let left = u64::try_from(end.millis_since(now.time)).unwrap_or(0);
         // Rounded up, so that the tick does not come a fraction of a millisecond too soon; and looked at again within
         // a day, should the clock be set.

@@ -1,11 +1,11 @@
 //! Writing the audit trail.
 
-use healthmate_care::audit::{Checkpoint, FIRST_LINK, Link, link};
+use healthmate_care::audit::{Checkpoint, FIRST_LINK, Link, Written, link_with};
 use healthmate_care::{AuditRecord, Role};
 use healthmate_protocol::UserId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::audit::HEAD;
+use crate::audit::{FILED, HEAD};
 use crate::failure::Failure;
 use crate::writer::group::Group;
 
@@ -23,41 +23,62 @@ pub(crate) fn add_checkpoint(group: &mut Group<'_>, checkpoint: &Checkpoint) -> 
     Ok(())
 }
 
-/// The last record of the trail: its place and its link.
+/// Files records under their patients: those after one place, up to another.
+const FILE: &str = "INSERT INTO audit_of_patient (patient, seq)
+    SELECT patient, seq FROM audit WHERE seq > ?1 AND seq <= ?2 AND patient IS NOT NULL ORDER BY patient, seq";
+const SET_FILED: &str = "UPDATE audit_filed SET upto = ?1";
+
+/// How many records are filed together. One by one, each would write a page of its own; those that wait are looked through
+/// when a patient asks.
+const FILED_TOGETHER: u64 = 2048;
+
+/// The last record of the trail: its place and its link; and up to where records are filed under their patients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrailHead {
     seq: u64,
     link: Link,
+    filed: u64,
 }
 
 impl TrailHead {
     /// The last record on disk.
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        let row = |row: &Row<'_>| Ok(Self { seq: row.get::<_, i64>(0)?.unsigned_abs(), link: row.get(1)? });
+        let place = |row: &Row<'_>, column| Ok(row.get::<_, i64>(column)?.unsigned_abs());
+        let filed = conn.prepare_cached(FILED)?.query_row([], |row| place(row, 0))?;
+        let row = |row: &Row<'_>| Ok(Self { seq: place(row, 0)?, link: row.get(1)?, filed });
         let found = conn.prepare_cached(HEAD)?.query_row([], row).optional()?;
-        Ok(found.unwrap_or(Self { seq: 0, link: FIRST_LINK }))
+        Ok(found.unwrap_or(Self { seq: 0, link: FIRST_LINK, filed }))
     }
 
-    /// Appends a record, and becomes its place.
-    pub(crate) fn append(&mut self, conn: &Connection, record: &AuditRecord) -> rusqlite::Result<()> {
-        let next = Self { seq: self.seq + 1, link: link(&self.link, self.seq + 1, record) };
-        let AuditRecord { by, action, object, patient, reason, outcome } = record;
-        conn.prepare_cached(APPEND)?.execute(params![
-            next.seq as i64,
-            by.at.as_micros(),
-            by.actor.kind(),
-            by.actor.user().map(UserId::as_str),
-            by.actor.role().map(Role::as_str),
-            by.address.map(|address| address.to_string()),
-            by.break_glass.map(|id| id.to_string()),
-            action.as_str(),
-            object,
-            patient.as_ref().map(UserId::as_str),
-            reason.as_deref(),
-            outcome.as_str(),
-            next.link,
-        ])?;
-        *self = next;
+    /// Appends records, and becomes the place of the last one.
+    pub(crate) fn append(&mut self, conn: &Connection, records: &[AuditRecord]) -> rusqlite::Result<()> {
+        let mut append = conn.prepare_cached(APPEND)?;
+        for record in records {
+            let written = Written::of(record);
+            self.link = link_with(&self.link, self.seq + 1, record, &written);
+            self.seq += 1;
+            let AuditRecord { by, action, object, patient, reason, outcome } = record;
+            append.execute(params![
+                self.seq as i64,
+                by.at.as_micros(),
+                by.actor.kind(),
+                by.actor.user().map(UserId::as_str),
+                by.actor.role().map(Role::as_str),
+                written.address,
+                written.break_glass,
+                action.as_str(),
+                object,
+                patient.as_ref().map(UserId::as_str),
+                reason.as_deref(),
+                outcome.as_str(),
+                self.link,
+            ])?;
+        }
+        if self.seq - self.filed >= FILED_TOGETHER {
+            conn.prepare_cached(FILE)?.execute([self.filed as i64, self.seq as i64])?;
+            conn.prepare_cached(SET_FILED)?.execute([self.seq as i64])?;
+            self.filed = self.seq;
+        }
         Ok(())
     }
 }

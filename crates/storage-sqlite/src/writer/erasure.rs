@@ -125,7 +125,7 @@ fn retell(group: &Group<'_>, patient: &UserId) -> Result<u64, Failure> {
 pub(crate) fn go_on(group: &mut Group<'_>, key: i64, patient: &UserId) -> Result<u64, Failure> {
     let mut gone = group.conn.prepare_cached(FORGET_MEASUREMENTS)?.execute(params![key, BATCH])? as u64;
     for topic in topics(group, patient)?.iter().filter(|topic| topic.oldest <= topic.head) {
-        let all = Timestamp::from_micros(i64::MAX);
+        let all = Timestamp::MAX;
         gone += trim_topic(group, topic, all, BATCH.into())?.unsigned_abs();
     }
     Ok(gone)

@@ -141,11 +141,16 @@ impl<'a> Group<'a> {
 
     /// Appends to the audit trail: the last thing a command does, when all that it describes is written.
     pub(crate) fn audit(&mut self, record: &AuditRecord) -> rusqlite::Result<()> {
+        self.audit_all(std::slice::from_ref(record))
+    }
+
+    /// Appends records to the audit trail.
+    pub(crate) fn audit_all(&mut self, records: &[AuditRecord]) -> rusqlite::Result<()> {
         let mut head = match self.trail.or(self.cache.trail) {
             Some(head) => head,
             None => TrailHead::read(self.conn)?,
         };
-        head.append(self.conn, record)?;
+        head.append(self.conn, records)?;
         self.trail = Some(head);
         Ok(())
     }
@@ -167,8 +172,5 @@ pub(crate) fn probe(group: &mut Group<'_>) -> Result<(), Failure> {
 
 /// Appends to the audit trail.
 pub(crate) fn audit(group: &mut Group<'_>, records: &[AuditRecord]) -> Result<(), Failure> {
-    for record in records {
-        group.audit(record)?;
-    }
-    Ok(())
+    Ok(group.audit_all(records)?)
 }

@@ -1,7 +1,7 @@
 use super::receiver::{Collector, shown, text};
 use super::*;
 use crate::config::LogSettings;
-use crate::http::tests::World;
+use crate::http::tests::{World, markers};
 use crate::telemetry::log;
 
 /// Requests of all kinds while everything is exported: each is a span by its route, and what is logged comes with it.
@@ -45,6 +45,29 @@ async fn a_collector_gets_the_spans_and_the_log() {
     let all = format!("{:?}{:?}", received.spans, received.records);
     for secret in ["bob", "glucose", "heart_rate", "71.3", "Ada"] {
         assert!(!all.contains(secret), "{secret} in {all}");
+    }
+}
+
+/// The collector is somebody else's machine: it gets nothing of what the log does not get either, at the level `trace`.
+#[tokio::test]
+async fn no_marker_reaches_the_collector() {
+    let collector = Collector::start();
+    let export = Export::start(&collector.endpoint).expect("made");
+    let settings = LogSettings { level: "trace".to_owned(), ..LogSettings::default() };
+    let subscriber = log::exporting(&settings, std::io::sink, &export).expect("valid");
+    let secrets = {
+        let _exported = tracing::subscriber::set_default(subscriber);
+        markers::plant_everywhere().await.0
+    };
+    tokio::task::spawn_blocking(move || export.stop()).await.expect("stopped");
+    let received = collector.received();
+    for route in ["POST /v1/auth/login", "POST /v1/patients/{id}/break-glass", "GET /v1/notifications"] {
+        assert!(received.spans.iter().any(|span| span.name == route), "{route} is a span");
+    }
+    assert!(!received.records.is_empty(), "the log is exported");
+    let all = format!("{:?}{:?}", received.spans, received.records);
+    for secret in secrets {
+        assert!(!all.contains(&secret), "{secret} in {all}");
     }
 }
 

@@ -1,0 +1,69 @@
+//! Records are filed under their patients some thousands at a time: a patient's access log shows them before and after.
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use healthmate_care::{AuditAction, AuditRecord, By, ManualClock};
+use healthmate_protocol::{Timestamp, UserId};
+use healthmate_storage::{AccessLogQuery, AuditTrail};
+use healthmate_storage_sqlite::{Options, SqliteStore, TrailReader};
+use rusqlite::Connection;
+
+fn open(folder: &Path) -> Arc<SqliteStore> {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    SqliteStore::open(folder, &Options::default(), clock).expect("opened")
+}
+
+/// Of ten patients in turn.
+fn records(from: u64, upto: u64) -> Vec<AuditRecord> {
+    let of = |n: u64| {
+        let by = By::server(Timestamp::from_micros(n as i64));
+        let patient = UserId::new(&format!("p{}", n % 10)).expect("valid");
+        AuditRecord::new(by, AuditAction::Read).patient(&patient)
+    };
+    (from..=upto).map(of).collect()
+}
+
+/// A patient's records, page by page, newest first.
+async fn log(store: &SqliteStore, patient: &str) -> Vec<u64> {
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let patient = UserId::new(patient).expect("valid");
+        let page = AccessLogQuery { patient, from: None, to: None, before, limit: 7 };
+        let page = store.access_log(page).await.expect("read");
+        let Some(last) = page.last() else { return found };
+        before = Some(last.seq);
+        found.extend(page.iter().map(|entry| entry.seq));
+    }
+}
+
+#[tokio::test]
+async fn a_patient_sees_filed_and_new_records_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let mut last = 0;
+    for upto in [1500, 2047, 2048, 2100, 4095, 4096, 9000, 9001] {
+        store.audit(records(last + 1, upto)).await.expect("recorded");
+        last = upto;
+        let expected: Vec<u64> = (1..=upto).rev().filter(|n| n % 10 == 3).collect();
+        assert_eq!(log(&store, "p3").await, expected, "up to {upto}");
+        drop(store);
+        store = open(folder.path());
+        assert_eq!(log(&store, "p3").await, expected, "up to {upto}, opened again");
+    }
+    let reader = TrailReader::open(folder.path()).expect("opened");
+    assert_eq!(reader.left_out().expect("read"), None);
+}
+
+#[tokio::test]
+async fn what_was_taken_out_of_a_patients_file_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path()).audit(records(1, 3000)).await.expect("recorded");
+    let conn = Connection::open(folder.path().join("healthmate.db")).expect("a database");
+    let take = "DELETE FROM audit_of_patient WHERE patient = 'p3' AND seq = 1003";
+    assert!(conn.execute_batch(take).is_err(), "the file guards itself");
+    conn.execute_batch(&format!("DROP TRIGGER audit_of_patient_never_deleted; {take}")).expect("edited");
+    let reader = TrailReader::open(folder.path()).expect("opened");
+    assert_eq!(reader.left_out().expect("read"), Some(1003));
+}
