@@ -91,3 +91,24 @@ test("a page of another name does not offer passkeys", async ({ page }) => {
   await expect(page.getByRole("button", { name: /\(nurse\)/ }).first()).toBeVisible();
   await expect(withPasskey(page)).toHaveCount(0);
 });
+
+test("what browsers make of JSON, and give as JSON, is what the server takes and gives", async ({ page }) => {
+  await addAuthenticator(page);
+  await page.goto(home);
+  const user = await page.evaluate(async () => {
+    const { sign_ins } = await (await fetch("/demo/sign-ins")).json();
+    const { token } = sign_ins.find((entry: { user: string }) => entry.user === "demo-ana");
+    const post = async (path: string, body: object, headers = {}) => {
+      const init = { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) };
+      return (await fetch(`/v1/auth/passkeys${path}`, init)).json();
+    };
+    const Authorization = `Bearer ${token}`;
+    const creation = PublicKeyCredential.parseCreationOptionsFromJSON(await post("/options", {}, { Authorization }));
+    const made = (await navigator.credentials.create({ publicKey: creation })) as PublicKeyCredential;
+    await post("", { name: "By hand", credential: made.toJSON() }, { Authorization });
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await post("/sign-in/options", {}));
+    const signed = (await navigator.credentials.get({ publicKey })) as PublicKeyCredential;
+    return (await post("/sign-in", { credential: signed.toJSON(), label: "Ward tablet 3" })).user;
+  });
+  expect(user).toBe("demo-ana");
+});
