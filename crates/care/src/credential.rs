@@ -183,6 +183,11 @@ impl AuditRecord {
         Self::new(by, AuditAction::CredentialIssued).object(format!("user:{user}/passkey"))
     }
 
+    /// A user was refused a passkey.
+    pub fn passkey_refused(by: By, user: &UserId, reason: &'static str) -> Self {
+        Self::passkey_added(by, user).reason(reason).outcome(AuditOutcome::Denied)
+    }
+
     /// A passkey was taken back.
     pub fn passkey_removed(by: By, user: &UserId) -> Self {
         Self::new(by, AuditAction::CredentialRevoked).object(format!("user:{user}/passkey"))

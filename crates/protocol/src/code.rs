@@ -73,6 +73,7 @@ error_codes! {
     TokenIssuer, "token_issuer", false, "The token's `iss` is no configured one.", "Use a token of the right issuer.";
     TokenRevoked, "token_revoked", false, "The token, or the sign-in it belongs to, was taken back.", "Sign in again.";
     SignInRefused, "sign_in_refused", false, "User and password, or passkey, do not let anyone in.", "Ask the person to try again.";
+    SignInTooOld, "sign_in_too_old", false, "This needs a sign-in of the last minutes, or the password.", "Ask for the password, or have the person sign in again.";
     TokenAudience, "token_audience", false, "The token's `aud` does not name this server.", "Use a token made for this server.";
     TokenKey, "token_key", false, "The token's issuer has no key that it names and that fits its algorithm.", "Use a token that its issuer signed with a key it publishes.";
     TokenUser, "token_user", false, "The token's claim for the user is no user id: 1 to 64 letters, digits, '-', '_', '.' and '@'.", "Have another claim name the user, in the settings of the issuer.";

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::audit::Refusals;
 use crate::auth::TokenVerifier;
 use crate::auth::api_tokens::ApiTokens;
+use crate::auth::passkey::RelyingParty;
 use crate::auth::password::Passwords;
 use crate::auth::revocations::Revocations;
 use crate::auth::throttle::Throttle;
@@ -35,6 +36,8 @@ pub struct App {
     pub verifier: TokenVerifier,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Who the server is to passkeys; `None`: nobody signs in with one.
+    pub(crate) passkeys: Option<RelyingParty>,
     /// What signs checkpoints of the audit trail; `None`: nothing does.
     pub checkpoint_key: Option<CheckpointKey>,
     /// What is counted.
@@ -74,6 +77,7 @@ impl App {
         Self {
             node: Node::new(settings.sessions.lost(), Arc::clone(&metrics)),
             passwords: Passwords::new(&settings.sign_in, Arc::clone(&clock)),
+            passkeys: RelyingParty::new(&settings, &*clock),
             throttle: Throttle::new(&settings.sign_in),
             refusals: Refusals::new(&settings.audit),
             settings: Arc::new(settings),

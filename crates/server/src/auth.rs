@@ -26,6 +26,7 @@ mod header;
 mod issuer;
 pub(crate) mod opaque;
 mod own;
+pub(crate) mod passkey;
 pub mod password;
 pub(crate) mod revocations;
 pub mod secret;

@@ -2,7 +2,7 @@
 
 use healthmate_protocol::Timestamp;
 
-use crate::auth::{TokenVerifier, inspect};
+use crate::auth::{TokenVerifier, inspect, passkey};
 use crate::config::{AuthSettings, Overrides, Secret, Settings};
 
 /// A token from outside: judging it never panics, what is good can be shown, and a refusal is one of a token's.
@@ -33,4 +33,13 @@ pub fn configuration(text: &str) {
         }
         Err(error) => assert!(!error.to_string().is_empty(), "refused without a word"),
     }
+}
+
+/// What an authenticator writes of a new passkey: reading it never panics, and a key that is taken is the same once it was
+/// stored.
+///
+/// # Panics
+/// If one of these does not hold.
+pub fn passkey(bytes: &[u8]) {
+    passkey::read_anything(bytes);
 }

@@ -1,6 +1,6 @@
 import type { ErrorData } from "./protocol.js";
 
-/** A refusal of the server, or `disconnected`, `closed`, `outbox_full` of the client itself. */
+/** A refusal of the server, or `disconnected`, `closed`, `outbox_full`, `passkey_…` of the client itself. */
 export class HealthMateError extends Error {
   override name = "HealthMateError";
   /** Stable. */

@@ -4,6 +4,7 @@ export { decode, ProtocolError } from "./decode.js";
 export type { Environment, SetTimer, WebSocketClass, WebSocketLike } from "./environment.js";
 export { HealthMateError } from "./errors.js";
 export type { OutboxState } from "./outbox.js";
+export { type Passkey, type PasskeyOptions, Passkeys, passkeysOffered } from "./passkeys.js";
 export * from "./protocol.js";
 export { SignIn, type SignInOptions } from "./sign-in.js";
 export type { Gap, SubscribeOptions, TopicHandler } from "./subscription.js";

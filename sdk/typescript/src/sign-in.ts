@@ -1,6 +1,8 @@
 import { realNow } from "./environment.js";
 import { HealthMateError } from "./errors.js";
 import { Observers } from "./observers.js";
+import { type PasskeyOptions, signedByPasskey } from "./passkeys.js";
+import { request } from "./request.js";
 
 /** An access token is exchanged once less than this part of its life is left. */
 const LEFT = 0.3;
@@ -13,10 +15,7 @@ interface SignedIn {
   refresh_token: string;
 }
 
-export interface SignInOptions {
-  /** Of the server: `https://host`, with a path when a proxy adds one. */
-  url: string;
-  fetch?: typeof fetch;
+export interface SignInOptions extends PasskeyOptions {
   /** Milliseconds; a wall clock, so that waking from sleep is noticed. */
   now?: () => number;
 }
@@ -48,7 +47,21 @@ export class SignIn {
    */
   static async withPassword(options: SignInOptions, user: string, password: string, label?: string): Promise<SignIn> {
     const body = { user, password, ...(label !== undefined && { label }) };
-    const signedIn: SignedIn = await post(options, "/v1/auth/login", body);
+    return SignIn.#begun(options, await request(options, "POST", "/v1/auth/login", { body }));
+  }
+
+  /**
+   * Signs in with a passkey, whosever it is. Call it in the handler of a click; `passkeysOffered` says whether it can work.
+   *
+   * @param label as for `withPassword`
+   * @throws HealthMateError `sign_in_refused`, or `passkey_cancelled` where the user would not, or has none
+   */
+  static async withPasskey(options: SignInOptions, label?: string): Promise<SignIn> {
+    const body = { credential: await signedByPasskey(options), ...(label !== undefined && { label }) };
+    return SignIn.#begun(options, await request(options, "POST", "/v1/auth/passkeys/sign-in", { body }));
+  }
+
+  static #begun(options: SignInOptions, signedIn: SignedIn): SignIn {
     const signIn = new SignIn(options, signedIn.refresh_token);
     signIn.#take(signedIn);
     return signIn;
@@ -79,13 +92,14 @@ export class SignIn {
 
   /** Ends the sign-in, or all of the user's, with their tokens and connections. */
   async signOut({ everywhere = false } = {}): Promise<void> {
-    await post(this.#options, "/v1/auth/logout", { everywhere }, await this.token());
+    await request(this.#options, "POST", "/v1/auth/logout", { body: { everywhere }, token: await this.token() });
     this.#access = undefined;
   }
 
   async #renew(): Promise<string> {
     try {
-      const signedIn: SignedIn = await post(this.#options, "/v1/auth/refresh", { refresh_token: this.#refreshToken });
+      const body = { refresh_token: this.#refreshToken };
+      const signedIn: SignedIn = await request(this.#options, "POST", "/v1/auth/refresh", { body });
       this.#take(signedIn);
       return signedIn.access_token;
     } catch (problem) {
@@ -103,19 +117,4 @@ export class SignIn {
   #now(): number {
     return (this.#options.now ?? realNow)();
   }
-}
-
-async function post(options: SignInOptions, path: string, body: object, token?: string): Promise<any> {
-  const ask = options.fetch ?? fetch;
-  const response = await ask(`${options.url.replace(/\/$/, "")}${path}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", ...(token !== undefined && { Authorization: `Bearer ${token}` }) },
-    body: JSON.stringify(body),
-  });
-  if (response.status === 204) return undefined;
-  const answer = await response.json().catch(() => undefined);
-  if (response.ok && answer !== undefined) return answer;
-  const { code = "internal", detail, title, retry = response.status >= 500 } = answer ?? {};
-  const message = detail ?? title ?? `the server answered with status ${response.status}`;
-  throw new HealthMateError({ code, message, retry });
 }

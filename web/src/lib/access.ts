@@ -1,4 +1,4 @@
-import { SignIn } from "@healthmate/client";
+import { passkeysOffered as offered, SignIn } from "@healthmate/client";
 
 /** The refresh token, which the server exchanges for the next one at each use. */
 const REFRESH = "healthmate.refresh";
@@ -42,6 +42,14 @@ export function withToken(token: string): Access {
 export async function withPassword(user: string, password: string): Promise<Access> {
   return withRefreshToken(await SignIn.withPassword(here(), user, password, "Web app"));
 }
+
+/** Signs in with a passkey. */
+export async function withPasskey(): Promise<Access> {
+  return withRefreshToken(await SignIn.withPasskey(here(), "Web app"));
+}
+
+/** Whether this page can sign in with a passkey. */
+export const passkeysOffered = () => offered(here());
 
 function withRefreshToken(signIn: SignIn): Access {
   const keep = (token: string) => sessionStorage.setItem(REFRESH, token);

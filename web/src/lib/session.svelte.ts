@@ -1,7 +1,8 @@
-import { type ConnectionStatus, HealthMateClient } from "@healthmate/client";
+import { type ConnectionStatus, HealthMateClient, Passkeys } from "@healthmate/client";
 import type { Access } from "./access.js";
 import { Api, type Me, Problem } from "./api.js";
 import { Notifications } from "./notifications.svelte.js";
+import { OwnPasskeys } from "./passkeys.svelte.js";
 import { LivePatient } from "./patient.svelte.js";
 
 /** The signed-in user's connection and the patients that they may read. */
@@ -16,6 +17,7 @@ export class Session {
 
   readonly #access: Access;
   readonly notifications: Notifications;
+  readonly passkeys: OwnPasskeys;
   /** Whether the user may open patients in an emergency. */
   readonly isClinician: boolean = $derived(this.user?.role === "doctor" || this.user?.role === "nurse");
 
@@ -35,6 +37,7 @@ export class Session {
       onSignedOut(message);
     });
     this.notifications = new Notifications(this.#client, this.#api);
+    this.passkeys = new OwnPasskeys(new Passkeys({ url: location.origin }, access.token));
     this.#client.onStatus((status) => this.#moved(status));
     this.#client.connect();
   }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::issuers::{self, IssuerSettings};
+use super::passkeys::PasskeySettings;
 use super::problem::Findings;
 use super::secret::Secret;
 
@@ -38,6 +39,8 @@ pub struct AuthSettings {
     pub jwks_max_keys: u32,
     /// Who else's tokens are good: at most 32. Default nobody's.
     pub issuers: Vec<IssuerSettings>,
+    /// Signing in with passkeys.
+    pub passkeys: PasskeySettings,
 }
 
 impl Default for AuthSettings {
@@ -55,6 +58,7 @@ impl Default for AuthSettings {
             jwks_max_bytes: 262_144,
             jwks_max_keys: 64,
             issuers: Vec::new(),
+            passkeys: PasskeySettings::default(),
         }
     }
 }

@@ -22,21 +22,22 @@ pub(super) enum Kind {
 
 /// Every setting by its name, such as `server.listen`. It is read off the defaults, so it cannot be out of date.
 pub(super) fn settings() -> BTreeMap<String, Kind> {
-    let Ok(Value::Object(sections)) = serde_json::to_value(Settings::default()) else {
-        return BTreeMap::new();
-    };
     let mut known = BTreeMap::new();
-    for (section, value) in sections {
-        match value {
-            Value::Object(fields) => {
-                known.extend(fields.iter().map(|(field, value)| (format!("{section}.{field}"), kind(value))));
-            }
-            value => {
-                known.insert(section, kind(&value));
-            }
+    add("", &serde_json::to_value(Settings::default()).unwrap_or_default(), &mut known);
+    known
+}
+
+/// Adds what is set in the section of this name, and in those inside it.
+fn add(section: &str, value: &Value, known: &mut BTreeMap<String, Kind>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(field, value)| {
+            let dot = if section.is_empty() { "" } else { "." };
+            add(&format!("{section}{dot}{field}"), value, known);
+        }),
+        value => {
+            known.insert(section.to_owned(), kind(value));
         }
     }
-    known
 }
 
 fn kind(default: &Value) -> Kind {

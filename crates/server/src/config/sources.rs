@@ -40,7 +40,9 @@ pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
         Ok(values) => values,
         Err(error) => return whole(syntax(&text, &error)),
     };
-    for key in names(&values) {
+    let mut found = Vec::new();
+    names("", &values, &mut found);
+    for key in found {
         if !known::settings().contains_key(&key) {
             let message = known::unknown_message(&key, str::to_owned);
             problems.push(Problem { key, source: name.clone(), message });
@@ -59,22 +61,22 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {} is not valid TOML: {}", before.matches('\n').count() + 1, message)
 }
 
-/// The names of the settings in a file: `section.field`, or the name of what is no section.
-fn names(values: &Dict) -> Vec<String> {
+/// The names of the settings in a section of a file: `section.field`, or the name of what is no section.
+fn names(section: &str, values: &Dict, found: &mut Vec<String>) {
     let known = known::settings();
-    let is_section = |name: &str| known.keys().any(|key| key.split_once('.').is_some_and(|(s, _)| s == name));
-    let mut names = Vec::new();
-    for (name, value) in values {
+    let is_section =
+        |name: &str| known.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+    for (field, value) in values {
+        let name = if section.is_empty() { field.clone() } else { format!("{section}.{field}") };
         match value.as_dict() {
-            Some(fields) if is_section(name) || !fields.is_empty() => {
-                names.extend(fields.keys().map(|field| format!("{name}.{field}")));
-            }
+            Some(fields) if is_section(&name) => names(&name, fields, found),
+            // A section that is none: its fields may be near to some that are.
+            Some(fields) if !fields.is_empty() && !known.contains_key(&name) => names(&name, fields, found),
             // `server = 1`: the type error names it.
-            None if is_section(name) => {}
-            _ => names.push(name.clone()),
+            None if is_section(&name) => {}
+            _ => found.push(name),
         }
     }
-    names
 }
 
 /// Reads the environment and checks the names in it. A name with `__` after the prefix is a setting's, and so is one

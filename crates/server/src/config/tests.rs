@@ -87,6 +87,10 @@ fn an_unknown_name_is_told_the_nearest() {
         @"listen (file FILE): no such setting; did you mean server.listen?");
     insta::assert_snapshot!(refused(from_file("[auth]\nquux = 1")),
         @"auth.quux (file FILE): no such setting; `healthmate config show` lists all");
+    insta::assert_snapshot!(refused(from_file("[auth.passkeys]\nrpid = \"a.example\"")),
+        @"auth.passkeys.rpid (file FILE): no such setting; did you mean auth.passkeys.rp_id?");
+    insta::assert_snapshot!(refused(from_file("[auth.passkey]\nrp_id = \"a.example\"")),
+        @"auth.passkey.rp_id (file FILE): no such setting; did you mean auth.passkeys.rp_id?");
     insta::assert_snapshot!(refused(from_environment("HEALTHMATE_SERVER__LISEN", "127.0.0.1:1")),
         @"environment variable HEALTHMATE_SERVER__LISEN: no such setting; did you mean HEALTHMATE_SERVER__LISTEN?");
     insta::assert_snapshot!(refused(from_environment("HEALTHMATE_SERVER_LISTEN", "127.0.0.1:1")),
@@ -147,6 +151,7 @@ fn each_number_is_taken_at_its_limits_and_refused_past_them() {
         ("auth.jwks_timeout_s", 1, 60),
         ("auth.jwks_max_bytes", 1024, 4 << 20),
         ("auth.jwks_max_keys", 1, 1000),
+        ("auth.passkeys.fresh_sign_in_s", 0, 86_400),
         ("limits.max_message_bytes", 1024, 16 << 20),
         ("limits.authenticate_within_s", 1, 300),
         ("limits.heartbeat_interval_s", 1, 300),
@@ -243,6 +248,19 @@ fn contradictions_stop_the_start() {
         @"auth.issuer (file FILE): must not be empty; leave it out to take any");
     insta::assert_snapshot!(refused(from_environment("HEALTHMATE_LOG__LEVEL", "loud")),
         @"log.level (environment variable HEALTHMATE_LOG__LEVEL): `loud` must be error, warn, info, debug or trace, or a list by module such as info,healthmate_server=debug");
+}
+
+#[test]
+fn a_section_inside_another_is_set_like_any() {
+    let settings = from_environment("HEALTHMATE_AUTH__PASSKEYS__RP_ID", "a.example").expect("valid");
+    assert_eq!(settings.auth.passkeys.rp_id.as_deref(), Some("a.example"));
+    assert_eq!(from_file(&settings.redacted_toml()), Ok(settings));
+    insta::assert_snapshot!(refused(from_file("[auth]\npasskeys = true")),
+        @"auth.passkeys (file FILE): invalid type: found bool true, expected struct PasskeySettings");
+    insta::assert_snapshot!(refused(from_file("[auth.passkeys]\nrp_id = \"https://a.example\"")),
+        @"auth.passkeys.rp_id (file FILE): `https://a.example` must be a domain such as health.example.org, in lower case, without scheme, port and path");
+    insta::assert_snapshot!(refused(from_file("[auth.passkeys]\nrp_id = \"a.example\"\norigins = [\"https://b.example\"]")),
+        @"auth.passkeys.origins (file FILE): `https://b.example` must be https:// and a.example, or a name below it, as browsers write it, or android:apk-key-hash:…");
 }
 
 #[test]

@@ -29,6 +29,7 @@ use crate::telemetry::metrics::SignInResult;
 
 pub(super) mod login;
 pub(super) mod logout;
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod refresh;
 pub(super) mod sign_ins;

@@ -91,6 +91,13 @@ fn schemas() -> Map<String, Value> {
     generator.subschema_for::<auth::password::PasswordRequest>();
     generator.subschema_for::<auth::SignedIn>();
     generator.subschema_for::<auth::sign_ins::SignInList>();
+    generator.subschema_for::<auth::passkeys::options::PasskeyOptionsRequest>();
+    generator.subschema_for::<auth::passkeys::options::PasskeyCreationOptions>();
+    generator.subschema_for::<auth::passkeys::register::PasskeyRequest>();
+    generator.subschema_for::<auth::passkeys::PasskeySummary>();
+    generator.subschema_for::<auth::passkeys::list::PasskeyList>();
+    generator.subschema_for::<auth::passkeys::sign_in_options::PasskeyRequestOptions>();
+    generator.subschema_for::<auth::passkeys::sign_in::PasskeySignInRequest>();
     generator.subschema_for::<api_tokens::ApiTokenRequest>();
     generator.subschema_for::<api_tokens::IssuedApiToken>();
     generator.subschema_for::<api_tokens::ApiTokenList>();
@@ -165,7 +172,7 @@ mod tests {
         let there: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
         assert_eq!(found, there);
         assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 32);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 37);
         let record = &document["paths"]["/v1/measurements"]["post"];
         assert_eq!(record["requestBody"]["required"], true);
         assert_eq!(record["parameters"][0]["schema"]["type"], "string");

@@ -136,7 +136,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | E::TimeInFuture
         | E::UnknownWaveform
         | E::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
-        E::AccessDenied => StatusCode::FORBIDDEN,
+        E::AccessDenied | E::SignInTooOld => StatusCode::FORBIDDEN,
         E::NotFound | E::TopicNotServed => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::AlreadyAuthenticated | E::NotSubscribed | E::NotAcknowledged => StatusCode::CONFLICT,

@@ -8,9 +8,9 @@ use super::*;
 use crate::config::Settings;
 use crate::http::tests::{NOW, Reply, World, id};
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.sign_in.argon2_memory_kib = 8192;
     settings.sign_in.argon2_passes = 1;
@@ -25,14 +25,14 @@ async fn world() -> World {
     world
 }
 
-async fn set_password(world: &World, user: &str, password: &str) {
+pub(super) async fn set_password(world: &World, user: &str, password: &str) {
     let hash = world.app.passwords.hash(password.to_owned()).await.expect("hashed");
     let at = NOW.parse().expect("valid");
     let end = SignInEnd { user: id(user), which: SignIns::All, reason: "test", access_until: at };
     world.app.store.set_password(hash, end, By::command_line(at)).await.expect("known");
 }
 
-fn request(method: &str, path: &str, token: Option<&str>, body: impl Into<Body>) -> Request<Body> {
+pub(super) fn request(method: &str, path: &str, token: Option<&str>, body: impl Into<Body>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let request = match token {
         Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -42,7 +42,7 @@ fn request(method: &str, path: &str, token: Option<&str>, body: impl Into<Body>)
     request.extension(ClientAddress(address)).body(body.into()).expect("valid")
 }
 
-async fn post(world: &World, path: &str, token: Option<&str>, body: Value) -> Reply {
+pub(super) async fn post(world: &World, path: &str, token: Option<&str>, body: Value) -> Reply {
     world.send(request("POST", path, token, body.to_string())).await
 }
 
@@ -51,7 +51,7 @@ async fn try_login(world: &World, user: &str, password: &str) -> Reply {
 }
 
 /// Access and refresh token of a new sign-in.
-async fn login(world: &World, user: &str) -> (String, String) {
+pub(super) async fn login(world: &World, user: &str) -> (String, String) {
     tokens(&try_login(world, user, PASSWORD).await)
 }
 

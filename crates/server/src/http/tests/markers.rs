@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use axum::body::Body;
 use axum::http::Request;
 use healthmate_care::By;
-use healthmate_storage::{SignInEnd, SignIns};
+use healthmate_storage::{Passkey, SignInEnd, SignIns};
 use serde_json::{Value, json};
 
 use super::{Failing, NOW, Reply, World, id};
@@ -64,6 +64,7 @@ pub(crate) async fn plant_everywhere() -> (Vec<String>, String) {
     let mut secrets: Vec<String> = PLANTED.iter().map(ToString::to_string).collect();
     secrets.extend(plant_sign_ins(&world).await);
     secrets.extend(plant_api_tokens(&world).await);
+    plant_passkeys(&world).await;
     plant_emergency(&world).await;
     plant_in_broken(&World::failing(Failing::Unavailable).await).await;
     secrets.push(signature(&world.token("nora")));
@@ -143,6 +144,39 @@ async fn plant_api_tokens(world: &World) -> Vec<String> {
     assert_eq!(ask(world, "DELETE", &path, Some(&ada), Value::Null).await.status, 204);
     assert_eq!(world.get_with_token("/v1/me", &token).await.status, 401);
     vec![signature(&token)]
+}
+
+/// A passkey whose name is shown to its user, and others that are refused for what is in them.
+async fn plant_passkeys(world: &World) {
+    let at = NOW.parse().expect("valid");
+    let passkey = Passkey {
+        credential: b"MARKER".to_vec(),
+        user: id("nora"),
+        name: "MARKER".to_owned(),
+        algorithm: -7,
+        public_key: b"MARKER".to_vec(),
+        counter: 0,
+        created_at: at,
+        last_used_at: None,
+    };
+    world.app.store.add_passkey(passkey, By::command_line(at)).await.expect("known");
+    let token = world.token("nora");
+    let path = "/v1/auth/passkeys";
+    assert!(world.get_with_token(path, &token).await.body.contains("MARKER"));
+    let response = json!({
+        "clientDataJSON": "MARKERss", "attestationObject": "MARKERss", "authenticatorData": "MARKERss",
+        "signature": "MARKERss", "userHandle": "MARKERss",
+    });
+    let credential = json!({ "id": "MARKERss", "type": "public-key", "response": response });
+    for (path, body) in [
+        (path, json!({ "name": "MARKER", "credential": credential })),
+        ("/v1/auth/passkeys/options", json!({ "password": "MARKER wrong" })),
+        ("/v1/auth/passkeys/sign-in", json!({ "label": "MARKER", "credential": credential })),
+        ("/v1/auth/passkeys/sign-in", json!({ "label": "MARKER", "credential": "MARKER" })),
+    ] {
+        assert!((400..500).contains(&ask(world, "POST", path, Some(&token), body).await.status), "{path}");
+    }
+    assert_eq!(ask(world, "DELETE", "/v1/auth/passkeys/MARKER", Some(&token), Value::Null).await.status, 404);
 }
 
 /// A patient is opened for a reason, which the notifications repeat; and is not, for another.

@@ -108,6 +108,11 @@ impl World {
         Self::build(Settings::default(), Some(failing)).await
     }
 
+    /// With a store that fails, and these settings.
+    pub(crate) async fn failing_with(settings: Settings, failing: Failing) -> Self {
+        Self::build(settings, Some(failing)).await
+    }
+
     async fn build(settings: Settings, failing: Option<Failing>) -> Self {
         markers::capture();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("valid")));
