@@ -49,7 +49,7 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 
 /// How much a socket may hold that is not on its way yet, in bytes. What a slow reader has not taken beyond that waits
 /// in its outbox, where it is shared with others, and a reader that takes little by little is seen to be alive.
-const UNSENT_BYTES: u32 = 128 * 1024;
+const UNSENT_BYTES: u32 = 32 * 1024;
 
 /// Lets each socket that `listener` accepts send at once, and hold little of its own: sockets inherit both.
 pub(crate) fn prepare(listener: &TcpListener) -> std::io::Result<()> {

@@ -9,10 +9,20 @@ use anyhow::{Context, bail};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::sockopt;
+use socket2::{Domain, Socket, Type};
 
 use super::{clock, frame};
 
 const SCRATCH_BYTES: usize = 256 * 1024;
+
+/// The largest segment that comes over most of the internet, in bytes.
+const PHONE_SEGMENT: u32 = 1400;
+
+/// How many bytes the system takes in for a phone.
+const PHONE_BUFFER: usize = 16 * 1024;
+
+/// How many of them are read between two looks at others.
+const PHONES_A_TURN: usize = 8;
 
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
@@ -32,17 +42,18 @@ pub(crate) struct Net {
     events: Events,
     sockets: Sockets,
     scratch: Box<[u8]>,
+    phones: bool,
 }
 
 /// The sockets by their numbers, 0, 1, 2, … in the order of their connects.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    all: Vec<Socket>,
+    all: Vec<Peer>,
     /// When the last read returned, by [`clock::nanos`].
     read_at: u64,
 }
 
-struct Socket {
+struct Peer {
     stream: TcpStream,
     /// The beginning of a frame whose end has not come.
     tail: Vec<u8>,
@@ -60,13 +71,27 @@ impl Net {
             events: Events::with_capacity(1024),
             sockets: Sockets::default(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            phones: false,
         })
+    }
+
+    /// No sockets yet; they will be as those of phones: small segments, and a small buffer. Each turn takes what came on a
+    /// few of them.
+    pub(crate) fn of_phones() -> io::Result<Self> {
+        Ok(Self { events: Events::with_capacity(PHONES_A_TURN), phones: true, ..Self::new()? })
     }
 
     /// Connects, asks for a WebSocket at `path`, and returns the socket's number. It cannot be written to before
     /// [`Received::Upgraded`] came.
     pub(crate) fn connect(&mut self, address: SocketAddr, path: &str) -> anyhow::Result<usize> {
-        let stream = std::net::TcpStream::connect(address).context("cannot connect")?;
+        let stream = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if self.phones {
+            // Before it connects: the window that it offers, and what is sent to it at once, follow from these.
+            stream.set_tcp_mss(PHONE_SEGMENT)?;
+            stream.set_recv_buffer_size(PHONE_BUFFER)?;
+        }
+        stream.connect(&address.into()).context("cannot connect")?;
+        let stream = std::net::TcpStream::from(stream);
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         // Its end is a reset: no port is left waiting.
@@ -75,7 +100,7 @@ impl Net {
         let number = self.sockets.all.len();
         self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
         let (tail, unsent) = (Vec::new(), Vec::new());
-        self.sockets.all.push(Socket { stream, tail, unsent, upgraded: false, reads: true });
+        self.sockets.all.push(Peer { stream, tail, unsent, upgraded: false, reads: true });
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -98,7 +123,7 @@ impl Net {
         wait: Duration,
         mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let Self { poll, events, sockets, scratch } = self;
+        let Self { poll, events, sockets, scratch, .. } = self;
         match poll.poll(events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
@@ -115,22 +140,18 @@ impl Net {
         Ok(())
     }
 
-    /// Reads no more from a socket; the system takes about `buffer` bytes for it.
-    pub(crate) fn stop_reading(&mut self, number: usize, buffer: usize) -> anyhow::Result<()> {
-        let socket = &mut self.sockets.all[number];
-        socket.reads = false;
-        Ok(sockopt::set_socket_recv_buffer_size(&socket.stream, buffer)?)
+    /// Reads no more from a socket.
+    pub(crate) fn stop_reading(&mut self, number: usize) {
+        self.sockets.all[number].reads = false;
     }
 
-    /// Reads a socket again; the system takes up to `buffer` bytes for it.
+    /// Reads a socket again.
     pub(crate) fn read_on(
         &mut self,
         number: usize,
-        buffer: usize,
         mut take: impl FnMut(&mut Sockets, usize, Received<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let socket = &mut self.sockets.all[number];
-        sockopt::set_socket_recv_buffer_size(&socket.stream, buffer)?;
         socket.reads = true;
         // What came meanwhile was announced once, and nobody listened.
         self.sockets.read(number, &mut self.scratch, &mut take)
@@ -145,7 +166,7 @@ impl Sockets {
 
     /// Writes bytes, or keeps what the socket does not take.
     pub(crate) fn write(&mut self, number: usize, bytes: &[u8]) -> anyhow::Result<()> {
-        let Socket { stream, unsent, .. } = &mut self.all[number];
+        let Peer { stream, unsent, .. } = &mut self.all[number];
         if !unsent.is_empty() {
             unsent.extend_from_slice(bytes);
             return Ok(());
@@ -163,7 +184,7 @@ impl Sockets {
     }
 
     fn flush(&mut self, number: usize) -> anyhow::Result<()> {
-        let Some(Socket { stream, unsent, .. }) = self.all.get_mut(number) else { return Ok(()) };
+        let Some(Peer { stream, unsent, .. }) = self.all.get_mut(number) else { return Ok(()) };
         if !unsent.is_empty() {
             let taken = write_some(stream, unsent)?;
             unsent.drain(..taken);

@@ -19,9 +19,13 @@ use crate::connection::Connection;
 /// How many connections are written between two looks at the inputs.
 const CHUNK: usize = 64;
 
-/// How much is written between two looks to connections that are late, in bytes: as long as a chunk of those that keep
-/// up takes, which wait for it.
-const LATE_BYTES: usize = 256 * 1024;
+/// How many of those that are late are written between two looks while others wait that keep up, and how many while
+/// nobody does: what is new is not to wait for what was missed, and what was missed is to come all the same.
+const LATE_AMONG_OTHERS: usize = 4;
+const LATE_ALONE: usize = 32;
+
+/// How much is written between two looks to connections that are late, in bytes.
+const LATE_BYTES: usize = 128 * 1024;
 
 impl Shard {
     pub(super) async fn run_flusher(self: Rc<Self>) {
@@ -63,13 +67,15 @@ impl Shard {
 
     /// Writes some of the connections that keep up, and then some of the others.
     fn flush_chunk(self: &Rc<Self>, scratch: &mut Vec<u8>) {
+        let mut others = true;
         for _ in 0..CHUNK {
-            if self.flush_one(Queue::Live, scratch).is_none() {
+            others = self.flush_one(Queue::Live, scratch).is_some();
+            if !others {
                 break;
             }
         }
         let mut late_bytes = 0;
-        for _ in 0..CHUNK {
+        for _ in 0..if others { LATE_AMONG_OTHERS } else { LATE_ALONE } {
             match self.flush_one(Queue::Late, scratch) {
                 Some(count) => late_bytes += count,
                 None => break,

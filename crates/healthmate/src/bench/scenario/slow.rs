@@ -11,7 +11,7 @@ use crate::bench::house::Told;
 use crate::bench::net::{Net, Received, Sockets};
 use crate::bench::people::Census;
 use crate::bench::report::Line;
-use crate::bench::statistics::Histogram;
+use crate::bench::statistics::{Histogram, median};
 use crate::bench::target::{Speech, Target};
 use crate::bench::{clock, frame};
 
@@ -19,19 +19,13 @@ use crate::bench::{clock, frame};
 const QUICK: usize = 100;
 
 /// Measurements in a batch, so that much comes in few commits.
-const BATCH: usize = 50;
+const BATCH: usize = 25;
 
-/// Batches a second.
-const RATE: u64 = 20;
+/// Batches a second: while all read, the server is busy for half of the time.
+const RATE: u64 = 40;
 
 /// Who does not read cannot answer a ping either: readers may stop here for longer than the dead are waited for.
 const SETTINGS: &[Told] = &[("limits", "ping_after_s", "600"), ("limits", "gone_after_s", "1200")];
-
-/// How many bytes the system takes in for a reader that does not read.
-const SMALL_BUFFER: usize = 8 * 1024;
-
-/// How many bytes it takes in for one that reads again.
-const LARGE_BUFFER: usize = 512 * 1024;
 
 /// How long the quick ones may take for the last message, in nanoseconds.
 const QUICK_PATIENCE_NS: u64 = 30_000_000_000;
@@ -42,16 +36,34 @@ const PATIENCE_S: f64 = 120.0;
 /// A patient's device, and readers of whom some can stop.
 struct Ward {
     target: Target,
-    net: Net,
-    device: usize,
+    /// The quick readers, and last the device.
+    quick: Net,
+    slow: Net,
     published: u64,
-    /// The number each reader received last.
+    /// The number each reader received last, the quick ones first.
     last: Vec<u64>,
     wrong: u64,
     numbered: Numbered,
     /// When each batch was due.
     due: Vec<u64>,
     latency: Histogram,
+}
+
+/// What the slow readers do meanwhile.
+#[derive(Clone, Copy)]
+enum Phase {
+    AllRead,
+    Stopped,
+    CatchUp,
+}
+
+/// What was seen in a phase, over all rounds.
+struct Seen {
+    load: &'static str,
+    seconds: f64,
+    latency: Histogram,
+    /// The most resident memory at its end, in bytes.
+    rss: u64,
 }
 
 impl Bench {
@@ -63,58 +75,66 @@ impl Bench {
             bail!("no server")
         };
         let mut ward = Ward::open(target, self.readers)?;
-        let load = format!("{QUICK} readers, {} slow", self.readers);
-        let mut lines = Vec::new();
-        let mut line = |phase: &str, ward: &mut Ward, seconds: f64, rss: u64| {
-            let latency = std::mem::take(&mut ward.latency);
-            let after = ward.target.process().usage().rss;
-            lines.push(Line {
-                scenario: "slow",
-                server: ward.target.name.clone(),
-                load: format!("{load}: {phase}"),
-                figures: vec![
-                    ("seconds", seconds),
-                    ("p50_ms", latency.percentile_ms(0.5)),
-                    ("p99_ms", latency.percentile_ms(0.99)),
-                    ("rss_growth_mib", (after as f64 - rss as f64) / 1_048_576.0),
-                    ("kib_each_slow", (after as f64 - rss as f64) / 1024.0 / self.readers as f64),
-                    ("lost", ward.wrong as f64),
-                ],
-            });
-        };
-        let rss = ward.target.process().usage().rss;
-        let seconds = self.seconds.max(1.0) * 4.0;
-        self.progress.now("slow: all read");
-        ward.publish(seconds)?;
-        line("all read", &mut ward, seconds, rss);
-        self.progress.now("slow: some stopped reading");
-        ward.stop_slow()?;
-        ward.publish(seconds * 2.0)?;
-        line("they stopped", &mut ward, seconds * 2.0, rss);
-        self.progress.now("slow: they catch up");
-        ward.read_on()?;
-        ward.publish(seconds)?;
-        line("they catch up", &mut ward, seconds, rss);
-        let took = ward.catch_up()?;
-        line("all have everything", &mut ward, took, rss);
+        let before = ward.target.process().usage().rss;
+        let seconds = self.seconds.max(1.0) * 2.0;
+        let mut seen = [
+            ("all read", Phase::AllRead, seconds),
+            ("they stopped", Phase::Stopped, seconds * 2.0),
+            ("they catch up", Phase::CatchUp, seconds),
+        ]
+        .map(|(load, phase, seconds)| (phase, Seen { load, seconds, latency: Histogram::default(), rss: 0 }));
+        let mut took = Vec::new();
+        for round in 1..=self.rounds {
+            for (phase, seen) in &mut seen {
+                self.progress.now(&format!("slow: {}, round {round}", seen.load));
+                ward.begin(*phase)?;
+                ward.publish(seen.seconds)?;
+                seen.latency.merge(&std::mem::take(&mut ward.latency));
+                seen.rss = seen.rss.max(ward.target.process().usage().rss);
+            }
+            took.push(ward.catch_up()?);
+        }
         self.progress.step();
-        Ok(lines)
+        let rss = ward.target.process().usage().rss;
+        let last =
+            Seen { load: "all have everything", seconds: median(took), latency: Histogram::default(), rss };
+        let all = seen.into_iter().map(|(_, seen)| seen).chain([last]);
+        Ok(all.map(|seen| self.line(&ward, &seen, before)).collect())
+    }
+
+    fn line(&self, ward: &Ward, seen: &Seen, before: u64) -> Line {
+        let growth = seen.rss as f64 - before as f64;
+        Line {
+            scenario: "slow",
+            server: ward.target.name.clone(),
+            load: format!("{QUICK} readers, {} slow: {}", self.readers, seen.load),
+            figures: vec![
+                ("seconds", seen.seconds),
+                ("p50_ms", seen.latency.percentile_ms(0.5)),
+                ("p99_ms", seen.latency.percentile_ms(0.99)),
+                ("rss_growth_mib", growth / 1_048_576.0),
+                ("kib_each_slow", growth / 1024.0 / self.readers as f64),
+                ("lost", ward.wrong as f64),
+            ],
+        }
     }
 }
 
 impl Ward {
     fn open(target: Target, slow: usize) -> anyhow::Result<Self> {
-        let mut net = Net::new()?;
         let address = target.process().address();
         let readers = (0..QUICK + slow).map(|number| target.reader(number, &[0]));
         let readers = readers.collect::<Result<Vec<_>, _>>()?;
         let (mut head, mut published) = (Numbered::after("\"head\":"), 0);
-        admit(&mut net, address, &readers, 32, |_, reply| published = head.read(reply).unwrap_or(published))?;
-        let device = admit(&mut net, address, &[target.publisher(0)?], 1, |_, _| {})?;
+        let (mut quick, mut slow) = (Net::new()?, Net::of_phones()?);
+        let mut reply = |_: usize, reply: &[u8]| published = head.read(reply).unwrap_or(published);
+        admit(&mut quick, address, &readers[..QUICK], 32, &mut reply)?;
+        admit(&mut slow, address, &readers[QUICK..], 32, &mut reply)?;
+        admit(&mut quick, address, &[target.publisher(0)?], 1, |_, _| {})?;
         Ok(Self {
             target,
-            net,
-            device,
+            quick,
+            slow,
             published,
             last: vec![published; readers.len()],
             wrong: 0,
@@ -124,9 +144,21 @@ impl Ward {
         })
     }
 
-    /// All but the quick ones read no more.
-    fn stop_slow(&mut self) -> anyhow::Result<()> {
-        (QUICK..self.last.len()).try_for_each(|number| self.net.stop_reading(number, SMALL_BUFFER))
+    /// Has the slow ones stop, or read again.
+    fn begin(&mut self, phase: Phase) -> anyhow::Result<()> {
+        for number in 0..self.last.len() - QUICK {
+            match phase {
+                Phase::AllRead => {}
+                Phase::Stopped => self.slow.stop_reading(number),
+                Phase::CatchUp => {
+                    let Self { slow, last, wrong, numbered, .. } = self;
+                    slow.read_on(number, |sockets, number, received| {
+                        hear(sockets, number + QUICK, &received, numbered, last, wrong, |_, _| {})
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends batches at their rate for so many seconds, and waits until the quick readers have them.
@@ -156,31 +188,24 @@ impl Ward {
         let mut out = Vec::new();
         frame::push_text(text.as_bytes(), &mut out);
         self.published += BATCH as u64;
-        self.net.sockets().write(self.device, &out)
+        self.quick.sockets().write(QUICK, &out)
     }
 
-    /// Takes what has come; the first batch began after number `first`.
+    /// Takes what has come for the quick ones, and something of what has come for the slow ones; the first batch began
+    /// after number `first`.
     fn turn(&mut self, first: u64) -> anyhow::Result<()> {
-        let Self { net, last, wrong, numbered, due, latency, .. } = self;
-        net.turn(Duration::ZERO, |sockets, number, received| {
-            hear(sockets, number, &received, numbered, last, wrong, |at, heard, reader| {
+        let Self { quick, slow, last, wrong, numbered, due, latency, .. } = self;
+        quick.turn(Duration::ZERO, |sockets, number, received| {
+            hear(sockets, number, &received, numbered, last, wrong, |at, heard| {
                 let batch = heard.saturating_sub(first + 1) as usize / BATCH;
-                if let Some(due) = due.get(batch).filter(|_| reader < QUICK) {
+                if let Some(due) = due.get(batch) {
                     latency.add(at.saturating_sub(*due));
                 }
             })
+        })?;
+        slow.turn(Duration::ZERO, |sockets, number, received| {
+            hear(sockets, number + QUICK, &received, numbered, last, wrong, |_, _| {})
         })
-    }
-
-    /// Lets everybody read.
-    fn read_on(&mut self) -> anyhow::Result<()> {
-        for number in QUICK..self.last.len() {
-            let Self { net, last, wrong, numbered, .. } = self;
-            net.read_on(number, LARGE_BUFFER, |sockets, number, received| {
-                hear(sockets, number, &received, numbered, last, wrong, |_, _, _| {})
-            })?;
-        }
-        Ok(())
     }
 
     /// Says how many seconds more it takes until all have everything.
@@ -191,11 +216,12 @@ impl Ward {
             ensure!(waited < PATIENCE_S, "the slow readers did not get everything in {waited:.0} s");
             self.turn(u64::MAX / 2)?;
         }
+        self.latency = Histogram::default();
         Ok(clock::seconds(began, clock::nanos()))
     }
 }
 
-/// Takes one message; `event` is told when it was read, its number and its reader.
+/// Takes one message; `event` is told when it was read, and its number.
 fn hear(
     sockets: &Sockets,
     number: usize,
@@ -203,16 +229,17 @@ fn hear(
     numbered: &mut Numbered,
     last: &mut [u64],
     wrong: &mut u64,
-    event: impl FnOnce(u64, u64, usize),
+    event: impl FnOnce(u64, u64),
 ) -> anyhow::Result<()> {
     let Received::Message(message) = received else { return Ok(()) };
     if !message.starts_with(Speech::Update.heard()) {
         ensure!(!message.starts_with(b"{\"type\":\"error"), "{}", String::from_utf8_lossy(message));
         return Ok(());
     }
+    // The device hears none of its own.
     let (Some(heard), Some(last)) = (numbered.read(message), last.get_mut(number)) else { return Ok(()) };
     *wrong += heard.abs_diff(*last + 1);
     *last = heard;
-    event(sockets.read_at(), heard, number);
+    event(sockets.read_at(), heard);
     Ok(())
 }
