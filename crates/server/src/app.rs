@@ -58,6 +58,8 @@ pub struct App {
     pub(crate) refusals: Refusals,
     /// Access was changed through this server: it is looked at, and decided again, at once.
     access: Notify,
+    /// Whether somebody could not decide access again, because the store could not be read.
+    undecided: AtomicBool,
     /// Its shards, for those who run it.
     pub(crate) node: Node,
     /// Who is connected, and who watches what.
@@ -88,6 +90,7 @@ impl App {
             metrics,
             ready: AtomicBool::new(false),
             access: Notify::new(),
+            undecided: AtomicBool::new(false),
             heads: Arc::new(Heads::new()),
             people: People::new(),
             api_tokens: ApiTokens::new(),
@@ -104,6 +107,17 @@ impl App {
     /// Waits until users or care teams were changed through this server.
     pub(crate) async fn access_change(&self) {
         self.access.notified().await;
+    }
+
+    /// Access could not be decided again on an open connection: it is at the next look at users and care teams, whether
+    /// they have changed or not.
+    pub(crate) fn access_undecided(&self) {
+        self.undecided.store(true, Ordering::Release);
+    }
+
+    /// Whether access could not be decided again since this was asked last.
+    pub(crate) fn take_undecided(&self) -> bool {
+        self.undecided.swap(false, Ordering::AcqRel)
     }
 
     /// The same server, which signs checkpoints of its audit trail.

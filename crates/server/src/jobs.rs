@@ -90,6 +90,9 @@ async fn watch_access(app: Arc<App>, shards: Vec<Arc<ShardHandle>>) {
             _ = turns.tick() => {}
             () = app.access_change() => {}
         }
+        if app.take_undecided() {
+            known = None;
+        }
         let now = tokio::time::Instant::now().into_std();
         match app.store.directory_version().await {
             Ok(version) if known != Some(version) => {

@@ -109,6 +109,13 @@ impl Passwords {
         self.work.count.load(Ordering::Relaxed)
     }
 
+    /// Keeps everybody waiting until it is dropped.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self) -> tokio::sync::SemaphorePermit<'_> {
+        let all = self.serving.available_permits() as u32;
+        self.serving.acquire_many(all).await.expect("open")
+    }
+
     /// The hash of a new password, with its salt and parameters.
     ///
     /// # Errors

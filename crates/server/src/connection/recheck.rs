@@ -40,8 +40,8 @@ impl Connection {
                 Ok(_) if outdated() => {}
                 Ok(user) if *user != *known => connection.drive(&shard, Input::UserChanged(user)),
                 Ok(_) => {}
-                // Not decided, where the store could not be read: asked again with the next change.
-                Err(TokenError(code)) if code.retry() => {}
+                // Not decided, where the store could not be read: asked again soon.
+                Err(TokenError(code)) if code.retry() => shard.app().access_undecided(),
                 Err(TokenError(code)) => {
                     connection.revoke_all(&shard);
                     let refused = Refused::new(code, code.meaning());
@@ -53,8 +53,8 @@ impl Connection {
                 let decided = connection.check_hears(shard.app(), &topic).await;
                 match decided {
                     Ok(_) if outdated() => {}
-                    // Not decided either, and what comes from the store does not come.
-                    Err(refused) if refused.code.retry() => {}
+                    // Not decided either.
+                    Err(refused) if refused.code.retry() => shard.app().access_undecided(),
                     decided => connection.drive(&shard, Input::AccessDecided(topic, decided)),
                 }
             }

@@ -139,6 +139,28 @@ async fn a_disabled_user_is_out_within_a_moment() {
     }
 }
 
+/// What could not be decided when access ended, because the store could not be read, is decided when it can.
+#[tokio::test]
+async fn access_that_ends_while_the_store_cannot_be_read_ends_when_it_can() {
+    let server = TestServer::start_with(StoreKind::Sqlite, |_| {}).await;
+    let mut nora = server.connect("nora").await;
+    nora.subscribe("health:ana", None).await;
+    let mut ben = server.connect("ben").await;
+    // Care teams cannot be read from the very change on that ends one.
+    server.sql(
+        "BEGIN IMMEDIATE; DELETE FROM care_relation WHERE patient = 'ana' AND member = 'nora';
+        UPDATE user SET active = 0 WHERE id = 'ben'; ALTER TABLE care_relation RENAME TO hidden; COMMIT",
+    );
+    assert_eq!(ben.next().await.name(), "authentication_failed", "the change was seen");
+    nora.send(r#"{"type":"get_health_data","patient":"ana"}"#).await;
+    let ServerMessage::Error(error) = nora.next().await else { panic!("access was decided") };
+    assert_eq!(error.code, ErrorCode::StorageUnavailable);
+    server.sql("ALTER TABLE hidden RENAME TO care_relation");
+    let ServerMessage::SubscriptionDenied(denied) = nora.next().await else { panic!("access went on") };
+    assert_eq!((denied.topic.as_str(), denied.code), ("health:ana", ErrorCode::AccessDenied));
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn who_was_let_in_before_is_refused_within_a_moment_and_let_in_again_at_once() {
     for kind in [StoreKind::Memory, StoreKind::Sqlite] {

@@ -111,9 +111,13 @@ impl Client {
     pub(crate) async fn record(&mut self, values: impl IntoIterator<Item = u32>) -> Vec<MeasurementReceipt> {
         let batch: Vec<_> = values.into_iter().map(measurement).collect();
         self.send(&format!(r#"{{"type":"health_update","batch":[{}]}}"#, batch.join(","))).await;
-        match self.next().await {
-            ServerMessage::Acknowledgment(acknowledgment) => acknowledgment.results,
-            other => panic!("not acknowledged: {other:?}"),
+        loop {
+            match self.next().await {
+                ServerMessage::Acknowledgment(acknowledgment) => return acknowledgment.results,
+                // On a machine with much to do it may come first.
+                ServerMessage::Heartbeat(_) => {}
+                other => panic!("not acknowledged: {other:?}"),
+            }
         }
     }
 

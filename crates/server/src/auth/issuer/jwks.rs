@@ -69,12 +69,20 @@ impl Jwks {
                 count(self.fetch().await);
             }
             self.looks.send_modify(|looks| *looks += 1);
-            let due = last.map_or(self.refresh, |last| self.refresh.saturating_sub(last.elapsed()));
+            // Not sooner than it may be fetched: there would be nothing to do but to come back at once.
+            let refresh = self.refresh.max(self.min_interval);
+            let due = last.map_or(refresh, |last| refresh.saturating_sub(last.elapsed()));
             tokio::select! {
                 () = tokio::time::sleep(due) => {}
                 () = self.wanted.notified() => {}
             }
         }
+    }
+
+    /// How often it was looked.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> u64 {
+        *self.looks.borrow()
     }
 
     /// Waits until it was looked once more, at most as long as a look may take.

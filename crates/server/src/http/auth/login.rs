@@ -86,11 +86,12 @@ async fn check(app: &App, name: &str, password: String, address: Option<IpAddr>)
         (Some(_), None) => "no_password",
         (Some(_), Some(_)) => "wrong_password",
     };
-    let matches = app.passwords.verify(password, hash).await?;
+    let matches = app.passwords.verify(password, hash.clone()).await?;
     match found {
-        Some(user) if matches && user.active => {
+        // Changed while it was checked: what opens nothing any more signs nobody in, and does not come back as a renewed hash.
+        Some(user) if matches && user.active && app.store.password(&id).await? == hash => {
             if let Some(password) = kept {
-                renew_hash(app, &user, password).await?;
+                renew_hash(app, &user, password, hash).await?;
             }
             Ok(user)
         }
@@ -108,8 +109,11 @@ fn refused() -> Problem {
 }
 
 /// Hashes a password as they are hashed now, so that the answer to no user takes longer than to another.
-async fn renew_hash(app: &App, user: &User, password: String) -> Result<(), Problem> {
+async fn renew_hash(app: &App, user: &User, password: String, before: Option<String>) -> Result<(), Problem> {
     let hash = app.passwords.hash(password).await?;
+    if app.store.password(&user.id).await? != before {
+        return Err(refused());
+    }
     let now = app.clock.now();
     // No sign-in has this id: none ends.
     let which = SignIns::One(Uuid::nil());

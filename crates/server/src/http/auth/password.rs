@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use healthmate_care::AuditRecord;
 use healthmate_protocol::ErrorCode;
 use healthmate_storage::{SignInEnd, SignIns};
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use crate::auth::password::{self, MAX_CHARS};
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
 use crate::http::caller::Caller;
+use crate::telemetry::metrics::SignInResult;
 
 /// The old password and the new one.
 #[derive(Deserialize, JsonSchema)]
@@ -56,8 +58,13 @@ pub(in crate::http) async fn change_password(
     }
     let attempt = Attempt::new(Some(user.as_str()), address);
     begin_attempt(&app, &attempt)?;
-    let old = app.store.password(user).await?;
-    if !app.passwords.verify(request.old_password, old).await? {
+    let proved = prove(&app, &caller, request.old_password).await;
+    if proved.is_err() {
+        // Only a password that was looked at counts.
+        app.throttle.undone(&attempt);
+    }
+    if !proved? {
+        app.metrics.sign_ins.of(SignInResult::Refused).inc();
         let problem = Problem::new(ErrorCode::SignInRefused, "the old password is another one");
         return Err(problem.at("old_password"));
     }
@@ -68,4 +75,17 @@ pub(in crate::http) async fn change_password(
     let end = SignInEnd { user: user.clone(), which, reason: "password_changed", access_until };
     note_ended(&app, &app.store.set_password(hash, end, caller.by(&app)).await?);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether this is the caller's password. That it is not is on record before it is said: whoever holds no more than a stolen
+/// token may be guessing.
+async fn prove(app: &App, caller: &Caller, password: String) -> Result<bool, Problem> {
+    let user = &caller.user().id;
+    let hash = app.store.password(user).await?;
+    let reason = if hash.is_some() { "wrong_password" } else { "no_password" };
+    let matches = app.passwords.verify(password, hash).await?;
+    if !matches {
+        app.store.audit(vec![AuditRecord::sign_in_refused(caller.by(app), Some(user), reason)]).await?;
+    }
+    Ok(matches)
 }

@@ -352,6 +352,51 @@ async fn an_old_hash_is_renewed_at_the_next_sign_in() {
     assert_eq!(login(&world, "nora").await.0.split('.').count(), 3);
 }
 
+/// A password that was changed while it was checked opens nothing any more.
+#[tokio::test]
+async fn a_password_that_is_changed_meanwhile_signs_nobody_in() {
+    let world = world().await;
+    let other = world.app.passwords.hash("another password".to_owned()).await.expect("hashed");
+    let held = world.app.passwords.hold().await;
+    let mut waiting = Box::pin(try_login(&world, "nora", PASSWORD));
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "its hash was read");
+    let at = NOW.parse().expect("valid");
+    let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
+    world.app.store.set_password(other.clone(), end, By::command_line(at)).await.expect("known");
+    drop(held);
+    assert_eq!(waiting.await.code(), "sign_in_refused");
+    assert_eq!(world.app.store.password(&id("nora")).await, Ok(Some(other)), "and the new one stays");
+}
+
+/// A wrong old password is as much a wrong attempt as one at the door: counted and on record. One that was not looked at is
+/// none.
+#[tokio::test]
+async fn guessing_the_old_password_is_on_record_and_a_busy_server_counts_against_nobody() {
+    let world = world().await;
+    let (token, _) = login(&world, "nora").await;
+    let change = async |old: &str| {
+        let body = json!({ "old_password": old, "new_password": "quite another one" });
+        post(&world, "/v1/auth/password", Some(&token), body).await
+    };
+    assert_eq!(change("a guess").await.code(), "sign_in_refused");
+    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+    let last = &trail.last().expect("records").record;
+    assert_eq!((last.outcome, last.reason.as_deref()), (AuditOutcome::Denied, Some("wrong_password")));
+    assert_eq!(last.by.actor.user(), Some(&id("nora")));
+    assert_eq!(world.app.metrics.sign_ins.of(SignInResult::Refused).get(), 1);
+    let held = world.app.passwords.hold().await;
+    let mut waiting: Vec<_> =
+        (0..64).map(|_| Box::pin(world.app.passwords.verify("x".to_owned(), None))).collect();
+    for asked in &mut waiting {
+        let _ = futures_util::poll!(asked);
+    }
+    for _ in 0..20 {
+        assert_eq!(change(PASSWORD).await.code(), "too_many_requests");
+    }
+    drop((held, waiting));
+    assert_eq!(change(PASSWORD).await.status, 204, "and none of it made anybody wait");
+}
+
 #[tokio::test]
 async fn hostile_bodies_are_refused_by_what_is_wrong_with_them() {
     let world = world().await;

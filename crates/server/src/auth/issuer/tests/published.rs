@@ -133,6 +133,23 @@ async fn unknown_keys_make_no_more_requests_than_the_setting_allows() {
     assert_eq!(publisher.asked(), 1);
 }
 
+/// Where keys are to be fresher than they may be fetched, the second setting holds, and nobody turns in circles until then.
+#[tokio::test(start_paused = true)]
+async fn keys_that_may_not_be_fetched_yet_are_waited_for() {
+    let auth = AuthSettings { jwks_refresh_s: 10, jwks_min_interval_s: 60, ..AuthSettings::default() };
+    // Nobody listens there: each attempt is over at once.
+    let jwks = Jwks::new("elsewhere", "http://127.0.0.1:1/certs", &auth).expect("an address");
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    let run = Arc::clone(&jwks).run(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(130), run).await;
+    assert!(ended.is_err(), "it goes on");
+    assert_eq!(attempts.load(Ordering::SeqCst), 3, "at 0, 60 and 120 s");
+    assert_eq!(jwks.looks(), 3, "and not looked between them");
+}
+
 #[tokio::test]
 async fn known_keys_stay_good_while_the_address_fails() {
     let (publisher, signer) = (Publisher::start().await, Signer::new("k"));
