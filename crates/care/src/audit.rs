@@ -291,6 +291,11 @@ impl AuditRecord {
         record.reason(decision.reason().as_str()).outcome(outcome)
     }
 
+    /// An API token, or the client's certificate, does not open what was asked for: why, in a stable word.
+    pub fn not_opened(by: By, action: AuditAction, object: impl Into<String>, why: &'static str) -> Self {
+        Self::new(by, action).object(object).reason(why).outcome(AuditOutcome::Denied)
+    }
+
     /// So many refusals were left out of the trail.
     pub fn refusals_left_out(by: By, count: u64) -> Self {
         Self::new(by, AuditAction::RefusalsLeftOut).object(format!("refusals:{count}"))

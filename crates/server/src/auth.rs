@@ -134,6 +134,9 @@ impl Grant {
     }
 }
 
+/// Why an API token does not open what was asked for, in the audit trail.
+pub(crate) const TOKEN_SCOPE: &str = "token_scope";
+
 /// What the token gives, by what is known at `instant`; `None` where the store, or an issuer, must be asked.
 pub(crate) fn known_grant(app: &App, token: &str, instant: Instant) -> Option<Result<Grant, TokenError>> {
     let now = app.clock.now();

@@ -8,8 +8,8 @@ use healthmate_session::{Input, OpenedTopic, Refused, RequestId};
 
 use super::Connection;
 use crate::app::App;
-use crate::auth::TokenError;
 use crate::auth::access::{self, Access};
+use crate::auth::{TOKEN_SCOPE, TokenError};
 use crate::refusal::storage_refusal;
 use crate::shard::Shard;
 
@@ -89,6 +89,7 @@ impl Connection {
         patient: &UserId,
         field: &str,
     ) -> Result<Access, Refused> {
+        self.must_open(shard, (wanted, action), object, patient)?;
         let access = self.decide(shard.app(), wanted, patient).await?;
         if access.decision.is_allowed() {
             return Ok(access);
@@ -98,6 +99,22 @@ impl Connection {
             shard.record_refusal(record);
         }
         Err(Refused::access(access.decision.reason(), field))
+    }
+
+    /// Refuses, where the connection came in with an API token that does not open this. A refusal is recorded.
+    pub(super) fn must_open(
+        &self,
+        shard: &Shard,
+        (wanted, action): (Act, AuditAction),
+        object: &str,
+        patient: &UserId,
+    ) -> Result<(), Refused> {
+        self.check_scope(wanted).inspect_err(|_| {
+            if let Some(by) = self.by(shard.app()) {
+                let record = AuditRecord::not_opened(by, action, object, TOKEN_SCOPE).patient(patient);
+                shard.record_refusal(record);
+            }
+        })
     }
 
     /// What the policy says about the connection's user doing this with the patient's data.

@@ -28,6 +28,9 @@ use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
 use crate::telemetry::metrics::ResumeResult;
 
+/// What a device does.
+const WRITE: (Act, AuditAction) = (Act::WriteMeasurements, AuditAction::Write);
+
 /// What a client is told whose API token does not open what it asks for.
 const NOT_OPENED: &str = "this API token does not open this: it was issued for less";
 
@@ -57,7 +60,7 @@ impl Connection {
             Action::LoadPresence(request, topic) => self.load_presence(shard, request, topic),
             Action::LoadHistory(request, query) => self.load_history(shard, request, query),
             Action::Broadcast { event, topic, kind } => {
-                if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+                if let Err(refused) = self.must_open(shard, WRITE, "waveforms", topic.id()) {
                     let error = ServerMessage::Error(Error {
                         code: refused.code,
                         message: refused.message,
@@ -271,7 +274,7 @@ impl Connection {
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {
-        if let Err(refused) = self.check_scope(Act::WriteMeasurements) {
+        if let Err(refused) = self.must_open(shard, WRITE, "measurements", &recording.patient) {
             return self.drive(shard, Input::Recorded(request, Err(refused)));
         }
         let (connection, on) = (Rc::clone(self), Rc::clone(shard));

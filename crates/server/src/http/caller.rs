@@ -11,7 +11,7 @@ use healthmate_protocol::{ErrorCode, Timestamp, UserId};
 
 use super::Problem;
 use crate::app::App;
-use crate::auth::{self, access};
+use crate::auth::{self, TOKEN_SCOPE, access};
 use crate::node::Reach;
 use crate::tls::{NOT_ITS_CERTIFICATE, Shown};
 
@@ -40,7 +40,13 @@ impl Caller {
             Ok(identity) if shown.is_none_or(|shown| shown.admits(&identity.user)) => {
                 if let Some(scopes) = identity.credential.scopes() {
                     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-                    must_open(scopes, &parts.method, route)?;
+                    if let Err(refused) = must_open(scopes, &parts.method, route) {
+                        let by = By::user(&identity.user, address, app.clock.now());
+                        let what =
+                            if parts.method == Method::GET { AuditAction::Read } else { AuditAction::Write };
+                        app.record_refusal(AuditRecord::not_opened(by, what, route, TOKEN_SCOPE)).await;
+                        return Err(refused);
+                    }
                 }
                 return Ok(Self { identity, address });
             }

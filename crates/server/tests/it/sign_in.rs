@@ -1,5 +1,6 @@
 //! Signing in and out, and what that does to open connections.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use healthmate_care::{TokenScope, TokenScopes};
@@ -166,7 +167,18 @@ async fn an_api_token_opens_its_part_of_a_connection_until_it_is_revoked() {
     ends(&mut scale, since).await;
     screen.send(r#"{"type":"ping"}"#).await;
     assert_eq!(screen.next().await.name(), "pong", "the other one goes on");
+    let app = Arc::clone(&server.app);
     server.stop().await;
+    // All that was refused is on record.
+    let trail = app.store.audit_after(0, 1000).await.expect("read");
+    let records = trail.iter().map(|entry| &entry.record);
+    let denied = records.filter(|record| record.reason.as_deref() == Some("token_scope"));
+    let denied =
+        denied.map(|record| format!("{} {}", record.action, record.object.as_deref().unwrap_or("-")));
+    assert_eq!(
+        denied.collect::<Vec<_>>(),
+        ["subscribe health:ana", "read measurements", "write measurements"]
+    );
 }
 
 /// What the connection came in with goes on to count: neither its scopes nor its end are put off by another's token.

@@ -60,6 +60,27 @@ async fn a_token_opens_what_it_was_issued_for_and_nothing_else() {
     ] {
         assert_eq!(status(method, path, &writes, "{}").await, 403, "{method} {path}");
     }
+    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
+    let denied = trail
+        .iter()
+        .map(|entry| &entry.record)
+        .filter(|record| record.reason.as_deref() == Some("token_scope"));
+    let denied: Vec<_> = denied
+        .map(|record| format!("{} {}", record.action, record.object.as_deref().unwrap_or("-")))
+        .collect();
+    assert_eq!(
+        denied,
+        [
+            "write /v1/measurements",
+            "read /v1/patients/{id}/measurements",
+            "read /v1/patients",
+            "read /v1/auth/sign-ins",
+            "write /v1/auth/logout",
+            "write /v1/users/{id}/tokens",
+            "read /ws/connections",
+            "read /ws/status",
+        ]
+    );
     let me = send(&world, "GET", "/v1/me", &writes, "").await.json();
     assert_eq!((&me["id"], &me["expires_at"]), (&json!("ring"), &json!("2200-01-01T00:00:00.000000Z")));
 }
