@@ -142,7 +142,9 @@ impl Issuer {
         raw.check_audience(Some(&self.audience))?;
         let user = self.user(&claims)?;
         let elsewhere = self.elsewhere(&claims)?;
-        Ok(Claims { sign_in: None, elsewhere: Some(Box::new(elsewhere)), ..raw.of(user)? })
+        // What others call a sign-in names nothing here.
+        let raw = RawClaims { sid: None, ..raw };
+        Ok(Claims { elsewhere: Some(Box::new(elsewhere)), ..raw.of(user)? })
     }
 
     /// The claims, if one of the keys signed them.

@@ -42,6 +42,11 @@ pub enum SecretError {
         "the secret {0} must be at least {MIN_SECRET_BYTES} bytes: remove it to have a new one made, which ends all tokens"
     )]
     TooShort(PathBuf),
+    /// The file of the audit trail's key holds none.
+    #[error(
+        "the audit key {0} holds no key: put it back from a backup, or move it away to have a new one made, and keep the old public key for `healthmate audit verify`"
+    )]
+    NoAuditKey(PathBuf),
 }
 
 /// The secret of the settings, or of the file [`FILE_NAME`] in `server.data`. The file is made if it is missing,

@@ -33,6 +33,7 @@ impl Connection {
             return Err(Refused::new(ErrorCode::AlreadyAuthenticated, OF_ANOTHER_USER));
         }
         if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
+            self.record_no_certificate(shard, &user);
             return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
         }
         match self.admit(shard, &user.id) {

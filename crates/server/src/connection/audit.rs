@@ -50,6 +50,13 @@ impl Connection {
         }
     }
 
+    /// Records that the user's token was refused for want of the certificate that goes with it.
+    pub(super) fn record_no_certificate(&self, shard: &Shard, user: &User) {
+        let by = By::user(user, Some(self.client), shard.app().clock.now());
+        let object = format!("connection:{}", self.id);
+        shard.record_refusal(AuditRecord::not_opened(by, AuditAction::Connect, object, "client_certificate"));
+    }
+
     /// Records that a token was refused.
     pub(super) fn record_sign_in_denied(&self, shard: &Shard, error: TokenError) {
         if !error.code().retry() {

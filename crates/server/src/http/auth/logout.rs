@@ -33,6 +33,8 @@ pub(in crate::http) struct LogoutRequest {
         (status = 401, description = "`token_…` or `user_…`: the token is missing or refused."),
         (status = 403, description = "`access_denied`: an API token cannot change credentials."),
         (status = 404, description = "`not_found`: the token belongs to no sign-in."),
+        (status = 413, description = "`invalid_field`: the body is too large."),
+        (status = 415, description = "`invalid_field`: the body is not `application/json`."),
         (status = 503, description = "`storage_unavailable` or `storage_full`: send it again after `Retry-After`."),
     ),
     security(("token" = [])),

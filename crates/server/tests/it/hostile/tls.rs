@@ -228,5 +228,11 @@ async fn a_devices_token_is_good_only_with_its_certificate() {
             assert!(opened.is_none(), "{what} was taken");
         }
     }
+    let app = Arc::clone(&server.app);
     server.stop().await;
+    let trail = app.store.audit_after(0, 1000).await.expect("read");
+    let refused =
+        |reason: &str| trail.iter().filter(|entry| entry.record.reason.as_deref() == Some(reason)).count();
+    assert_eq!(refused("client_certificate"), 3, "on sockets");
+    assert_eq!(refused("access_denied"), 3, "over HTTP");
 }
