@@ -291,7 +291,7 @@ impl AuditRecord {
         record.reason(decision.reason().as_str()).outcome(outcome)
     }
 
-    /// An API token, or the client's certificate, does not open what was asked for: why, in a stable word.
+    /// What somebody came in with does not open what was asked for: why, in a stable word.
     pub fn not_opened(by: By, action: AuditAction, object: impl Into<String>, why: &'static str) -> Self {
         Self::new(by, action).object(object).reason(why).outcome(AuditOutcome::Denied)
     }

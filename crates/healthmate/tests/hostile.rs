@@ -17,7 +17,7 @@ const SECRET: &str = "MARKERSECRET";
 const SHORT: usize = 600;
 
 fn not_utf8() -> OsString {
-    OsString::from_vec(b"/tmp/\xff\xfe".to_vec())
+    OsString::from_vec(b"folder-\xff\xfe".to_vec())
 }
 
 fn run_with(data: &Path, arguments: &[&OsStr], environment: &[(&str, OsString)], stdin: &[u8]) -> Output {

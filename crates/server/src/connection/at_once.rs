@@ -33,14 +33,17 @@ impl Connection {
             return Err(Refused::new(ErrorCode::AlreadyAuthenticated, OF_ANOTHER_USER));
         }
         if !self.transport.borrow().shown(&shard.app().settings.server).admits(&user) {
-            self.record_no_certificate(shard, &user);
+            self.record_connect_denied(shard, &user, "client_certificate");
             return Err(Refused::new(ErrorCode::AccessDenied, NOT_ITS_CERTIFICATE));
         }
         match self.admit(shard, &user.id) {
             Ok(true) => self.record_connect(shard, &user),
             Ok(false) => {}
             Err(refused) => {
-                self.record_connect_denied(shard, &user, &refused);
+                // The other way is that the connection has ended.
+                if refused.code == ErrorCode::TooManyConnections {
+                    self.record_connect_denied(shard, &user, refused.code.as_str());
+                }
                 return Err(refused);
             }
         }

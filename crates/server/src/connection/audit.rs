@@ -41,20 +41,10 @@ impl Connection {
         });
     }
 
-    /// Records that the connection did not become `user`'s, though the token is good: there are too many of the user.
-    pub(super) fn record_connect_denied(&self, shard: &Shard, user: &User, refused: &Refused) {
-        if refused.code == ErrorCode::TooManyConnections {
-            let by = By::user(user, Some(self.client), shard.app().clock.now());
-            let record = AuditRecord::connect_denied(by, &self.id, refused.code.as_str());
-            shard.record_refusal(record);
-        }
-    }
-
-    /// Records that the user's token was refused for want of the certificate that goes with it.
-    pub(super) fn record_no_certificate(&self, shard: &Shard, user: &User) {
+    /// Records that the connection did not become `user`'s, though the token is good: why, in a stable word.
+    pub(super) fn record_connect_denied(&self, shard: &Shard, user: &User, why: &'static str) {
         let by = By::user(user, Some(self.client), shard.app().clock.now());
-        let object = format!("connection:{}", self.id);
-        shard.record_refusal(AuditRecord::not_opened(by, AuditAction::Connect, object, "client_certificate"));
+        shard.record_refusal(AuditRecord::connect_denied(by, &self.id, why));
     }
 
     /// Records that a token was refused.

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -24,9 +23,9 @@ use super::{Problem, json};
 use crate::app::App;
 use crate::auth::TokenNames;
 use crate::auth::opaque::RefreshToken;
-use crate::auth::throttle::Attempt;
 use crate::telemetry::metrics::SignInResult;
 
+mod attempt;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod passkeys;
@@ -122,20 +121,6 @@ fn note_ended(app: &App, ended: &[Uuid]) {
         app.revocations.add(Revocation { what: Revoked::SignIn(id.to_string()), until });
     }
     app.access_changed();
-}
-
-/// Begins an attempt, unless it comes too soon after others.
-fn begin_attempt(app: &App, attempt: &Attempt) -> Result<(), Problem> {
-    let now = tokio::time::Instant::now().into_std();
-    app.throttle.begin(attempt, now).map_err(|wait| {
-        app.metrics.sign_ins.of(SignInResult::Throttled).inc();
-        too_soon(wait)
-    })
-}
-
-fn too_soon(wait: Duration) -> Problem {
-    let detail = "too many attempts to sign in went wrong: wait before the next one";
-    Problem::new(ErrorCode::TooManyRequests, detail).after(wait)
 }
 
 /// A name that people give something: 1 to 64 characters, none of them a control character.

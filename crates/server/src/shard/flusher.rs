@@ -75,7 +75,8 @@ impl Shard {
             }
         }
         let mut late_bytes = 0;
-        for _ in 0..if others { LATE_AMONG_OTHERS } else { LATE_ALONE } {
+        let late = if others { LATE_AMONG_OTHERS } else { LATE_ALONE };
+        for _ in 0..late {
             match self.flush_one(Queue::Late, scratch) {
                 Some(count) => late_bytes += count,
                 None => break,

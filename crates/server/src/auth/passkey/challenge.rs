@@ -79,7 +79,9 @@ impl Challenges {
         }
         let mut used = self.used.lock();
         // Only what can still come is remembered.
-        *used = used.split_off(&(now, [0; NONCE_BYTES]));
+        while used.first().is_some_and(|(ends_at, _)| *ends_at <= now) {
+            used.pop_first();
+        }
         if used.len() >= self.max_used {
             return Err(Refused::Busy);
         }

@@ -12,12 +12,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Body, From, SignedIn, begin, begin_attempt, check_name};
+use super::attempt::{begin_attempt, end_attempt};
+use super::{Body, From, SignedIn, begin, check_name};
 use crate::app::App;
 use crate::auth::password::{Busy, MAX_CHARS};
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
-use crate::telemetry::metrics::SignInResult;
 
 /// Who wants to sign in.
 #[derive(Deserialize, JsonSchema)]
@@ -62,14 +62,7 @@ pub(in crate::http) async fn login(
     let attempt = Attempt::new(Some(&user), address);
     begin_attempt(&app, &attempt)?;
     let checked = check(&app, &user, password, address).await;
-    match &checked {
-        Ok(_) => app.throttle.succeeded(&attempt),
-        // Only a password that was looked at counts.
-        Err(problem) if problem.code() != ErrorCode::SignInRefused => app.throttle.undone(&attempt),
-        Err(_) => {
-            app.metrics.sign_ins.of(SignInResult::Refused).inc();
-        }
-    }
+    end_attempt(&app, &attempt, &checked);
     Ok(Json(begin(&app, &checked?, SignInMethod::Password, label, address).await?))
 }
 

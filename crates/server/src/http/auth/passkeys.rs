@@ -84,6 +84,15 @@ impl From<Passkey> for PasskeySummary {
     }
 }
 
+/// Goes on only if a user who has so many passkeys may have one more.
+fn check_room(held: usize) -> Result<(), Problem> {
+    if held < MAX_PASSKEYS {
+        return Ok(());
+    }
+    let detail = format!("you have {MAX_PASSKEYS} passkeys: remove one first");
+    Err(Problem::new(ErrorCode::TooManyRequests, detail))
+}
+
 /// Who the server is to passkeys.
 fn relying_party(app: &App) -> Result<&RelyingParty, Problem> {
     let off =

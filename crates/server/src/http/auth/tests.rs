@@ -1,3 +1,7 @@
+mod passwords;
+
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use healthmate_care::{AuditOutcome, AuditRecord, By, Clock};
@@ -5,6 +9,7 @@ use healthmate_storage::{SignInEnd, SignIns};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::throttle::Attempt;
 use crate::config::Settings;
 use crate::http::tests::{NOW, Reply, World, id};
 
@@ -266,29 +271,6 @@ async fn one_sign_in_is_ended_from_another_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_new_password_needs_the_old_one_and_ends_other_sign_ins() {
-    let world = world().await;
-    let ((phone, _), (laptop, _)) = (login(&world, "nora").await, login(&world, "nora").await);
-    let change = async |old: &str, new: &str| {
-        post(&world, "/v1/auth/password", Some(&phone), json!({ "old_password": old, "new_password": new }))
-            .await
-    };
-    for weak in ["short77", "password123", "nora", "NoRa is my name", &"x1".repeat(65)] {
-        let reply = change(PASSWORD, weak).await;
-        assert_eq!(
-            (reply.code().as_str(), &reply.json()["field"]),
-            ("invalid_field", &json!("new_password")),
-            "{weak}"
-        );
-    }
-    assert_eq!(change("wrong", "another good one").await.code(), "sign_in_refused");
-    assert_eq!(change(PASSWORD, "another good one").await.status, 204);
-    assert_eq!((me(&world, &phone).await, me(&world, &laptop).await), (200, 401));
-    assert_eq!(try_login(&world, "nora", PASSWORD).await.code(), "sign_in_refused");
-    assert_eq!(try_login(&world, "nora", "another good one").await.status, 200);
-}
-
-#[tokio::test]
 async fn a_sign_in_ends_with_its_user_and_by_itself() {
     let world = world().await;
     let (_, token) = login(&world, "nora").await;
@@ -334,67 +316,6 @@ async fn refresh_tokens_that_are_refused_are_recorded() {
         "sign_in token_revoked ",
     ];
     assert_eq!(lines, expected);
-}
-
-/// After a change of what hashing costs, whoever signs in has a hash of the new kind: the answer to nobody takes longer.
-#[tokio::test]
-async fn an_old_hash_is_renewed_at_the_next_sign_in() {
-    let world = world().await;
-    let dear = crate::auth::password::Passwords::new(&Settings::default().sign_in, world.app.clock.clone());
-    let old = dear.hash(PASSWORD.to_owned()).await.expect("hashed");
-    let at = NOW.parse().expect("valid");
-    let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
-    world.app.store.set_password(old.clone(), end, By::command_line(at)).await.expect("known");
-    assert!(!world.app.passwords.is_current(&old));
-    login(&world, "nora").await;
-    let renewed = world.app.store.password(&id("nora")).await.expect("read").expect("one");
-    assert!(world.app.passwords.is_current(&renewed));
-    assert_eq!(login(&world, "nora").await.0.split('.').count(), 3);
-}
-
-/// A password that was changed while it was checked opens nothing any more.
-#[tokio::test]
-async fn a_password_that_is_changed_meanwhile_signs_nobody_in() {
-    let world = world().await;
-    let other = world.app.passwords.hash("another password".to_owned()).await.expect("hashed");
-    let held = world.app.passwords.hold().await;
-    let mut waiting = Box::pin(try_login(&world, "nora", PASSWORD));
-    assert!(futures_util::poll!(&mut waiting).is_pending(), "its hash was read");
-    let at = NOW.parse().expect("valid");
-    let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
-    world.app.store.set_password(other.clone(), end, By::command_line(at)).await.expect("known");
-    drop(held);
-    assert_eq!(waiting.await.code(), "sign_in_refused");
-    assert_eq!(world.app.store.password(&id("nora")).await, Ok(Some(other)), "and the new one stays");
-}
-
-/// A wrong old password is as much a wrong attempt as one at the door: counted and on record. One that was not looked at is
-/// none.
-#[tokio::test]
-async fn guessing_the_old_password_is_on_record_and_a_busy_server_counts_against_nobody() {
-    let world = world().await;
-    let (token, _) = login(&world, "nora").await;
-    let change = async |old: &str| {
-        let body = json!({ "old_password": old, "new_password": "quite another one" });
-        post(&world, "/v1/auth/password", Some(&token), body).await
-    };
-    assert_eq!(change("a guess").await.code(), "sign_in_refused");
-    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
-    let last = &trail.last().expect("records").record;
-    assert_eq!((last.outcome, last.reason.as_deref()), (AuditOutcome::Denied, Some("wrong_password")));
-    assert_eq!(last.by.actor.user(), Some(&id("nora")));
-    assert_eq!(world.app.metrics.sign_ins.of(SignInResult::Refused).get(), 1);
-    let held = world.app.passwords.hold().await;
-    let mut waiting: Vec<_> =
-        (0..64).map(|_| Box::pin(world.app.passwords.verify("x".to_owned(), None))).collect();
-    for asked in &mut waiting {
-        let _ = futures_util::poll!(asked);
-    }
-    for _ in 0..20 {
-        assert_eq!(change(PASSWORD).await.code(), "too_many_requests");
-    }
-    drop((held, waiting));
-    assert_eq!(change(PASSWORD).await.status, 204, "and none of it made anybody wait");
 }
 
 #[tokio::test]

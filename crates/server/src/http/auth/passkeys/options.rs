@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::AuditRecord;
 use healthmate_protocol::ErrorCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Base64Url, MAX_PASSKEYS, PUBLIC_KEY, REQUIRED, relying_party};
+use super::{Base64Url, PUBLIC_KEY, REQUIRED, check_room, relying_party};
 use crate::app::App;
 use crate::auth::passkey::{ALGORITHMS, Ceremony, GOOD_FOR_MS};
-use crate::auth::password::MAX_CHARS;
-use crate::auth::throttle::Attempt;
-use crate::http::auth::{Body, From, begin_attempt};
+use crate::http::auth::attempt::prove;
+use crate::http::auth::{Body, From};
 use crate::http::caller::Caller;
 use crate::http::{DEMO_PREFIX, Problem};
 
@@ -107,6 +105,8 @@ struct Selection {
         (status = 403, description = "`sign_in_too_old`: send your password; or `access_denied`: an API token cannot \
                                       change credentials."),
         (status = 404, description = "`not_found`: passkeys are not set up."),
+        (status = 413, description = "`invalid_field`: the body is too large."),
+        (status = 415, description = "`invalid_field`: the body is not `application/json`."),
         (status = 429, description = "`too_many_requests`: wait as `Retry-After` says; or you have 20 passkeys."),
         (status = 503, description = "`storage_unavailable`: send it again after `Retry-After`."),
     ),
@@ -114,22 +114,19 @@ struct Selection {
 )]
 pub(in crate::http) async fn begin_passkey(
     State(app): State<Arc<App>>,
-    address: From,
+    From(address): From,
     caller: Caller,
     Body(request): Body<PasskeyOptionsRequest>,
 ) -> Result<Json<PasskeyCreationOptions>, Problem> {
     caller.must_be_whole()?;
     let party = relying_party(&app)?;
     match request.password {
-        Some(password) => confirm(&app, &caller, address, password).await?,
+        Some(password) => prove(&app, &caller, address, ("password", password)).await?,
         None => must_be_fresh(&app, &caller).await?,
     }
     let user = caller.user();
     let held = app.store.passkeys(&user.id).await?;
-    if held.len() >= MAX_PASSKEYS {
-        let detail = format!("you have {MAX_PASSKEYS} passkeys: remove one first");
-        return Err(Problem::new(ErrorCode::TooManyRequests, detail));
-    }
+    check_room(held.len())?;
     let challenge = party.challenge(Ceremony::Register(&user.id), &*app.clock);
     Ok(Json(PasskeyCreationOptions {
         rp: Rp { id: party.id().to_owned(), name: RP_NAME },
@@ -169,22 +166,4 @@ async fn must_be_fresh(app: &App, caller: &Caller) -> Result<(), Problem> {
     }
     let detail = format!("you did not sign in here within the last {seconds} s: send your password");
     Err(Problem::new(ErrorCode::SignInTooOld, detail).at("password"))
-}
-
-/// Goes on only if this is the caller's password.
-async fn confirm(app: &App, caller: &Caller, From(address): From, password: String) -> Result<(), Problem> {
-    if !(1..=MAX_CHARS).contains(&password.chars().count()) {
-        return Err(Problem::field("password", format!("must be 1 to {MAX_CHARS} characters")));
-    }
-    let user = &caller.user().id;
-    let attempt = Attempt::new(Some(user.as_str()), address);
-    begin_attempt(app, &attempt)?;
-    let hash = app.store.password(user).await?;
-    if app.passwords.verify(password, hash).await? {
-        app.throttle.succeeded(&attempt);
-        return Ok(());
-    }
-    let refused = AuditRecord::sign_in_refused(caller.by(app), Some(user), "wrong_password");
-    app.record_refusal(refused).await;
-    Err(Problem::new(ErrorCode::SignInRefused, "the password is another one").at("password"))
 }

@@ -11,7 +11,7 @@ use healthmate_storage::{Error, Passkey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Base64Url, MAX_PASSKEYS, PUBLIC_KEY, PasskeySummary, relying_party};
+use super::{Base64Url, PUBLIC_KEY, PasskeySummary, check_room, relying_party};
 use crate::app::App;
 use crate::auth::passkey::Refused;
 use crate::http::Problem;
@@ -59,6 +59,8 @@ struct AttestationResponse {
         (status = 403, description = "`access_denied`: an API token cannot change credentials."),
         (status = 404, description = "`not_found`: passkeys are not set up."),
         (status = 409, description = "`invalid_field`: this passkey is registered already."),
+        (status = 413, description = "`invalid_field`: the body is too large."),
+        (status = 415, description = "`invalid_field`: the body is not `application/json`."),
         (status = 429, description = "`too_many_requests`: you have 20 passkeys."),
         (status = 503, description = "`storage_unavailable` or `storage_full`: begin again after `Retry-After`."),
     ),
@@ -87,10 +89,7 @@ pub(in crate::http) async fn add_passkey(
             return Err(explained(refused));
         }
     };
-    if app.store.passkeys(user).await?.len() >= MAX_PASSKEYS {
-        let detail = format!("you have {MAX_PASSKEYS} passkeys: remove one first");
-        return Err(Problem::new(ErrorCode::TooManyRequests, detail));
-    }
+    check_room(app.store.passkeys(user).await?.len())?;
     let passkey = Passkey {
         credential: new.credential,
         user: user.clone(),

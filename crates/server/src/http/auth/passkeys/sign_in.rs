@@ -16,8 +16,8 @@ use crate::app::App;
 use crate::auth::passkey::{PublicKey, Refused, RelyingParty};
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
-use crate::http::auth::{Body, From, SignedIn, begin, begin_attempt, check_name};
-use crate::telemetry::metrics::SignInResult;
+use crate::http::auth::attempt::{begin_attempt, end_attempt};
+use crate::http::auth::{Body, From, SignedIn, begin, check_name};
 
 /// Who wants to sign in.
 #[derive(Deserialize, JsonSchema)]
@@ -88,14 +88,7 @@ pub(in crate::http) async fn passkey_sign_in(
         Ok(Ok(user)) => Ok(user),
         Err(problem) => Err(problem),
     };
-    match &checked {
-        Ok(_) => app.throttle.succeeded(&attempt),
-        // Only a passkey that was looked at counts.
-        Err(problem) if problem.code() != ErrorCode::SignInRefused => app.throttle.undone(&attempt),
-        Err(_) => {
-            app.metrics.sign_ins.of(SignInResult::Refused).inc();
-        }
-    }
+    end_attempt(&app, &attempt, &checked);
     Ok(Json(begin(&app, &checked?, SignInMethod::Passkey, label, address).await?))
 }
 
