@@ -15,7 +15,7 @@ use crate::break_glass;
 use crate::node::{SAMPLE_EVERY, Sample};
 use crate::publish::Broadcast;
 use crate::shard::ShardHandle;
-use crate::telemetry::metrics::KeyFetch;
+use crate::telemetry::labels::KeyFetch;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_mins(10);

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{ClientCertificates, ServerSettings, TlsVersion};
 use crate::lifecycle::ServeError;
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Reload;
+use crate::telemetry::labels::Reload;
 
 /// How often it is looked whether the files were replaced.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);

@@ -26,7 +26,7 @@ use crate::refusal::storage_refusal;
 use crate::registry::Entry;
 use crate::shard::Shard;
 use crate::telemetry::RefusalReason;
-use crate::telemetry::metrics::ResumeResult;
+use crate::telemetry::labels::ResumeResult;
 
 /// What a device does.
 const WRITE: (Act, AuditAction) = (Act::WriteMeasurements, AuditAction::Write);

@@ -23,7 +23,7 @@ use super::{Problem, json};
 use crate::app::App;
 use crate::auth::TokenNames;
 use crate::auth::opaque::RefreshToken;
-use crate::telemetry::metrics::SignInResult;
+use crate::telemetry::labels::SignInResult;
 
 mod attempt;
 pub(super) mod login;

@@ -35,6 +35,9 @@ fn trait_methods(source: &str) -> Vec<&str> {
 fn the_suite_calls_every_method_of_every_trait() {
     let sources = [
         include_str!("../lib.rs"),
+        include_str!("../log.rs"),
+        include_str!("../measurements.rs"),
+        include_str!("../directory.rs"),
         include_str!("../audit.rs"),
         include_str!("../credentials.rs"),
         include_str!("../erasure.rs"),

@@ -10,7 +10,7 @@ use crate::auth::password::MAX_CHARS;
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
 use crate::http::caller::Caller;
-use crate::telemetry::metrics::SignInResult;
+use crate::telemetry::labels::SignInResult;
 
 /// Begins an attempt, unless it comes too soon after others.
 pub(super) fn begin_attempt(app: &App, attempt: &Attempt) -> Result<(), Problem> {

@@ -15,7 +15,7 @@ use super::{Body, DAY_MS, From, SignedIn, access_until, note_ended};
 use crate::app::App;
 use crate::auth::opaque::RefreshToken;
 use crate::http::Problem;
-use crate::telemetry::metrics::SignInResult;
+use crate::telemetry::labels::SignInResult;
 
 /// The refresh token to exchange.
 #[derive(Deserialize, JsonSchema)]
