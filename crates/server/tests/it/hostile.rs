@@ -2,7 +2,7 @@
 //! the server: it still serves an honest client, and holds nothing of the other.
 //!
 //! `docs/security.md` has the table of all of it. Each rule for tokens is tested in `crates/server/src/auth`; what comes
-//! by settings is tested in `crates/server/src/config`, what comes by the command line in `crates/healthmate/tests/cli.rs`.
+//! by settings is tested in `crates/server/src/config`, what comes by the command line in `crates/healthmate/tests/hostile.rs`.
 
 mod bodies;
 mod floods;

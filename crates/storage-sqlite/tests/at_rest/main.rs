@@ -1,6 +1,9 @@
 //! What the file holds: nothing that people wrote, and what happens to it when keys change.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+mod first_start;
+mod keys;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -23,8 +26,11 @@ use healthmate_storage_sqlite::{KeysError, OpenError, Options, SqliteStore};
 use uuid::Uuid;
 
 const NAME: &str = "Zacharias Markerstein";
+
 const DEVICE: &str = "Grandmother's markercuff";
+
 const LABEL: &str = "Markertablet on ward 3";
+
 const TOKEN: &str = "Markerwatch of Anna";
 
 fn clock() -> Arc<dyn Clock> {
@@ -120,57 +126,7 @@ fn each_column_that_is_sealed_is_one_of_bytes() {
     assert_eq!(columns.len(), SealedColumn::ALL.len());
 }
 
-/// A database as the version before wrote it, with plain text, also where it was deleted.
-fn plain_database(dir: &Path) {
-    fs::create_dir_all(dir).expect("made");
-    let conn = rusqlite::Connection::open(dir.join("healthmate.db")).expect("opened");
-    let steps = [
-        include_str!("../migrations/0001_measurements_and_log.sql"),
-        include_str!("../migrations/0002_audit.sql"),
-        include_str!("../migrations/0003_credentials.sql"),
-        include_str!("../migrations/0004_care_scopes.sql"),
-    ];
-    for (step, sql) in (1..).zip(steps) {
-        conn.execute_batch(sql).expect("a step");
-        conn.pragma_update(None, "user_version", step).expect("set");
-    }
-    conn.pragma_update(None, "application_id", 0x484D_6462).expect("set");
-    let payload =
-        format!(r#"{{"patient":"anna","author":"anna","device":"{DEVICE}","flags":["converted"]}}"#);
-    conn.execute_batch(&format!(
-        "INSERT INTO meta (only_row, epoch) VALUES (1, 'before');
-         INSERT INTO user (key, id, role, name) VALUES (1, 'anna', 'patient', '{NAME}'), (2, 'b', 'patient', 'x');
-         UPDATE user SET name = 'short' WHERE key = 2;
-         INSERT INTO topic (key, name, head, oldest_at) VALUES (1, 'health:anna', 5000, 5);"
-    ))
-    .expect("written");
-    plain_labels(&conn);
-    let device = DEVICE.replace('\'', "''");
-    let (payload, rows) = (
-        payload.replace('\'', "''"),
-        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 5000)",
-    );
-    conn.execute_batch(&format!(
-        "INSERT INTO measurement (patient, taken_at, offset, metric, value, recorded_at, author, device)
-             {rows} SELECT 1, n, n, 1, 70.0, n, 1, '{device}' FROM n;
-         INSERT INTO event (topic, offset, kind, recorded_at, payload) {rows} SELECT 1, n, 1, n, '{payload}' FROM n;"
-    ))
-    .expect("written");
-}
-
-/// Sign-ins and an API token of anna, as versions before wrote them.
-fn plain_labels(conn: &rusqlite::Connection) {
-    conn.execute_batch(&format!(
-        "INSERT INTO sign_in (id, user, method, label, created_at, last_used_at, expires_at, family, current, rotated_at)
-             VALUES ('{0}1', 'anna', 'password', '{LABEL}', 2, 5, 9, zeroblob(32), zeroblob(32), 5),
-                    ('{0}2', 'anna', 'password', NULL, 1, 5, 9, zeroblob(32), zeroblob(32), 5);
-         INSERT INTO api_token (id, user, name, scopes, hash, created_at)
-             VALUES ('{0}3', 'anna', '{TOKEN}', 'read_measurements', zeroblob(32), 5);",
-        "00000000-0000-0000-0000-00000000000"
-    ))
-    .expect("written");
-}
-
+/// What is written now; and whoever gives a row to somebody else in the file has one that nobody can read.
 async fn labels_are_read(store: &SqliteStore) {
     let sign_ins = store.sign_ins(&id("anna")).await.expect("read");
     let labels: Vec<_> = sign_ins.iter().map(|sign_in| sign_in.label.as_deref()).collect();
@@ -180,31 +136,6 @@ async fn labels_are_read(store: &SqliteStore) {
     assert_eq!((tokens[0].name.as_str(), found.0.name.as_str()), (TOKEN, TOKEN));
 }
 
-/// A database in which names were sealed, and labels were not.
-#[tokio::test]
-async fn labels_of_a_database_that_was_sealed_before_are_sealed_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path(), true).expect("opened");
-    add(&store, "anna", NAME).await;
-    drop(store);
-    let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
-    conn.execute_batch(
-        "DROP TABLE plain_label; DROP TABLE plain_token_name;
-         ALTER TABLE sign_in DROP COLUMN label; ALTER TABLE sign_in ADD COLUMN label TEXT;
-         ALTER TABLE api_token DROP COLUMN name; ALTER TABLE api_token ADD COLUMN name TEXT NOT NULL DEFAULT '';
-         PRAGMA user_version = 10;",
-    )
-    .expect("as it was");
-    plain_labels(&conn);
-    drop(conn);
-    assert!(holds(folder.path(), LABEL) && holds(folder.path(), TOKEN));
-    let store = open(folder.path(), false).expect("opened");
-    assert!(!holds(folder.path(), LABEL) && !holds(folder.path(), TOKEN));
-    labels_are_read(&store).await;
-    assert_eq!(store.user(&id("anna")).await.expect("read").expect("there").name, NAME);
-}
-
-/// What is written now; and whoever gives a row to somebody else in the file has one that nobody can read.
 #[tokio::test]
 async fn no_file_holds_the_label_of_a_sign_in_or_the_name_of_a_token() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -248,118 +179,6 @@ async fn no_file_holds_the_label_of_a_sign_in_or_the_name_of_a_token() {
         .expect("edited");
     assert!(store.sign_ins(&id("nora")).await.is_err(), "a label opens for its user only");
     assert!(store.api_token(id_of(3)).await.is_err(), "and so does a name");
-}
-
-#[tokio::test]
-async fn what_was_plain_is_sealed_at_the_first_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    plain_database(folder.path());
-    for text in [NAME, DEVICE, LABEL, TOKEN] {
-        assert!(holds(folder.path(), text), "{text}");
-    }
-    let store = open(folder.path(), false).expect("opened");
-    for text in [NAME, DEVICE, LABEL, TOKEN] {
-        assert!(!holds(folder.path(), text), "{text}");
-    }
-    labels_are_read(&store).await;
-    assert_eq!(shown(&store, "anna").await, expected());
-    let events = store.read_after(&Topic::health(id("anna")), Offset(4999), 10).await.expect("read");
-    let payload =
-        format!(r#"{{"patient":"anna","author":"anna","device":"{DEVICE}","flags":["converted"]}}"#);
-    assert_eq!(events[0].payload.get(), payload);
-    assert_eq!(store.integrity_check().await, Ok(Vec::new()));
-}
-
-#[tokio::test]
-async fn keys_are_rotated_while_the_server_serves() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = open(folder.path(), true).expect("opened");
-    for user in 0..300 {
-        add(&server, &format!("p{user}"), NAME).await;
-    }
-    record(&server, "p7", 1).await;
-    let command = open(folder.path(), false).expect("opened beside it");
-    let before = command.keys().await.expect("read").remove(0);
-    assert!(before.active && before.data_keys == 300);
-    assert!(matches!(command.retire_key(&before.id, by()).await, Err(KeysError::Ring(_))), "it is active");
-    let rotation = command.rotate_keys(by()).await.expect("rotated");
-    assert_eq!((rotation.rewrapped, rotation.resumed), (300, false));
-    // The server has the old ring: it meets the new key, and reads the ring again.
-    add(&server, "after", NAME).await;
-    assert_eq!(shown(&server, "p7").await, expected());
-    let keys = command.keys().await.expect("read");
-    assert_eq!(keys.iter().map(|key| key.data_keys).collect::<Vec<_>>(), [0, 301]);
-    command.retire_key(&before.id, by()).await.expect("retired");
-    assert_eq!(command.keys().await.expect("read").len(), 1);
-    let trail = server.audit_after(0, 1000).await.expect("read");
-    let rotated: Vec<_> =
-        trail.iter().filter(|entry| entry.record.action == AuditAction::KeysRotated).collect();
-    assert_eq!(rotated.len(), 1);
-    assert_eq!(rotated[0].record.object, Some(format!("key:{}", rotation.active)));
-    let retired: Vec<_> =
-        trail.iter().filter(|entry| entry.record.action == AuditAction::KeyRetired).collect();
-    assert_eq!(retired.len(), 1, "and not when it was refused");
-    assert_eq!(retired[0].record.object, Some(format!("key:{}", before.id)));
-    drop((server, command));
-    let server = open(folder.path(), true).expect("opened again");
-    assert_eq!(shown(&server, "p7").await, expected());
-}
-
-/// Between any two of its steps a rotation may end: each state it passes through is opened and read.
-#[tokio::test]
-async fn a_rotation_that_was_stopped_is_finished_by_the_next() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path(), true).expect("opened");
-    add(&store, "anna", NAME).await;
-    record(&store, "anna", 1).await;
-    let old = store.keys().await.expect("read").remove(0).id;
-    drop(store);
-    // Stopped after the ring was written, before the database knew of it.
-    let source = KeySource::File(folder.path().join(KEY_RING_FILE));
-    let mut ring = source.read().expect("read").expect("there");
-    ring.add(clock().as_ref());
-    source.replace(&ring, clock().as_ref()).expect("written");
-    let store = open(folder.path(), true).expect("opened");
-    assert_eq!(shown(&store, "anna").await, expected());
-    // Now the new key is active, and the old one still wraps: as after a stop in the middle of the re-wrapping.
-    add(&store, "nora", "Nora").await;
-    let counts: Vec<u64> = store.keys().await.expect("read").iter().map(|key| key.data_keys).collect();
-    assert_eq!(counts, [1, 1]);
-    assert!(matches!(store.retire_key(&old, by()).await, Err(KeysError::Wraps { data_keys: 1, .. })));
-    let rotation = store.rotate_keys(by()).await.expect("finished");
-    assert_eq!((rotation.rewrapped, rotation.resumed, &rotation.active), (1, true, ring.active()));
-    store.retire_key(&old, by()).await.expect("retired");
-    assert_eq!(shown(&store, "anna").await, expected());
-}
-
-#[test]
-fn a_wrong_or_missing_key_stops_the_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let ring = folder.path().join(KEY_RING_FILE);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let store = open(folder.path(), true).expect("opened");
-    runtime.block_on(add(&store, "anna", NAME));
-    drop(store);
-    let text = fs::read_to_string(&ring).expect("read");
-    fs::remove_file(&ring).expect("removed");
-    let error = open(folder.path(), true).expect_err("refused").to_string();
-    assert!(
-        error.contains("lacks a key that the database is sealed with") && error.contains("backup"),
-        "{error}"
-    );
-    assert!(!ring.exists(), "no other ring is made in its place");
-    KeySource::File(ring.clone()).create(clock().as_ref()).expect("another ring");
-    let error = open(folder.path(), true).expect_err("refused").to_string();
-    assert!(error.contains("lacks a key"), "{error}");
-    let key_at = text.rfind("Z ").expect("a time") + 2;
-    let other = format!("{}{}{}", &text[..key_at], "A".repeat(43), &text[key_at + 43..]);
-    fs::write(&ring, other).expect("written");
-    let error = open(folder.path(), true).expect_err("refused").to_string();
-    assert!(error.contains("has another key"), "{error}");
-    fs::remove_file(&ring).expect("removed");
-    let keys = Some(KeySource::Text(text.into()));
-    let options = Options { keys, ..Options::default() };
-    assert!(SqliteStore::open(folder.path(), &options, clock()).is_ok(), "the ring may be a setting");
 }
 
 #[tokio::test]
