@@ -105,6 +105,18 @@ test("a patient lets somebody in, narrows it and takes it back, on the page", as
   await expect(member).toHaveCount(0);
 });
 
+test("who manages cannot give what they do not hold, and the box says so", async ({ page }) => {
+  server.command("care", "add", "demo-ana", "demo-dan", "--scopes", "vitals,manage");
+  server.command("care", "add", "demo-ana", "demo-nora", "--scopes", "vitals");
+  await page.goto(server.url);
+  await page.getByRole("button", { name: /\(doctor\)/ }).click();
+  await page.getByText("Care team").click();
+  const chat = page.locator("[data-member=demo-nora]").getByLabel("chat");
+  await chat.click();
+  await expect(page.getByRole("alert")).toContainText("you cannot");
+  await expect(chat).not.toBeChecked();
+});
+
 test("who does not manage a care team is not shown it", async ({ page }) => {
   await doctorsChart(page);
   await expect(page.locator("[data-care-team]")).toHaveCount(0);

@@ -100,7 +100,7 @@ export class Session {
       const kept = (this.patients ?? []).filter(({ denied }) => !denied);
       this.patients = listed.map((patient) => {
         const known = kept.find(({ id }) => id === patient.id);
-        if (known !== undefined) known.emergency = patient.break_glass;
+        known?.update(patient);
         return known ?? new LivePatient(patient, this.#client, this.#api);
       });
       this.problem = undefined;
