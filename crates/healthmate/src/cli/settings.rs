@@ -86,7 +86,8 @@ pub(crate) fn open_or_make_store(
     open(settings, clock, false)
 }
 
-fn require_database(settings: &Settings) -> Result<(), Failure> {
+/// Goes on only if there is a database in the data folder.
+pub(crate) fn require_database(settings: &Settings) -> Result<(), Failure> {
     let folder = &settings.server.data;
     // What cannot be read is there; opening it says what is wrong with it.
     let is_empty = migration_status(folder).is_ok_and(|steps| steps.iter().all(|step| !step.applied));
