@@ -75,7 +75,7 @@ impl Bench {
         let settings = Box::new(self.settings.load()?);
         let folder = self.folder.unwrap_or_else(std::env::temp_dir);
         let site = match &self.server {
-            None => Site::Own(settings, folder.clone()),
+            None => Site::Own(settings, self.settings.file().map(Path::to_owned), folder.clone()),
             Some(_) if !self.settings.names_data() => {
                 return Err(Failure::usage("--server needs --data, the data folder of that server"));
             }

@@ -1,6 +1,6 @@
 //! The settings a command works with, and what they lead to: the store and the secret.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -44,6 +44,11 @@ impl SettingsArgs {
         }
         let environment = environment.into_iter();
         Settings::load(self.config.as_deref(), environment, overrides)
+    }
+
+    /// The file, if one was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// Whether a data folder was named.
