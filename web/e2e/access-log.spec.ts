@@ -111,3 +111,18 @@ test("who manages the care team sees it too, and nothing of it once that is over
   await expect(page.locator("[data-points]").first()).toBeVisible();
   await expect(page.locator("[data-access-log]")).toBeVisible();
 });
+
+test("an administrator sees who saw a patient's data, and none of the data", async ({ page }) => {
+  expect(await ask("demo-nora", "GET", "/v1/patients/demo-ana/measurements")).toBe(200);
+  await page.goto(server.url);
+  await page.getByRole("button", { name: /\(admin\)/ }).click();
+  await page.getByLabel("Patient's id").fill("demo-ana");
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await expect(lines(page).filter({ hasText: "Nora Lind (demo-nora, nurse) read measurements" })).toBeVisible();
+  await expectAccessible(page);
+  await page.getByLabel("Patient's id").fill("no id");
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await expect(page.getByRole("alert")).toBeVisible();
+  await expect(lines(page)).toHaveCount(0);
+  await expect(page.locator("[data-points]")).toHaveCount(0);
+});

@@ -74,6 +74,7 @@ test("after a cut the lines stay, with a sentence; who may not see them any more
 
 test.each<[Partial<Access>, string, string | undefined]>([
   [{ action: "subscribe", object: "health:ada" }, "opened the live measurements", undefined],
+  [{ action: "subscribe", object: "notifications:ada" }, "opened the notifications", undefined],
   [{ object: "measurements:heart_rate" }, "read heart rate", undefined],
   [{ object: "access_log" }, "looked at who saw this data", undefined],
   [{ outcome: "denied", reason: "not_in_care_team" }, "wanted to read measurements", "Refused: not in the care team"],

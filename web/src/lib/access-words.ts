@@ -10,6 +10,7 @@ const OBJECTS: Record<string, Words> = {
   "read care_team": ["looked at the care team", "look at the care team"],
   "read access_log": ["looked at who saw this data", "look at who saw this data"],
   "read break_glass": ["looked at the emergency accesses", "look at the emergency accesses"],
+  "subscribe notifications": ["opened the notifications", "open the notifications"],
   "write measurements": ["sent measurements", "send measurements"],
   "write waveforms": ["sent a live signal", "send a live signal"],
   "administered care_team": ["changed the care team", "change the care team"],

@@ -1,5 +1,6 @@
 import { type ConnectionStatus, HealthMateClient, Passkeys } from "@healthmate/client";
 import type { Access } from "./access.js";
+import { AccessLog } from "./access-log.svelte.js";
 import { Api, type Me, Problem } from "./api.js";
 import { Notifications } from "./notifications.svelte.js";
 import { OwnPasskeys } from "./passkeys.svelte.js";
@@ -20,6 +21,9 @@ export class Session {
   readonly passkeys: OwnPasskeys;
   /** Whether the user may open patients in an emergency. */
   readonly isClinician: boolean = $derived(this.user?.role === "doctor" || this.user?.role === "nurse");
+
+  /** Whether the user runs the service: reads no health data, and may see who saw it. */
+  readonly isAdministrator: boolean = $derived(this.user?.role === "admin");
 
   readonly #client: HealthMateClient;
   readonly #api: Api;
@@ -47,6 +51,11 @@ export class Session {
     this.#chosenId = id;
     if (before !== this.chosen) before?.lookAway();
     this.chosen?.choose();
+  }
+
+  /** Who saw the data of any patient, for administrators. */
+  accessLogOf(patient: string): AccessLog {
+    return new AccessLog(patient, this.#api, () => this.#client.user?.user_id);
   }
 
   /** Opens a patient in an emergency, and chooses the patient; says why not, if that fails. */
