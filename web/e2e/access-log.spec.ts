@@ -1,5 +1,5 @@
-import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
+import { expectAccessible } from "./accessible.js";
 import { Server } from "./server.mjs";
 
 let server: Server;
@@ -23,11 +23,6 @@ async function signIn(page: Page, person: RegExp): Promise<void> {
   await page.goto(server.url);
   await page.getByRole("button", { name: person }).first().click();
   await expect(page.locator("[data-patient-page]")).toBeVisible();
-}
-
-async function expectAccessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
 }
 
 const summary = (page: Page) => page.locator("[data-access-log] summary");
