@@ -16,11 +16,11 @@ async function tokenOf(user: string): Promise<string> {
   return sign_ins.find((entry: { user: string }) => entry.user === user).token;
 }
 
-/** Changes dan's place in the care team of ana, as ana. */
-async function ask(method: string, body?: unknown): Promise<number> {
-  const headers = { Authorization: `Bearer ${await tokenOf("demo-ana")}`, "Content-Type": "application/json" };
+/** Changes dan's place in the care team of a patient, as the patient. */
+async function ask(method: string, body?: unknown, patient = "demo-ana"): Promise<number> {
+  const headers = { Authorization: `Bearer ${await tokenOf(patient)}`, "Content-Type": "application/json" };
   const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
-  return (await fetch(`${server.url}/v1/patients/demo-ana/care-team/demo-dan`, init)).status;
+  return (await fetch(`${server.url}/v1/patients/${patient}/care-team/demo-dan`, init)).status;
 }
 
 async function doctorsChart(page: Page): Promise<void> {
@@ -113,6 +113,16 @@ test("who manages cannot give what they do not hold, and the box says so", async
   await chat.click();
   await expect(page.getByRole("alert")).toContainText("you cannot");
   await expect(chat).not.toBeChecked();
+});
+
+test("who was let in meanwhile is there when the page is looked at again", async ({ page }) => {
+  await doctorsChart(page);
+  const eli = page.locator("[data-patient=demo-eli]");
+  await expect(eli).toHaveCount(0);
+  expect(await ask("PUT", {}, "demo-eli")).toBe(200);
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await eli.click();
+  await expect(page.getByRole("heading", { name: "Eli Stern" })).toBeVisible();
 });
 
 test("who does not manage a care team is not shown it", async ({ page }) => {

@@ -75,9 +75,15 @@ export class Session {
     if (patient.emergency === undefined) return;
     try {
       await this.#api.endBreakGlass(patient.id, patient.emergency.id);
+      this.problem = undefined;
     } catch (problem) {
       this.problem = problem instanceof Error ? problem.message : String(problem);
     }
+  }
+
+  /** Somebody looks at the page again: patients may have let them in meanwhile. */
+  lookAgain(): void {
+    if (this.status.state === "authenticated") void this.#loadPatients();
   }
 
   retryNow(): void {

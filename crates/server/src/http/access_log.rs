@@ -33,7 +33,7 @@ pub(super) struct Parameters {
 pub(super) struct AccessLog {
     /// The page.
     accesses: Vec<Access>,
-    /// What people call the users of the page today, by id; without those who have no name any more.
+    /// What people call the users of the page today, by id; without those who were erased.
     names: BTreeMap<UserId, String>,
     /// Where the next page starts; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ async fn names(app: &App, entries: &[AuditEntry]) -> Result<BTreeMap<UserId, Str
     let users: BTreeSet<UserId> = acted.chain(objects.filter_map(|id| UserId::new(id).ok())).collect();
     let mut names = BTreeMap::new();
     for id in users {
-        if let Some(user) = app.store.user(&id).await?.filter(|user| !user.name.is_empty()) {
+        if let Some(user) = app.store.user(&id).await? {
             names.insert(id, user.name);
         }
     }
