@@ -23,8 +23,9 @@ const ADD_DATA_KEY: &str = "INSERT INTO data_key (user, version, ring_key, wrapp
     VALUES ((SELECT key FROM user WHERE id = ?1), ?2, ?3, ?4)";
 pub(crate) const ACTIVE: &str = "SELECT id FROM ring_key WHERE active = 1";
 
-/// How many data keys are kept unwrapped; past it, all are forgotten and unwrapped again as they come.
-const MAX_KEPT: usize = 10_000;
+/// How many data keys are kept unwrapped, some 300 bytes each; past it, all are forgotten and unwrapped again as they
+/// come, which takes microseconds.
+const MAX_KEPT: usize = 1_000;
 
 /// What seals and opens, shared by the writer and the readers.
 pub(crate) struct Sealer {
