@@ -1,5 +1,5 @@
-import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
+import { expectAccessible } from "./accessible.js";
 import { Server } from "./server.mjs";
 
 let server: Server;
@@ -27,11 +27,6 @@ async function inked(page: Page): Promise<number> {
     const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
     return data.filter((alpha, index) => index % 4 === 3 && alpha > 0).length;
   });
-}
-
-async function expectAccessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
 }
 
 test("the demo nurse sees a chart moving within five seconds", async ({ page }) => {

@@ -1,5 +1,5 @@
-import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
+import { expectAccessible } from "./accessible.js";
 import { Server } from "./server.mjs";
 
 const PASSWORD = "correct horse battery";
@@ -36,11 +36,6 @@ async function withPassword(page: Page): Promise<void> {
   await page.getByLabel("User").fill("demo-nora");
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-}
-
-async function expectAccessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
 }
 
 const withPasskey = (page: Page) => page.getByRole("button", { name: "Sign in with a passkey" });

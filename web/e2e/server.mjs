@@ -42,9 +42,8 @@ export class Server {
    * @param {string} password
    */
   async setPassword(user, password) {
-    const binary = process.env["HEALTHMATE_BIN"] ?? "healthmate";
     const args = ["user", "password", user, "--data", this.#data];
-    const running = spawn(binary, args, { stdio: ["pipe", "ignore", "inherit"] });
+    const running = spawn(binary(), args, { stdio: ["pipe", "ignore", "inherit"] });
     running.stdin.end(`${password}\n`);
     const [code] = await once(running, "exit");
     if (code !== 0) throw new Error(`the password was not set: ${code}`);

@@ -1,6 +1,6 @@
 import type { HealthMateClient, StoredMeasurement, SubscribeOptions, TopicHandler } from "@healthmate/client";
 import { beforeEach, expect, test } from "vitest";
-import { Api } from "../src/lib/api.js";
+import { Api, type Patient } from "../src/lib/api.js";
 import { LivePatient } from "../src/lib/patient.svelte.js";
 
 const stored = (offset: number, metric = "heart_rate"): StoredMeasurement => ({
@@ -18,6 +18,8 @@ const stored = (offset: number, metric = "heart_rate"): StoredMeasurement => ({
 let log: StoredMeasurement[];
 let requests: URL[];
 let failure: Response | undefined;
+/** Whom the signed-in user may read. */
+let patients: Patient[];
 let handler: TopicHandler;
 let frames: (() => void)[];
 let patient: LivePatient;
@@ -28,6 +30,7 @@ async function answer(path: string): Promise<Response> {
   const url = new URL(path, "http://server");
   requests.push(url);
   if (failure !== undefined) return failure;
+  if (url.pathname === "/v1/patients") return Response.json({ patients });
   const before = Number(url.searchParams.get("cursor") ?? Infinity);
   const older = log.filter(({ offset }) => offset < before).reverse();
   const measurements = older.slice(0, Number(url.searchParams.get("limit")));
@@ -55,6 +58,7 @@ beforeEach(() => {
   frames = [];
   listening = [];
   failure = undefined;
+  patients = [];
   const client = {
     subscribe: (_: string, given: TopicHandler, options?: SubscribeOptions) => {
       if (options?.include === undefined) {
@@ -166,6 +170,23 @@ test("after access ended, a page that is opened again asks again", async () => {
   await drawn();
   expect(times("heart_rate")).toBe(5);
   expect(patient.problem).toBeUndefined();
+});
+
+test("who managed the care team sees neither it nor the access log once access has ended, and again when it is renewed", async () => {
+  const managed = { id: "patient-1", name: "Ada", manages: true };
+  patients = [managed];
+  patient.update(managed);
+  const [team, accessLog] = [patient.team, patient.accessLog];
+  expect([team, accessLog]).not.toContain(undefined);
+  patient.update(managed);
+  expect([patient.team, patient.accessLog]).toEqual([team, accessLog]);
+  handler.denied?.({ topic: "health:patient-1", code: "access_denied", reason: "ended", message: "it has ended", retry: false });
+  expect([patient.denied, patient.team, patient.accessLog]).toEqual([true, undefined, undefined]);
+  patient.choose();
+  taken(5);
+  await drawn();
+  expect(patient.denied).toBe(false);
+  expect([patient.team, patient.accessLog]).not.toContain(undefined);
 });
 
 test("a failure shows the server's detail, and the next subscription tries again", async () => {

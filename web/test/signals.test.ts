@@ -51,9 +51,10 @@ test("the height shows all values, and never less than the signal's span", () =>
 });
 
 test("signals have names that people use, also those of a later server", () => {
-  expect(["ecg_lead_ii", "ecg_lead_v3", "pleth", "brain_waves"].map((name) => waveformStyle(name).label)).toEqual([
+  expect(["ecg_lead_ii", "ecg_lead_avr", "ecg_lead_v3", "pleth", "brain_waves"].map((name) => waveformStyle(name).label)).toEqual([
     "ECG, lead II",
-    "ECG, lead v3",
+    "ECG, lead aVR",
+    "ECG, lead V3",
     "Pulse wave",
     "Brain waves",
   ]);

@@ -18,6 +18,9 @@ pub(crate) use tail::{Gap, Tail, Wanted};
 
 use tail::Step;
 
+/// Of notifications: there is no newest one of each metric.
+const NO_METRIC: &str = "";
+
 /// What `get_presence` is called.
 const PRESENCE_REQUEST: &str = "presence";
 
@@ -148,6 +151,7 @@ impl Watch {
     async fn take(&mut self, connection: &mut Connection, received: &Received) -> Result<(), Interruption> {
         match &received.envelope.message {
             ServerMessage::HealthUpdate(data) => self.event(received, &data.metric)?,
+            ServerMessage::Notification(_) => self.event(received, NO_METRIC)?,
             ServerMessage::HealthWaveform(_) | ServerMessage::PresenceUpdate(_) => self.show(received)?,
             ServerMessage::EventsMerged(replaced) => self.viewer.merged(replaced.merged),
             ServerMessage::PresenceResponse(response) => self.viewer.present(response),

@@ -1,6 +1,6 @@
 import type { ErrorData } from "./protocol.js";
 
-/** A refusal of the server, or `disconnected`, `closed`, `outbox_full`, `passkey_…` of the client itself. */
+/** A refusal of the server, or `disconnected`, `closed`, `unreachable`, `outbox_full`, `passkey_…` of the client itself. */
 export class HealthMateError extends Error {
   override name = "HealthMateError";
   /** Stable. */
@@ -19,6 +19,9 @@ export class HealthMateError extends Error {
 }
 
 export const closedError = (message: string) => new HealthMateError({ code: "closed", message, retry: false });
+
+export const unreachableError = () =>
+  new HealthMateError({ code: "unreachable", message: "the server cannot be reached", retry: true });
 
 export const disconnectedError = () =>
   new HealthMateError({ code: "disconnected", message: "the connection was lost before the reply came", retry: true });

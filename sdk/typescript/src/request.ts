@@ -1,4 +1,4 @@
-import { HealthMateError } from "./errors.js";
+import { HealthMateError, unreachableError } from "./errors.js";
 
 /** Where requests go, and how. */
 export interface RequestOptions {
@@ -10,7 +10,7 @@ export interface RequestOptions {
 /**
  * Sends a request, and gives its answer; `undefined` where there is none to give.
  *
- * @throws HealthMateError with the code of the server's problem
+ * @throws HealthMateError with the code of the server's problem; `unreachable` where there was no answer
  */
 export async function request(
   options: RequestOptions,
@@ -19,13 +19,17 @@ export async function request(
   { body, token }: { body?: object; token?: string } = {},
 ): Promise<any> {
   const ask = options.fetch ?? fetch;
-  const response = await ask(`${options.url.replace(/\/$/, "")}${path}`, {
+  const init = {
     method,
     headers: {
       ...(body !== undefined && { "Content-Type": "application/json" }),
       ...(token !== undefined && { Authorization: `Bearer ${token}` }),
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
+  };
+  // What is thrown without an answer is another in each browser, and says little to people.
+  const response = await ask(`${options.url.replace(/\/$/, "")}${path}`, init).catch(() => {
+    throw unreachableError();
   });
   if (response.status === 204) return undefined;
   const answer = await response.json().catch(() => undefined);

@@ -78,3 +78,15 @@ test("signing out says so with the access token", async () => {
   await signIn.signOut({ everywhere: true });
   expect(server.asked[1]).toEqual({ path: `${PATH}/logout`, body: { everywhere: true }, authorization: "Bearer access-1" });
 });
+
+test("a server that cannot be reached has a code, and ends no sign-in", async () => {
+  const server = new Server();
+  const away = { ...server.options, fetch: () => Promise.reject(new TypeError("Failed to fetch")) };
+  const problem = { name: "HealthMateError", code: "unreachable", message: "the server cannot be reached", retry: true };
+  await expect(SignIn.withPassword(away, "nora", "secret")).rejects.toMatchObject(problem);
+  const signIn = new SignIn(away, "kept");
+  const ended: string[] = [];
+  signIn.onEnded(({ code }) => ended.push(code));
+  await expect(signIn.token()).rejects.toMatchObject(problem);
+  expect(ended).toEqual([]);
+});

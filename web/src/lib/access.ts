@@ -27,10 +27,14 @@ export const kept = {
     return pasted === null ? undefined : withToken(pasted);
   },
   forget(): void {
+    stopKeeping();
     sessionStorage.removeItem(REFRESH);
     sessionStorage.removeItem(PASTED);
   },
 };
+
+/** An exchange that is under way when the user signs out must not leave its token behind. */
+let stopKeeping = () => {};
 
 /** Lets in whoever has this token. */
 export function withToken(token: string): Access {
@@ -54,7 +58,7 @@ export const passkeysOffered = () => offered(here());
 function withRefreshToken(signIn: SignIn): Access {
   const keep = (token: string) => sessionStorage.setItem(REFRESH, token);
   keep(signIn.refreshToken);
-  signIn.onRefreshToken(keep);
+  stopKeeping = signIn.onRefreshToken(keep);
   return {
     token: signIn.token,
     signOut: () => signIn.signOut(),

@@ -62,6 +62,31 @@ export interface Member extends Grant {
   holds: boolean;
 }
 
+/** One line of who saw a patient's data, in the words of docs/audit.md. */
+export interface Access {
+  at: string;
+  /** `user`, `anonymous`, `server` or `command_line`. */
+  actor: string;
+  user?: string;
+  /** The user's, at the time. */
+  role?: string;
+  action: string;
+  object?: string;
+  reason?: string;
+  /** The emergency access under which it was done. */
+  break_glass?: string;
+  /** `success`, `denied` or `failed`. */
+  outcome: string;
+}
+
+/** The newest first. */
+export interface AccessPage {
+  accesses: Access[];
+  /** What people call the users in it, by id. */
+  names: Record<string, string>;
+  next_cursor?: string;
+}
+
 /** One way to sign in to a demo. */
 export interface DemoSignIn {
   user: string;
@@ -74,6 +99,7 @@ export interface DemoSignIn {
 export class Problem extends Error {
   override name = "Problem";
 
+  /** @param status of HTTP; 0 where there was no answer */
   constructor(
     readonly status: number,
     detail: string,
@@ -88,6 +114,15 @@ export class Problem extends Error {
 }
 
 type Fetch = typeof fetch;
+
+/** What browsers throw without an answer says little to people. */
+async function reach(ask: () => Promise<Response>): Promise<Response> {
+  try {
+    return await ask();
+  } catch {
+    throw new Problem(0, "the server cannot be reached: try again once the connection is back");
+  }
+}
 
 async function read(response: Response): Promise<any> {
   const body = await response.json().catch(() => undefined);
@@ -116,8 +151,12 @@ export class Api {
 
   /** A page of measurements, newest first. */
   measurements(patient: string, limit: number, cursor?: string): Promise<Omit<HealthData, "patient">> {
-    const query = new URLSearchParams({ limit: String(limit), ...(cursor !== undefined && { cursor }) });
-    return this.#get(`/v1/patients/${encodeURIComponent(patient)}/measurements?${query}`);
+    return this.#get(`/v1/patients/${encodeURIComponent(patient)}/measurements?${page(limit, cursor)}`);
+  }
+
+  /** A page of who saw a patient's data, newest first: for the patient, and for those who manage the care team. */
+  accessLog(patient: string, limit: number, cursor?: string): Promise<AccessPage> {
+    return this.#get(`/v1/patients/${encodeURIComponent(patient)}/access-log?${page(limit, cursor)}`);
   }
 
   /** The newest, and how many are not seen. */
@@ -150,34 +189,33 @@ export class Api {
     }
   }
 
-  async grant(patient: string, member: string, grant: Grant): Promise<void> {
-    const headers = { ...(await this.#authorization()), "Content-Type": "application/json" };
-    const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
-    await read(await this.#fetch(path, { method: "PUT", headers, body: JSON.stringify(grant) }));
+  grant(patient: string, member: string, grant: Grant): Promise<void> {
+    return this.#change("PUT", `${teamOf(patient)}/${encodeURIComponent(member)}`, grant);
   }
 
-  async endAccess(patient: string, member: string): Promise<void> {
-    const path = `${teamOf(patient)}/${encodeURIComponent(member)}`;
-    const response = await this.#fetch(path, { method: "DELETE", headers: await this.#authorization() });
-    if (!response.ok) await read(response);
-  }
-
-  async #authorization(): Promise<Record<string, string>> {
-    const token = typeof this.#token === "string" ? this.#token : await this.#token();
-    return { Authorization: `Bearer ${token}` };
+  endAccess(patient: string, member: string): Promise<void> {
+    return this.#change("DELETE", `${teamOf(patient)}/${encodeURIComponent(member)}`);
   }
 
   async #get(path: string): Promise<any> {
-    return read(await this.#fetch(path, { headers: await this.#authorization() }));
+    return read(await this.#ask(path, "GET"));
   }
 
   async #change(method: string, path: string, body?: unknown): Promise<void> {
-    const json = body === undefined ? {} : { "Content-Type": "application/json" };
-    const headers = { ...(await this.#authorization()), ...json };
-    const response = await this.#fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    const response = await this.#ask(path, method, body);
     if (!response.ok) await read(response);
   }
+
+  async #ask(path: string, method: string, body?: unknown): Promise<Response> {
+    const token = typeof this.#token === "string" ? this.#token : await this.#token();
+    const json = body !== undefined && { "Content-Type": "application/json" };
+    const headers = { Authorization: `Bearer ${token}`, ...json };
+    return reach(() => this.#fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }));
+  }
 }
+
+const page = (limit: number, cursor?: string) =>
+  new URLSearchParams({ limit: String(limit), ...(cursor !== undefined && { cursor }) });
 
 const teamOf = (patient: string) => `/v1/patients/${encodeURIComponent(patient)}/care-team`;
 
@@ -191,6 +229,6 @@ export function peopleFirst(signIns: readonly DemoSignIn[]): DemoSignIn[] {
 
 /** The sign-ins of a demo; none when the server is no demo. */
 export async function demoSignIns(fetcher: Fetch = fetch): Promise<DemoSignIn[]> {
-  const response = await fetcher("/demo/sign-ins");
+  const response = await reach(() => fetcher("/demo/sign-ins"));
   return response.status === 404 ? [] : (await read(response)).sign_ins;
 }

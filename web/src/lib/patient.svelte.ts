@@ -1,4 +1,5 @@
 import type { Gap, HealthMateClient, SubscriptionHandle } from "@healthmate/client";
+import { AccessLog } from "./access-log.svelte.js";
 import type { Api, EmergencyAccess, Patient } from "./api.js";
 import type { OffsetRange } from "./coverage.js";
 import { oncePerFrame, type RequestFrame } from "./frame.js";
@@ -48,11 +49,13 @@ export class LivePatient {
   /** Silent until this patient is chosen. */
   readonly live: LiveSignals;
   /** The care team, for those who manage it. */
-  readonly team: Team | undefined;
+  team: Team | undefined = $state.raw();
+  /** Who saw this patient's data, for the same. */
+  accessLog: AccessLog | undefined = $state.raw();
   view: PatientView = $state.raw(NOTHING);
   /** The history is there; what is not shown does not exist. */
   loaded = $state(false);
-  /** Access has ended: nothing is shown, and nothing comes. */
+  /** Access has ended: nothing is shown or held, and nothing comes until the page is opened again. */
   denied = $state(false);
   /** The emergency access that opens this patient, where nothing else does. */
   emergency: EmergencyAccess | undefined = $state.raw();
@@ -69,8 +72,6 @@ export class LivePatient {
   #wanted = GLANCE;
   #asked = 0;
   #subscribed = false;
-  /** Access has ended: nothing is held, and nothing comes until the page is opened again. */
-  #denied = false;
   #chosen = false;
   /** Tells pages of an outdated load that they are outdated. */
   #generation = 0;
@@ -78,13 +79,20 @@ export class LivePatient {
   constructor(patient: Patient, client: HealthMateClient, api: Api, requestFrame?: RequestFrame) {
     this.id = patient.id;
     this.name = patient.name;
-    this.emergency = patient.break_glass;
     this.#api = api;
     this.#client = client;
-    this.team = patient.manages ? new Team(patient.id, api) : undefined;
+    this.update(patient);
     this.live = new LiveSignals(`health:${patient.id}`, client, requestFrame);
     this.#changed = oncePerFrame(() => this.#show(), requestFrame);
     this.#subscription = this.#listen();
+  }
+
+  /** By what the signed-in user may read this patient, and whether they manage the care team, as the server says now. */
+  update({ manages = false, break_glass }: Patient): void {
+    this.emergency = break_glass;
+    if (manages === (this.team !== undefined)) return;
+    this.team = manages ? new Team(this.id, this.#api) : undefined;
+    this.accessLog = manages ? new AccessLog(this.id, this.#api, () => this.#client.user?.user_id) : undefined;
   }
 
   #listen(): SubscriptionHandle {
@@ -95,7 +103,6 @@ export class LivePatient {
       },
       subscribed: () => {
         this.#subscribed = true;
-        this.#denied = false;
         this.problem = undefined;
         this.#follow();
       },
@@ -109,15 +116,14 @@ export class LivePatient {
       },
       denied: ({ message }) => {
         this.#subscribed = false;
-        this.#denied = true;
+        this.denied = true;
         this.live.stop();
         this.#forget();
         this.#asked = 0;
         this.loaded = false;
         this.problem = message;
-        this.denied = true;
         this.emergency = undefined;
-        this.live.stop();
+        [this.team, this.accessLog] = [undefined, undefined];
       },
     });
   }
@@ -126,12 +132,20 @@ export class LivePatient {
   choose(): void {
     this.#wanted = PAGE * PAGES;
     this.#chosen = true;
-    if (this.#denied) {
+    if (this.denied) {
       // It may have been renewed since.
-      this.#denied = false;
+      this.denied = false;
       this.#subscription = this.#listen();
+      void this.#lookAgain();
     }
     if (this.#subscribed) this.#follow();
+  }
+
+  /** What a new grant lets the signed-in user do; where there is none, the subscription is denied again. */
+  async #lookAgain(): Promise<void> {
+    const listed = await this.#api.patients().catch(() => []);
+    const own = listed.find(({ id }) => id === this.id);
+    if (own !== undefined && !this.denied) this.update(own);
   }
 
   /** Another patient is chosen. */

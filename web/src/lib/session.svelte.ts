@@ -1,5 +1,6 @@
 import { type ConnectionStatus, HealthMateClient, Passkeys } from "@healthmate/client";
 import type { Access } from "./access.js";
+import { AccessLog } from "./access-log.svelte.js";
 import { Api, type Me, Problem } from "./api.js";
 import { Notifications } from "./notifications.svelte.js";
 import { OwnPasskeys } from "./passkeys.svelte.js";
@@ -20,6 +21,9 @@ export class Session {
   readonly passkeys: OwnPasskeys;
   /** Whether the user may open patients in an emergency. */
   readonly isClinician: boolean = $derived(this.user?.role === "doctor" || this.user?.role === "nurse");
+
+  /** Whether the user runs the service: reads no health data, and may see who saw it. */
+  readonly isAdministrator: boolean = $derived(this.user?.role === "admin");
 
   readonly #client: HealthMateClient;
   readonly #api: Api;
@@ -49,6 +53,11 @@ export class Session {
     this.chosen?.choose();
   }
 
+  /** Who saw the data of any patient, for administrators. */
+  accessLogOf(patient: string): AccessLog {
+    return new AccessLog(patient, this.#api, () => this.#client.user?.user_id);
+  }
+
   /** Opens a patient in an emergency, and chooses the patient; says why not, if that fails. */
   async openInEmergency(patient: string, reason: string, minutes: number): Promise<string | undefined> {
     try {
@@ -66,9 +75,15 @@ export class Session {
     if (patient.emergency === undefined) return;
     try {
       await this.#api.endBreakGlass(patient.id, patient.emergency.id);
+      this.problem = undefined;
     } catch (problem) {
       this.problem = problem instanceof Error ? problem.message : String(problem);
     }
+  }
+
+  /** Somebody looks at the page again: patients may have let them in meanwhile. */
+  lookAgain(): void {
+    if (this.status.state === "authenticated") void this.#loadPatients();
   }
 
   retryNow(): void {
@@ -100,7 +115,7 @@ export class Session {
       const kept = (this.patients ?? []).filter(({ denied }) => !denied);
       this.patients = listed.map((patient) => {
         const known = kept.find(({ id }) => id === patient.id);
-        if (known !== undefined) known.emergency = patient.break_glass;
+        known?.update(patient);
         return known ?? new LivePatient(patient, this.#client, this.#api);
       });
       this.problem = undefined;

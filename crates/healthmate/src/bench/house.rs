@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -32,8 +32,9 @@ const SETTINGS: &[Told] = &[
 /// Where a benchmark finds its HealthMate.
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// A process of its own, with these settings, and its database in a new folder below this one.
-    Own(Box<Settings>, PathBuf),
+    /// A process of its own, with these settings, which it reads from the file if there is one, and its database in a new
+    /// folder below this one.
+    Own(Box<Settings>, Option<PathBuf>, PathBuf),
     /// One that runs, with its settings, its address and, if it runs here, its process.
     Running(Box<Settings>, SocketAddr, Option<u32>),
 }
@@ -43,6 +44,7 @@ pub(crate) struct House {
     // Dropped in this order: the folder goes when nobody writes to it any more.
     process: Process,
     settings: Settings,
+    config: Option<PathBuf>,
     told: &'static [Told],
     cores: Cores,
     signer: TokenVerifier,
@@ -70,7 +72,7 @@ impl House {
         told: &'static [Told],
     ) -> anyhow::Result<Self> {
         let (settings, folder) = match site {
-            Site::Own(settings, parent) => {
+            Site::Own(settings, _, parent) => {
                 let folder = Folder::below(parent)?;
                 let mut settings = (**settings).clone();
                 folder.path().clone_into(&mut settings.server.data);
@@ -78,14 +80,22 @@ impl House {
             }
             Site::Running(settings, ..) => ((**settings).clone(), None),
         };
-        people::settle(&settings.server.data, clock, census).await?;
+        let config = match site {
+            Site::Own(_, config, _) => config.clone(),
+            Site::Running(..) => None,
+        };
+        people::settle(&settings, clock, census).await?;
         let secret = secret::load_or_create(&settings, clock.as_ref())?;
         let process = match site {
-            Site::Own(..) => Process::start(serve(&settings, told, ([127, 0, 0, 1], 0).into())?, cores)?,
+            Site::Own(..) => {
+                let command = serve(&settings, config.as_deref(), told, ([127, 0, 0, 1], 0).into())?;
+                Process::start(command, cores)?
+            }
             Site::Running(_, address, pid) => Process::running(*address, *pid),
         };
         let signer = TokenVerifier::new(&settings.auth, &secret);
-        Ok(Self { process, settings, told, cores, signer, clock: Arc::clone(clock), _folder: folder })
+        let clock = Arc::clone(clock);
+        Ok(Self { process, settings, config, told, cores, signer, clock, _folder: folder })
     }
 
     pub(crate) fn process(&self) -> &Process {
@@ -104,7 +114,8 @@ impl House {
 
     /// Starts a server in the place of one that has ended: the same port, the same folder.
     pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
-        let (command, cores) = (serve(&self.settings, self.told, self.process.address())?, self.cores);
+        let (config, address) = (self.config.as_deref(), self.process.address());
+        let (command, cores) = (serve(&self.settings, config, self.told, address)?, self.cores);
         // Beside the clients, who go on meanwhile.
         self.process = tokio::task::spawn_blocking(move || Process::start(command, cores)).await??;
         Ok(())
@@ -127,10 +138,18 @@ impl House {
     }
 }
 
-fn serve(settings: &Settings, told: &[Told], listen: SocketAddr) -> anyhow::Result<Command> {
+fn serve(
+    settings: &Settings,
+    config: Option<&Path>,
+    told: &[Told],
+    listen: SocketAddr,
+) -> anyhow::Result<Command> {
     let binary = std::env::current_exe().context("cannot find this program's file")?;
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", &listen.to_string(), "--data"]).arg(&settings.server.data);
+    if let Some(file) = config {
+        command.arg("--config").arg(file);
+    }
     let known = settings.redacted();
     for (section, field, value) in SETTINGS.iter().chain(told) {
         let name = format!("HEALTHMATE_{section}__{field}").to_uppercase();
@@ -140,4 +159,21 @@ fn serve(settings: &Settings, told: &[Told], listen: SocketAddr) -> anyhow::Resu
     }
     command.stderr(Stdio::inherit());
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_its_own_reads_the_same_file() {
+        let arguments = |config| {
+            let listen = ([127, 0, 0, 1], 0).into();
+            let command = serve(&Settings::default(), config, &[], listen).expect("this program has a file");
+            command.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(arguments(None), "serve --listen 127.0.0.1:0 --data healthmate-data");
+        let told = arguments(Some(Path::new("healthmate.toml")));
+        assert_eq!(told, "serve --listen 127.0.0.1:0 --data healthmate-data --config healthmate.toml");
+    }
 }

@@ -1,12 +1,12 @@
 //! Who lives in a benchmark: patients, their devices, and readers in their care teams.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use healthmate_care::{By, CareRelation, Clock, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_server::auth::TokenVerifier;
+use healthmate_server::config::Settings;
 use healthmate_storage::{Directory, Error};
 use healthmate_storage_sqlite::{Options, SqliteStore};
 
@@ -47,10 +47,14 @@ pub(crate) fn reader(number: usize) -> String {
     format!("bench-reader-{number}")
 }
 
-/// Adds them to the database in `folder`. Who is there already stays.
-pub(crate) async fn settle(folder: &Path, clock: &Arc<dyn Clock>, census: &Census) -> anyhow::Result<()> {
-    let options = Options { exclusive: false, ..Options::default() };
-    let store = SqliteStore::open(folder, &options, Arc::clone(clock))?;
+/// Adds them to the database of these settings. Who is there already stays.
+pub(crate) async fn settle(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    census: &Census,
+) -> anyhow::Result<()> {
+    let options = Options { exclusive: false, keys: Some(settings.key_source()), ..Options::default() };
+    let store = SqliteStore::open(&settings.server.data, &options, Arc::clone(clock))?;
     let now = clock.now();
     let patients = (0..census.patients).map(|n| person(&patient(n), Role::Patient, None));
     let by = &By::command_line(now);

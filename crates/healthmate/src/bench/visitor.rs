@@ -101,7 +101,7 @@ impl Visitor {
     }
 
     /// Ends its own half of the connection.
-    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn leave(&mut self) -> anyhow::Result<()> {
         Ok(self.stream.shutdown().await?)
     }
 

@@ -1,9 +1,9 @@
 //! `healthmate access`
 
 use clap::{Args, Subcommand};
-use healthmate_care::{Action as Act, CareRelation, Decision, Grants, User, decide};
+use healthmate_care::{Action as Act, BreakGlass, CareRelation, Decision, Grants, User, decide};
 use healthmate_protocol::{Timestamp, Topic, UserId};
-use healthmate_storage::Directory;
+use healthmate_storage::{BreakGlasses, Directory, Error};
 use serde::Serialize;
 
 use super::admin::AdminArgs;
@@ -61,6 +61,22 @@ struct Explained<'a> {
     until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<Place<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<Emergency>,
+}
+
+/// The user's emergency access to the patient that ends last, also when it is over.
+#[derive(Serialize)]
+struct Emergency {
+    id: String,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+impl From<&BreakGlass> for Emergency {
+    fn from(access: &BreakGlass) -> Self {
+        Self { id: access.id.to_string(), starts_at: access.starts_at, ends_at: access.ends_at }
+    }
 }
 
 /// The user's place in the patient's care team.
@@ -108,6 +124,32 @@ fn asked(topic: &str, action: Option<Act>) -> Result<(Act, UserId), Failure> {
     }
 }
 
+/// Who asks, and what there is between the user and the patient.
+struct Found {
+    user: User,
+    relation: Option<CareRelation>,
+    break_glass: Option<BreakGlass>,
+}
+
+impl Found {
+    /// In the store; `None` if there is no such user.
+    async fn find(
+        store: &(impl Directory + BreakGlasses),
+        id: &UserId,
+        patient: &UserId,
+    ) -> Result<Option<Self>, Error> {
+        let Some(user) = store.user(id).await? else { return Ok(None) };
+        let relation = store.care_relation(patient, id).await?;
+        let break_glass = store.break_glass_between(patient, id).await?;
+        Ok(Some(Self { user, relation, break_glass }))
+    }
+
+    fn decide(&self, action: Act, patient: &UserId, at: Timestamp) -> Decision {
+        let grants = Grants { relation: self.relation.as_ref(), break_glass: self.break_glass.as_ref() };
+        decide(&self.user, action, patient, &grants, at)
+    }
+}
+
 fn explain(
     id: &UserId,
     action: Act,
@@ -116,54 +158,120 @@ fn explain(
     common: &AdminArgs,
 ) -> Result<(), Failure> {
     let store = common.store()?;
-    let (user, relation) = block_on(async {
-        let user = store.user(id).await.map_err(Failure::failed)?;
-        let user = user.ok_or_else(|| Failure::failed(format!("there is no user {id}")))?;
-        let relation = store.care_relation(patient, id).await.map_err(Failure::failed)?;
-        Ok((user, relation))
-    })?;
-    let grants = Grants { relation: relation.as_ref(), break_glass: None };
-    let decision = decide(&user, action, patient, &grants, at);
+    let found = block_on(async { Found::find(&*store, id, patient).await.map_err(Failure::failed) })?;
+    let found = found.ok_or_else(|| Failure::failed(format!("there is no user {id}")))?;
+    let decision = found.decide(action, patient, at);
     let explained = Explained {
         user: id,
-        role: user.role.as_str(),
+        role: found.user.role.as_str(),
         action: action.as_str(),
         patient,
         allowed: decision.is_allowed(),
         reason: decision.reason().as_str(),
         message: decision.message(),
         until: decision.until().map(|until| until.at),
-        place: relation.as_ref().map(Place::from),
+        place: found.relation.as_ref().map(Place::from),
+        break_glass: found.break_glass.as_ref().map(Emergency::from),
     };
-    common.answer(&explained, || told(&user, action, patient, decision, relation.as_ref()))
+    common.answer(&explained, || told(&found, action, patient, decision))
 }
 
 /// The decision in lines for people.
-fn told(
-    user: &User,
-    action: Act,
-    patient: &UserId,
-    decision: Decision,
-    relation: Option<&CareRelation>,
-) -> String {
+fn told(found: &Found, action: Act, patient: &UserId, decision: Decision) -> String {
+    let Found { user, relation, break_glass } = found;
     let (word, reason) = (if decision.is_allowed() { "yes" } else { "no" }, decision.reason());
     let mut lines = vec![format!("{word}: {} ({}), {action} of {patient}", user.id, user.role)];
-    lines.push(format!("  why     {reason}: {}", reason.message()));
+    lines.push(format!("  why     {reason}: {}", decision.message()));
     if let Some(until) = decision.until() {
         lines.push(format!("  until   {}, then {}", until.at, until.then));
     }
-    if let Some(CareRelation { relation, scopes, starts_at, ends_at, granted_by, .. }) = relation {
-        let end = ends_at.map_or_else(|| "until it is ended".to_owned(), |end| format!("until {end}"));
-        lines.push(format!("  place   {relation}, from {starts_at} {end}"));
-        lines.push(format!(
-            "  scopes  {}",
-            if scopes.is_empty() { "none".to_owned() } else { scopes.to_string() }
-        ));
-        if let Some(granter) = granted_by {
-            lines.push(format!("  by      {granter}"));
-        }
+    if let Some(relation) = relation {
+        lines.extend(place(relation));
     } else if action.scope().is_some() {
         lines.push(format!("  place   none in the care team of {patient}"));
     }
+    if let Some(BreakGlass { id, starts_at, ends_at, .. }) = break_glass {
+        lines.push(format!("  opened  in an emergency, from {starts_at} until {ends_at} ({id})"));
+    }
     lines.join("\n")
+}
+
+fn place(relation: &CareRelation) -> Vec<String> {
+    let CareRelation { relation, scopes, starts_at, ends_at, granted_by, .. } = relation;
+    let end = ends_at.map_or_else(|| "until it is ended".to_owned(), |end| format!("until {end}"));
+    let scopes = if scopes.is_empty() { "none".to_owned() } else { scopes.to_string() };
+    let place = [format!("  place   {relation}, from {starts_at} {end}"), format!("  scopes  {scopes}")];
+    place.into_iter().chain(granted_by.as_ref().map(|granter| format!("  by      {granter}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use healthmate_care::{By, ManualClock, Role};
+    use healthmate_storage::{MemoryStore, Opening};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("valid")
+    }
+
+    fn id(text: &str) -> UserId {
+        UserId::new(text).expect("valid")
+    }
+
+    /// A store in which the doctor `dora` has opened the patient `ada` for an hour.
+    async fn opened() -> MemoryStore {
+        let (from, until) = (time("2026-11-23T07:00:00Z"), time("2026-11-23T08:00:00Z"));
+        let store = MemoryStore::new(Arc::new(ManualClock::new(from)));
+        let by = By::command_line(from);
+        for (user, role) in [("ada", Role::Patient), ("dora", Role::Doctor)] {
+            let user = User { id: id(user), role, name: user.to_owned(), device_of: None, active: true };
+            store.add_user(user, by.clone()).await.expect("added");
+        }
+        let (patient, member) = (id("ada"), id("dora"));
+        let access = BreakGlass { id: Uuid::nil(), patient, member, starts_at: from, ends_at: until };
+        let (at_once, per_day) = (1, 1);
+        let opening = Opening {
+            access,
+            reason: "found unconscious".to_owned(),
+            notifications: Vec::new(),
+            at_once,
+            per_day,
+            day_began: from,
+        };
+        store.break_glass(opening, by).await.expect("opened");
+        store
+    }
+
+    #[tokio::test]
+    async fn an_emergency_access_opens_as_it_does_on_the_server() {
+        let found =
+            Found::find(&opened().await, &id("dora"), &id("ada")).await.expect("read").expect("there");
+        let said = |at: &str| {
+            let decision = found.decide(Act::ReadMeasurements, &id("ada"), time(at));
+            told(&found, Act::ReadMeasurements, &id("ada"), decision)
+        };
+        insta::assert_snapshot!(said("2026-11-23T07:59:59Z"), @"
+        yes: dora (doctor), read_measurements of ada
+          why     break_glass: you opened this patient in an emergency
+          until   2026-11-23T08:00:00.000000Z, then break_glass_ended
+          place   none in the care team of ada
+          opened  in an emergency, from 2026-11-23T07:00:00.000000Z until 2026-11-23T08:00:00.000000Z (00000000-0000-0000-0000-000000000000)
+        ");
+        insta::assert_snapshot!(said("2026-11-23T08:00:00Z"), @"
+        no: dora (doctor), read_measurements of ada
+          why     break_glass_ended: your emergency access to this patient has ended
+          place   none in the care team of ada
+          opened  in an emergency, from 2026-11-23T07:00:00.000000Z until 2026-11-23T08:00:00.000000Z (00000000-0000-0000-0000-000000000000)
+        ");
+    }
+
+    #[tokio::test]
+    async fn who_is_nobody_is_not_found() {
+        let found = Found::find(&opened().await, &id("nobody"), &id("ada")).await.expect("read");
+        assert!(found.is_none());
+    }
 }

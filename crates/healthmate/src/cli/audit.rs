@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::admin::{AdminArgs, by};
 use super::failure::Failure;
+use super::settings::require_database;
 use super::{block_on, output};
 
 /// How many records are read at once.
@@ -107,6 +108,7 @@ impl Verify {
             checkpoints: usize,
         }
         let settings = self.common.settings.load()?;
+        require_database(&settings)?;
         let mut keys = self.public_key;
         if keys.is_empty() {
             keys.extend(audit_key::existing(&settings).map_err(Failure::failed)?.map(|key| key.public()));

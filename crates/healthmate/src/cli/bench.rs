@@ -36,7 +36,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u16).range(1..=9000))]
     clients: u16,
     /// Messages a second of `open`
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,3000,6000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rates: Vec<u32>,
     /// Events of a fan-out: `ephemeral` ones are passed on, `durable` ones are stored first; both, side by side
     #[arg(long, value_name = "CLASS,…", value_delimiter = ',', default_value = "ephemeral")]
@@ -75,7 +75,7 @@ impl Bench {
         let settings = Box::new(self.settings.load()?);
         let folder = self.folder.unwrap_or_else(std::env::temp_dir);
         let site = match &self.server {
-            None => Site::Own(settings, folder.clone()),
+            None => Site::Own(settings, self.settings.file().map(Path::to_owned), folder.clone()),
             Some(_) if !self.settings.names_data() => {
                 return Err(Failure::usage("--server needs --data, the data folder of that server"));
             }

@@ -1,6 +1,6 @@
 //! `healthmate erase`
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 
 use clap::Args;
 use healthmate_protocol::UserId;
@@ -8,8 +8,8 @@ use healthmate_storage::{AUDIT_KEPT, Erasure, Error};
 use serde_json::{Map, json};
 
 use super::admin::{AdminArgs, by};
+use super::block_on;
 use super::failure::Failure;
-use super::{block_on, output};
 
 /// Erase a patient for good: data, devices, care team, credentials
 #[derive(Args)]
@@ -59,7 +59,8 @@ impl Erase {
 }
 
 fn confirm(patient: &UserId) -> Result<(), Failure> {
-    output::line(&format!("This cannot be undone. Type the patient's id to erase {patient}:"))?;
+    // Stdout is for the answer, which may be JSON. Nobody reads stderr: then nobody types the id.
+    let _ = writeln!(std::io::stderr(), "This cannot be undone. Type the patient's id to erase {patient}:");
     let mut typed = String::new();
     let read = std::io::stdin().lock().read_line(&mut typed);
     read.map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;

@@ -1,6 +1,6 @@
 //! The settings a command works with, and what they lead to: the store and the secret.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -46,6 +46,11 @@ impl SettingsArgs {
         Settings::load(self.config.as_deref(), environment, overrides)
     }
 
+    /// The file, if one was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// Whether a data folder was named.
     pub(crate) fn names_data(&self) -> bool {
         self.data.is_some()
@@ -86,7 +91,8 @@ pub(crate) fn open_or_make_store(
     open(settings, clock, false)
 }
 
-fn require_database(settings: &Settings) -> Result<(), Failure> {
+/// Goes on only if there is a database in the data folder.
+pub(crate) fn require_database(settings: &Settings) -> Result<(), Failure> {
     let folder = &settings.server.data;
     // What cannot be read is there; opening it says what is wrong with it.
     let is_empty = migration_status(folder).is_ok_and(|steps| steps.iter().all(|step| !step.applied));

@@ -66,7 +66,7 @@ enum Action {
     },
     /// Say what a token claims, and whether the server would take it
     Inspect {
-        /// The token; - reads it from stdin, which keeps it out of the shell's history
+        /// The token, not an API token; - reads it from stdin, which keeps it out of the shell's history
         token: String,
         #[command(flatten)]
         common: AdminArgs,
@@ -131,6 +131,12 @@ fn issue(id: &UserId, ttl: Span, clock: &dyn Clock, common: &AdminArgs) -> Resul
 
 fn inspect(token: &str, now: Timestamp, common: &AdminArgs) -> Result<(), Failure> {
     let token = api_token::read(token)?;
+    if auth::api_token_id(&token).is_some() {
+        return Err(Failure::failed(
+            "this is an API token, which claims nothing by itself: `GET /v1/users/{id}/tokens` says what each of a user's \
+             opens and when it was used",
+        ));
+    }
     let parts = auth::inspect(&token).map_err(|error| Failure::failed(format!("no token: {error}")))?;
     let verifier = existing_signer(&common.settings.load()?)?;
     if let Some(verifier) = &verifier {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use healthmate_care::{Role, User as Person};
 use healthmate_protocol::UserId;
 use healthmate_storage::{Directory, Error};
+use healthmate_storage_sqlite::SqliteStore;
 use serde::Serialize;
 
 use super::admin::{AdminArgs, by};
@@ -160,29 +161,30 @@ fn list(common: &AdminArgs) -> Result<(), Failure> {
 }
 
 fn set_active(id: &UserId, active: bool, common: &AdminArgs) -> Result<(), Failure> {
-    let store = common.store()?;
-    let unknown = || Failure::failed(format!("there is no user {id}"));
-    let user = block_on(async {
-        match store.set_active(id, active, by()).await {
-            Err(Error::NotFound(_)) => return Err(unknown()),
-            set => set.map_err(Failure::failed)?,
-        }
-        store.user(id).await.map_err(Failure::failed)?.ok_or_else(unknown)
-    })?;
+    let user = changed(id, common, async |store| store.set_active(id, active, by()).await)?;
     show(&user, if active { "enabled" } else { "disabled" }, common)
 }
 
 fn set_role(id: &UserId, role: Role, common: &AdminArgs) -> Result<(), Failure> {
+    let user = changed(id, common, async |store| store.set_role(id, role, by()).await)?;
+    common.answer(&Shown::from(&user), || format!("{} is {} now", user.id, user.role))
+}
+
+/// Changes a user who is there, and returns the user as it is after it.
+fn changed(
+    id: &UserId,
+    common: &AdminArgs,
+    change: impl AsyncFnOnce(&SqliteStore) -> Result<(), Error>,
+) -> Result<Person, Failure> {
     let store = common.store()?;
     let unknown = || Failure::failed(format!("there is no user {id}"));
-    let user = block_on(async {
-        match store.set_role(id, role, by()).await {
+    block_on(async {
+        match change(&store).await {
             Err(Error::NotFound(_)) => return Err(unknown()),
-            set => set.map_err(Failure::failed)?,
+            changed => changed.map_err(Failure::failed)?,
         }
         store.user(id).await.map_err(Failure::failed)?.ok_or_else(unknown)
-    })?;
-    common.answer(&Shown::from(&user), || format!("{} is {} now", user.id, user.role))
+    })
 }
 
 fn show(user: &Person, done: &str, common: &AdminArgs) -> Result<(), Failure> {

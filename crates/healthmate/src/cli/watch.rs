@@ -16,7 +16,7 @@ use crate::watch::{Format, Screen, Tail, Wanted};
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Watch {
-    #[arg(help = "Topic, such as health:patient-1, or a short name for one's own: health_updates")]
+    #[arg(help = "Topic, such as health:patient-1, or one's own: health_updates, notifications")]
     topic: TopicName,
     /// Begin after this event instead of now
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = since)]

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use healthmate_protocol::server::{Presence, PresenceResponse};
-use healthmate_protocol::{ErrorCode, MeasurementData, Offset, ServerMessage, WaveformData};
+use healthmate_protocol::{
+    ErrorCode, MeasurementData, NotificationData, Offset, ServerMessage, WaveformData,
+};
 
 use super::{Gap, Tail, Viewer, curve};
 use crate::client::{ClientError, Link, Received};
@@ -59,6 +61,9 @@ impl<E: Write + Send, N: Write + Send> Viewer for Screen<E, N> {
             (_, Format::Json) => received.text.as_str().to_owned(),
             (ServerMessage::HealthUpdate(data), Format::Columns) => {
                 columns(received.envelope.offset.unwrap_or(Offset::START), data)
+            }
+            (ServerMessage::Notification(data), Format::Columns) => {
+                told(received.envelope.offset.unwrap_or(Offset::START), data)
             }
             (ServerMessage::HealthWaveform(data), Format::Columns) => self.strip(data),
             (ServerMessage::PresenceUpdate(update), Format::Columns) => {
@@ -116,4 +121,12 @@ impl<E, N> Screen<E, N> {
 fn columns(offset: Offset, data: &MeasurementData) -> String {
     let value = (data.value * 100.0).round() / 100.0;
     format!("{}  {:>6}  {}  {value} {}", data.taken_at, offset.0, data.metric, data.unit)
+}
+
+/// `2026-11-23T07:00:00.000000Z      41  urgent  Your data was opened in an emergency: Dan Weber (doctor) …`
+fn told(offset: Offset, data: &NotificationData) -> String {
+    // Somebody else wrote a part of it: it must not steer the terminal.
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    let NotificationData { created_at, priority, title, body, .. } = data;
+    format!("{created_at}  {:>6}  {}  {}: {}", offset.0, priority.as_str(), plain(title), plain(body))
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use healthmate_protocol::server::{EventsMerged, Presence, PresenceUpdate, Present};
 use healthmate_protocol::server::{GapReason, Heartbeat, Resumed, SubscriptionDenied, SubscriptionSuccess};
-use healthmate_protocol::{Delivery, Envelope, MeasurementData, Offset, SubscribeSince, WaveformData};
+use healthmate_protocol::{
+    Delivery, Envelope, MeasurementData, NotificationData, NotificationKind, Offset, Priority,
+    SubscribeSince, WaveformData,
+};
 
 use super::*;
 use crate::client::scripted_peer::{EPOCH, Peer, ScriptedPeer, noon};
@@ -130,6 +133,34 @@ async fn cuts_repeats_and_holes_leave_no_trace_in_what_is_shown() {
     assert!(notes.contains("connected again\nwatching health:patient-1 after epoch-1:12\n"), "{notes}");
     assert!(notes.contains("event 15 came where 14 was next"), "{notes}");
     assert!(!notes.contains("planted-token"));
+}
+
+#[tokio::test]
+async fn notifications_are_shown_and_cannot_steer_the_terminal() {
+    let peer = ScriptedPeer::bind().await;
+    let (watch, events, _) = watch(&peer, None, 1, Format::Columns);
+    let server = async {
+        let (mut connection, _) = peer.accept_signed_in().await;
+        take_subscription(&mut connection, 10, None).await;
+        let data = NotificationData {
+            id: "01a214e3-63f4-7a5f-94b4-c55ffc92e514".parse().expect("valid"),
+            kind: NotificationKind::BreakGlass,
+            priority: Priority::Urgent,
+            title: "Opened".to_owned(),
+            body: "by dan:\u{1b}[2J\nfound unconscious".to_owned(),
+            patient: None,
+            created_at: noon(),
+            expires_at: None,
+        };
+        let told = Envelope::new(noon(), ServerMessage::Notification(data));
+        let topic = "health:patient-1".parse().ok();
+        connection.send(&Envelope { topic, offset: Some(Offset(11)), ..told }).await;
+        assert!(connection.hear().await.is_none(), "it has enough");
+    };
+    let (ended, ()) = tokio::join!(watch.run(pending()), server);
+    assert_eq!(ended.expect("watched").since().expect("subscribed").offset, Offset(11));
+    let line = "2026-11-23T12:00:00.000000Z      11  urgent  Opened: by dan: [2J found unconscious\n";
+    assert_eq!(events.text(), line);
 }
 
 #[tokio::test]

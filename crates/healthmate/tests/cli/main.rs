@@ -145,6 +145,12 @@ fn a_mistyped_data_folder_is_told_and_not_made() {
             "care remove p1 n1",
             "care list p1",
             "token issue p1",
+            "user role p1 doctor",
+            "access explain n1 health:p1",
+            "keys show",
+            "audit verify",
+            "audit export",
+            "erase p1 --yes",
             "migrate --new-epoch",
         ] {
             let arguments: Vec<_> = command.split(' ').chain(["--data", place]).collect();
@@ -183,6 +189,7 @@ fn wrong_usage_is_told_before_anything_is_touched() {
         &["watch", "health:p1", "--count", "0"],
         &["replay", "x.csv", "--patient", "p1", "--speed", "0"],
         &["token", "issue", "p1", "--ttl", "soon"],
+        &["bench", "open", "--rates", "500,0"],
         &["serv"],
     ] {
         assert_eq!(refused(data, arguments).0, 2, "{arguments:?}");

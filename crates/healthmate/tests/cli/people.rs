@@ -104,6 +104,8 @@ fn tokens_are_taken_back() {
     let issued = json(data, &name);
     let id = issued["id"].as_str().expect("text");
     assert!(issued["token"].as_str().expect("text").starts_with("hmt_"));
+    let inspected = refused(data, &["token", "inspect", issued["token"].as_str().expect("text")]);
+    assert!(inspected.1.starts_with("healthmate: this is an API token, which claims nothing by itself: "));
     assert_eq!(json(data, &["token", "revoke", id])["user"], "p1");
     let again = refused(data, &["token", "revoke", issued["token"].as_str().expect("text")]);
     assert_eq!(again, (1, format!("healthmate: API token {id} was revoked before\n")));
@@ -183,4 +185,22 @@ fn access_is_granted_narrowed_and_explained() {
     assert!(sentence.contains("health:p1"), "{sentence}");
     assert_eq!(refused(data, &["access", "explain", "nobody", "health:p1"]).0, 1);
     assert_eq!(refused(data, &["care", "add", "p1", "n1", "--scopes", "all"]).0, 2);
+}
+
+#[test]
+fn a_patient_is_erased_by_whoever_types_the_id_again() {
+    let folder = folder();
+    let data = folder.path();
+    json(data, &["user", "add", "p1", "--role", "patient"]);
+    let erase = |typed: &str| run_with(data, &["erase", "p1", "--json"], typed);
+    for wrong in ["p2\n", ""] {
+        let refused = erase(wrong);
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()));
+        assert!(text(&refused.stderr).ends_with("healthmate: that is another id: nothing was erased\n"));
+    }
+    let erased = erase("p1\n");
+    // The question stands apart from the answer, which is JSON alone.
+    assert!(text(&erased.stderr).contains("Type the patient's id to erase p1"));
+    let answer: Value = serde_json::from_slice(&erased.stdout).expect("JSON");
+    assert_eq!((&answer["patient"], &answer["already"]), (&"p1".into(), &false.into()));
 }

@@ -1,5 +1,6 @@
 //! `GET /v1/patients/{id}/access-log`: who saw a patient's data.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,6 +33,8 @@ pub(super) struct Parameters {
 pub(super) struct AccessLog {
     /// The page.
     accesses: Vec<Access>,
+    /// What people call the users of the page today, by id; without those who were erased.
+    names: BTreeMap<UserId, String>,
     /// Where the next page starts; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -106,8 +109,23 @@ pub(super) async fn access_log(
     app.store.audit(vec![record]).await?;
     // A full page may have another behind it.
     let next = entries.last().filter(|_| entries.len() == limit).map(|last| last.seq.to_string());
+    let names = names(&app, &entries).await?;
     let accesses = entries.into_iter().map(|entry| shown(entry, &caller.user().id)).collect();
-    Ok(Json(AccessLog { accesses, next_cursor: next }))
+    Ok(Json(AccessLog { accesses, names, next_cursor: next }))
+}
+
+/// The names of those who acted, and of those whom it was done to.
+async fn names(app: &App, entries: &[AuditEntry]) -> Result<BTreeMap<UserId, String>, Problem> {
+    let acted = entries.iter().filter_map(|entry| entry.record.by.actor.user().cloned());
+    let objects = entries.iter().filter_map(|entry| entry.record.object.as_deref()?.strip_prefix("user:"));
+    let users: BTreeSet<UserId> = acted.chain(objects.filter_map(|id| UserId::new(id).ok())).collect();
+    let mut names = BTreeMap::new();
+    for id in users {
+        if let Some(user) = app.store.user(&id).await? {
+            names.insert(id, user.name);
+        }
+    }
+    Ok(names)
 }
 
 fn query(patient: UserId, parameters: &Parameters) -> Result<AccessLogQuery, Problem> {

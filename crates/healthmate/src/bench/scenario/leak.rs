@@ -192,33 +192,61 @@ async fn visit(crowd: Arc<Crowd>, number: usize, end: End) -> anyhow::Result<()>
 }
 
 async fn visit_as_told(crowd: &Crowd, number: usize, end: End) -> anyhow::Result<()> {
-    if let End::MidHandshake | End::Stalled = end {
-        let mut visitor = Visitor::knock(crowd.address).await?;
-        visitor.write(&handshake(crowd.address).as_bytes()[..60]).await?;
-        if end == End::Stalled {
-            visitor.rest().await?;
+    match end {
+        End::MidHandshake | End::Stalled => stop_in_the_head(crowd, end).await,
+        End::Nobody | End::Refused => stay_unknown(crowd, end).await,
+        _ => {
+            let (mut visitor, connection) = subscribed(crowd, number).await?;
+            end_subscribed(crowd, &mut visitor, &connection, end).await
         }
-        return Ok(());
     }
+}
+
+/// Sends half of the request's head.
+async fn stop_in_the_head(crowd: &Crowd, end: End) -> anyhow::Result<()> {
+    let mut visitor = Visitor::knock(crowd.address).await?;
+    visitor.write(&handshake(crowd.address).as_bytes()[..60]).await?;
+    if end == End::Stalled {
+        visitor.rest().await?;
+    }
+    Ok(())
+}
+
+/// Shows no token, or one that nobody issued.
+async fn stay_unknown(crowd: &Crowd, end: End) -> anyhow::Result<()> {
+    let mut visitor = Visitor::enter(crowd.address).await?;
+    visitor.hear_of("connection_established").await?;
+    if end == End::Nobody {
+        return closes_with(&mut visitor, 4501).await;
+    }
+    visitor.say(r#"{"type":"authenticate","token":"nonsense"}"#).await?;
+    closes_with(&mut visitor, 4500).await
+}
+
+/// A reader who has subscribed, and the id of the connection.
+async fn subscribed(crowd: &Crowd, number: usize) -> anyhow::Result<(Visitor, String)> {
     let mut visitor = Visitor::enter(crowd.address).await?;
     let established: Value = serde_json::from_str(&visitor.hear_of("connection_established").await?)?;
+    let connection = established["data"]["connection_id"].as_str().context("no connection_id")?.to_owned();
     let token = &crowd.readers[number % READERS];
-    match end {
-        End::Nobody => return closes_with(&mut visitor, 4501).await,
-        End::Refused => {
-            visitor.say(r#"{"type":"authenticate","token":"nonsense"}"#).await?;
-            return closes_with(&mut visitor, 4500).await;
-        }
-        _ => visitor.say(&json!({ "type": "authenticate", "token": token }).to_string()).await?,
-    }
+    visitor.say(&json!({ "type": "authenticate", "token": token }).to_string()).await?;
     let topic = format!("health:{}", people::patient(0));
     visitor.say(&json!({ "type": "subscribe", "topic": topic }).to_string()).await?;
     visitor.hear_of("subscription_success").await?;
+    Ok((visitor, connection))
+}
+
+async fn end_subscribed(
+    crowd: &Crowd,
+    visitor: &mut Visitor,
+    connection: &str,
+    end: End,
+) -> anyhow::Result<()> {
     match end {
         End::Polite => {
             // A close frame with code 1000, masked with nothing.
             visitor.write(b"\x88\x82\0\0\0\0\x03\xe8").await?;
-            closes_with(&mut visitor, 1000).await
+            closes_with(visitor, 1000).await
         }
         End::Stuffed => visitor.write(&b"\x81\x8f\0\0\0\0{\"type\":\"ping\"}".repeat(500)).await,
         End::MidFrame => {
@@ -227,16 +255,15 @@ async fn visit_as_told(crowd: &Crowd, number: usize, end: End) -> anyhow::Result
         }
         End::Violation => {
             visitor.write(b"\x81\x02{}").await?;
-            closes_with(&mut visitor, 1002).await
+            closes_with(visitor, 1002).await
         }
         End::Operator => {
-            let id = established["data"]["connection_id"].as_str().context("no connection_id")?;
-            let (status, body) =
-                ask(crowd.address, &crowd.operator, "DELETE", &format!("/ws/connection/{id}")).await?;
+            let path = format!("/ws/connection/{connection}");
+            let (status, body) = ask(crowd.address, &crowd.operator, "DELETE", &path).await?;
             ensure!(status == 204, "the server answered {status} {body}");
-            closes_with(&mut visitor, 4504).await
+            closes_with(visitor, 4504).await
         }
-        End::Silent => closes_with(&mut visitor, 4002).await,
+        End::Silent => closes_with(visitor, 4002).await,
         _ => Ok(()),
     }
 }

@@ -111,7 +111,7 @@ struct Times {
 impl Bench {
     /// Stops a server under its clients and starts another in its place.
     pub(super) async fn stop(&self) -> anyhow::Result<Vec<Line>> {
-        let Site::Own(settings, _) = &self.site else {
+        let Site::Own(settings, ..) = &self.site else {
             bail!("stop needs a server of its own: leave out --server");
         };
         let paced = u64::from(settings.server.reconnects_per_second);

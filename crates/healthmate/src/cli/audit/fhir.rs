@@ -72,9 +72,8 @@ fn codes(action: AuditAction) -> (Code, Code, &'static str) {
         AuditAction::Subscribe | AuditAction::Read => (REST, (RESTFUL, "read", "read"), "R"),
         AuditAction::Write => (REST, (RESTFUL, "create", "create"), "C"),
         AuditAction::AcknowledgeAlert => (REST, (RESTFUL, "update", "update"), "U"),
-        AuditAction::BreakGlassStarted | AuditAction::BreakGlassEnded => {
-            (SECURITY, (DCM, "110127", "Emergency Override Started"), "E")
-        }
+        AuditAction::BreakGlassStarted => (SECURITY, (DCM, "110127", "Emergency Override Started"), "E"),
+        AuditAction::BreakGlassEnded => (SECURITY, (DCM, "110128", "Emergency Override Stopped"), "E"),
         AuditAction::UserAdded | AuditAction::CredentialIssued => {
             (SECURITY, (DCM, "110137", "User Security Attributes Changed"), "C")
         }
@@ -125,6 +124,16 @@ mod tests {
             assert_eq!(event["entity"][1]["what"]["identifier"]["value"], "health:ana");
             assert_eq!(event["agent"][0]["network"], json!({ "address": "192.0.2.1", "type": "2" }));
         }
+    }
+
+    #[test]
+    fn an_emergency_access_starts_and_stops() {
+        let subtype = |action| {
+            let record = AuditRecord::new(By::command_line(Timestamp::from_micros(0)), action);
+            event(&AuditEntry { seq: 1, record, link: FIRST_LINK })["subtype"][0]["code"].clone()
+        };
+        assert_eq!(subtype(AuditAction::BreakGlassStarted), "110127");
+        assert_eq!(subtype(AuditAction::BreakGlassEnded), "110128");
     }
 
     fn uuid_of() -> uuid::Uuid {

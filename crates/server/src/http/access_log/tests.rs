@@ -1,6 +1,7 @@
+use healthmate_care::{By, CareRelation, User};
 use serde_json::Value;
 
-use crate::http::tests::{Failing, Reply, World};
+use crate::http::tests::{Failing, NOW, Reply, World, id};
 
 async fn log(world: &World, user: &str, query: &str) -> Reply {
     world.get(&format!("/v1/patients/ada/access-log{query}"), Some(user)).await
@@ -64,4 +65,23 @@ async fn others_and_nonsense_are_refused() {
     }
     let failing = World::failing(Failing::Unavailable).await;
     assert_eq!(log(&failing, "ada", "").await.status, 503, "a look that cannot be recorded is refused");
+}
+
+async fn user(world: &World, name: &str) -> User {
+    world.app.store.user(&id(name)).await.expect("read").expect("known")
+}
+
+#[tokio::test]
+async fn those_who_looked_and_those_who_were_let_in_have_names() {
+    let world = World::new().await;
+    assert_eq!(world.get("/v1/patients/ada/measurements", Some("dora")).await.status, 403);
+    let by = By::user(&user(&world, "ada").await, None, NOW.parse().expect("valid"));
+    let relation = CareRelation::new(id("ada"), id("bob"), by.at);
+    world.app.store.add_care_relation(relation, by).await.expect("added");
+    let names = log(&world, "ada", "?limit=2").await.json()["names"].clone();
+    let called = |id: &str| names[id].as_str().expect("a name").to_owned();
+    for known in ["ada", "bob", "dora"] {
+        assert_eq!(called(known), user(&world, known).await.name);
+    }
+    assert_eq!(names.as_object().map(serde_json::Map::len), Some(3), "nobody else: {names}");
 }
