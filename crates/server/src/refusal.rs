@@ -17,6 +17,9 @@ pub(crate) fn storage_refusal(error: &Error) -> Refused {
         }
         Error::IdempotencyConflict => Refused::new(ErrorCode::IdempotencyConflict, error.to_string()),
         Error::RoleStays(_) => Refused::field(ErrorCode::InvalidField, "role", error.to_string()),
-        Error::NotFound(_) | Error::Exists(_) => Refused::new(ErrorCode::NotFound, error.to_string()),
+        Error::TooMany(..) => Refused::new(ErrorCode::TooManyRequests, error.to_string()),
+        Error::NotFound(_) | Error::Exists(_) | Error::Changed(_) => {
+            Refused::new(ErrorCode::NotFound, error.to_string())
+        }
     }
 }

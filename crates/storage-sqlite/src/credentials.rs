@@ -6,8 +6,8 @@ use healthmate_care::By;
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{
-    ApiToken, Credentials, Error, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash,
-    SignIn, SignInEnd,
+    ApiToken, Credentials, Error, NewPassword, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation,
+    SecretHash, SignIn, SignInEnd,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
@@ -116,8 +116,8 @@ impl Credentials for SqliteStore {
         self.readers.read(move |conn| one(conn, PASSWORD, [user.as_str()], |row| row.get(0))).await
     }
 
-    async fn set_password(&self, hash: String, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error> {
-        self.writer.write(4, move |group| credentials::set_password(group, &hash, &end, &by)).await
+    async fn set_password(&self, new: NewPassword, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error> {
+        self.writer.write(4, move |group| credentials::set_password(group, &new, &end, &by)).await
     }
 
     async fn add_sign_in(&self, new: NewSignIn, by: By) -> Result<(), Error> {

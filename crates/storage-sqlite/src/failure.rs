@@ -19,9 +19,17 @@ pub(crate) fn storage_error(failure: Failure) -> Error {
     match failure {
         Failure::Refused(error) => error,
         Failure::Sqlite(error) if is_full(&error) => Error::Full,
+        Failure::Sqlite(rusqlite::Error::ToSqlConversionFailure(error)) if error.is::<Error>() => {
+            error.downcast().map_or_else(|error| Error::Unavailable(error.to_string()), |error| *error)
+        }
         // SQLite's texts name tables and columns, never values.
         Failure::Sqlite(error) => Error::Unavailable(error.to_string()),
     }
+}
+
+/// A refusal that came after a change: what was written must be undone.
+pub(crate) fn refused_late(error: Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
 /// Whether there was no room on the disk.

@@ -3,7 +3,7 @@
 use healthmate_care::{AuditAction, AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::Error;
-use healthmate_storage::seal::{KeyId, KeySource, KeySourceError, RingError, WrappedKey};
+use healthmate_storage::seal::{KeyId, KeyRing, KeySource, KeySourceError, RingError, WrappedKey};
 use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
@@ -112,14 +112,9 @@ impl SqliteStore {
     }
 
     async fn add_key(&self) -> Result<(), KeysError> {
-        let sealer = &self.shared.sealer;
-        let mut ring = read_ring(sealer)?;
-        ring.add(sealer.clock());
-        sealer.source().replace(&ring, sealer.clock())?;
-        sealer.set_ring(ring);
-        let activated =
-            |group: &mut Group<'_>| Ok(activate(group.conn, &group.sealer.ring(), group.sealer.clock())?);
-        Ok(self.writer.write(1, activated).await?)
+        let ring = self.writer.write(1, add_key).await??;
+        self.shared.sealer.set_ring(ring);
+        Ok(())
     }
 
     /// Takes a key out of the ring that wraps nothing any more. Backups of the database that were made before need it. It is
@@ -128,24 +123,29 @@ impl SqliteStore {
     /// # Errors
     /// If the ring has no such key, it is the active one, or it wraps data keys; or ring or database cannot be written.
     pub async fn retire_key(&self, id: &KeyId, by: By) -> Result<(), KeysError> {
-        let sealer = &self.shared.sealer;
-        let mut ring = read_ring(sealer)?;
-        ring.remove(id)?;
-        if matches!(sealer.source(), KeySource::Text(_)) {
-            return Err(KeySourceError::Fixed.into());
-        }
-        let key = id.clone();
-        let data_keys = self.writer.write(1, move |group| retire(group, &key, &by)).await?;
-        if data_keys > 0 {
-            return Err(KeysError::Wraps { id: id.clone(), data_keys });
-        }
-        sealer.source().replace(&ring, sealer.clock())?;
-        sealer.set_ring(ring);
+        let id = id.clone();
+        let ring = self.writer.write(1, move |group| retire(group, &id, &by)).await??;
+        self.shared.sealer.set_ring(ring);
         Ok(())
     }
 }
 
-fn read_ring(sealer: &Sealer) -> Result<healthmate_storage::seal::KeyRing, KeysError> {
+/// Changes the file of the ring inside the transaction, as [`retire`] does: nobody else changes it meanwhile, in whichever
+/// process. A ring that lost another's key would lose all that is sealed with it.
+fn add_key(group: &mut Group<'_>) -> Result<Result<KeyRing, KeysError>, Failure> {
+    let sealer = group.sealer;
+    let added = read_ring(sealer).and_then(|mut ring| {
+        ring.add(sealer.clock());
+        sealer.source().replace(&ring, sealer.clock())?;
+        Ok(ring)
+    });
+    if let Ok(ring) = &added {
+        activate(group.conn, ring, sealer.clock())?;
+    }
+    Ok(added)
+}
+
+fn read_ring(sealer: &Sealer) -> Result<KeyRing, KeysError> {
     let gone = || Error::Unavailable(format!("{} is gone: restore it from its backup", sealer.source()));
     Ok(sealer.source().read()?.ok_or_else(gone)?)
 }
@@ -172,17 +172,32 @@ fn rewrap(group: &mut Group<'_>, by: &By) -> Result<u64, Failure> {
     Ok(old.len() as u64)
 }
 
-/// Has the database forget a key; how many data keys it wraps, if it is kept for them.
-fn retire(group: &mut Group<'_>, id: &KeyId, by: &By) -> Result<u64, Failure> {
+/// Has the database forget a key, and takes it out of the file of the ring; gives what is left of that.
+fn retire(group: &mut Group<'_>, id: &KeyId, by: &By) -> Result<Result<KeyRing, KeysError>, Failure> {
+    let ring = match removable(group.sealer, id) {
+        Ok(ring) => ring,
+        Err(error) => return Ok(Err(error)),
+    };
     if group.conn.prepare_cached(RETIRE)?.execute([id.as_str()])? == 0 {
         let counts = counts(group.conn)?;
-        let wraps = counts.iter().find(|(key, _)| key == id).map_or(0, |(_, count)| *count);
-        if wraps > 0 {
-            return Ok(wraps);
+        let data_keys = counts.iter().find(|(key, _)| key == id).map_or(0, |(_, count)| *count);
+        if data_keys > 0 {
+            return Ok(Err(KeysError::Wraps { id: id.clone(), data_keys }));
         }
         // Forgotten already: an earlier attempt did not come to the ring.
     }
     let record = AuditRecord::new(by.clone(), AuditAction::KeyRetired);
     group.audit(&record.object(format!("key:{id}")))?;
-    Ok(0)
+    let replaced = group.sealer.source().replace(&ring, group.sealer.clock());
+    Ok(replaced.map(|()| ring).map_err(KeysError::from))
+}
+
+/// The ring without this key.
+fn removable(sealer: &Sealer, id: &KeyId) -> Result<KeyRing, KeysError> {
+    let mut ring = read_ring(sealer)?;
+    ring.remove(id)?;
+    match sealer.source() {
+        KeySource::Text(_) => Err(KeySourceError::Fixed.into()),
+        KeySource::File(_) => Ok(ring),
+    }
 }

@@ -40,7 +40,7 @@ use healthmate_protocol::{Epoch, Offset, Timestamp, Topic, UserId};
 use healthmate_storage::seal::KeySource;
 use healthmate_storage::{
     AccessLogQuery, AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange,
-    MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
+    Manager, MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 use parking_lot::Mutex;
 
@@ -51,6 +51,7 @@ pub use crate::open::{MigrationStatus, OpenError, migration_status, stored_epoch
 use crate::readers::Readers;
 use crate::sealer::Sealer;
 pub use crate::trail::TrailReader;
+use crate::writer::group::Group;
 use crate::writer::{Shared, Writer, directory, group, record, retention};
 
 /// How a store is opened.
@@ -229,6 +230,29 @@ impl Directory for SqliteStore {
         self.writer
             .write(1, move |group| directory::remove_care_relation(group, &patient, &member, &by))
             .await
+    }
+
+    async fn grant_access(&self, relation: CareRelation, manager: Manager, by: By) -> Result<(), Error> {
+        let grant = move |group: &mut Group<'_>| {
+            directory::still_manages(group, &relation.patient, &manager)?;
+            directory::add_care_relation(group, &relation, &by)
+        };
+        self.writer.write(1, grant).await
+    }
+
+    async fn end_access(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+        manager: Manager,
+        by: By,
+    ) -> Result<(), Error> {
+        let (patient, member) = (patient.clone(), member.clone());
+        let end = move |group: &mut Group<'_>| {
+            directory::still_manages(group, &patient, &manager)?;
+            directory::remove_care_relation(group, &patient, &member, &by)
+        };
+        self.writer.write(1, end).await
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {

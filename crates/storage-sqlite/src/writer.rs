@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::failure::{Failure, is_full, is_local, storage_error};
+use crate::failure::{Failure, is_full, is_local, refused_late, storage_error};
 use crate::open::OpenError;
 use crate::sealer::Sealer;
 use crate::threads;
@@ -118,7 +118,8 @@ trait Command: Send {
     /// Whether it asks if there is room, and writes nothing that anybody reads.
     fn is_probe(&self) -> bool;
 
-    /// Writes, and keeps the outcome. An error is one of SQLite: a refusal is an outcome.
+    /// Writes, and keeps the outcome. A refusal is an outcome; an error has to be undone: one of SQLite, or a refusal that
+    /// came after a change.
     fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()>;
 
     /// Makes an error the outcome.
@@ -150,8 +151,12 @@ where
     }
 
     fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()> {
+        let before = group.conn.total_changes();
         self.outcome = Some(match (self.apply)(group) {
             Ok(done) => Ok(done),
+            Err(Failure::Refused(error)) if group.conn.total_changes() != before => {
+                return Err(refused_late(error));
+            }
             Err(Failure::Refused(error)) => Err(error),
             Err(Failure::Sqlite(error)) => return Err(error),
         });
@@ -335,13 +340,14 @@ fn gather(waiting: &mpsc::Receiver<Box<dyn Command>>, last: usize) {
 /// Applies a command so that an error of its own undoes and fails only it.
 fn apply_apart(conn: &Connection, command: &mut dyn Command, group: &mut Group<'_>) -> rusqlite::Result<()> {
     execute(conn, "SAVEPOINT command")?;
+    let mark = group.mark();
     if let Err(error) = command.apply(group) {
         if !is_local(&error) {
             return Err(error);
         }
         tracing::error!(%error, "a command could not be written");
         execute(conn, "ROLLBACK TO command")?;
-        group.forget_cached();
+        group.back_to(mark);
         command.fail(storage_error(Failure::Sqlite(error)));
     }
     execute(conn, "RELEASE command")

@@ -10,6 +10,12 @@ use uuid::Uuid;
 
 use crate::Error;
 
+/// How many API tokens that were not revoked a user may have.
+pub const MAX_API_TOKENS: u32 = 100;
+
+/// How many passkeys a user may have.
+pub const MAX_PASSKEYS: u32 = 20;
+
 /// SHA-256 of a secret that nobody can guess: 128 random bits or more. Passwords are hashed with argon2id instead.
 pub type SecretHash = [u8; 32];
 
@@ -34,11 +40,36 @@ pub struct SignIn {
     pub expires_at: Timestamp,
 }
 
+/// The hash of a password to store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPassword {
+    /// Its hash.
+    pub hash: String,
+    /// The hash that must still be there: the one that was verified, or looked at. `None` for "whatever there is".
+    pub instead_of: Option<String>,
+}
+
+impl NewPassword {
+    /// A password that counts whatever was there before: for whoever administers.
+    pub fn anyway(hash: String) -> Self {
+        Self { hash, instead_of: None }
+    }
+}
+
+/// Hashes stay out of logs.
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword")
+    }
+}
+
 /// A sign-in to store, with the hashes of its first refresh token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewSignIn {
     /// The sign-in.
     pub sign_in: SignIn,
+    /// The hash that a password was verified with: it must still be the user's. `None` where something else opened it.
+    pub verified: Option<String>,
     /// The hash of the part that all its refresh tokens have in common.
     pub family: SecretHash,
     /// The hash of the part that is new each time.
@@ -214,14 +245,15 @@ pub trait Credentials: Send + Sync {
     /// knew it, opens nothing any more.
     ///
     /// # Errors
-    /// `NotFound("user")` if there is no such user; or the store cannot be written.
-    async fn set_password(&self, hash: String, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error>;
+    /// `NotFound("user")` if there is no such user, `Changed("password")` if the hash is not the one that must still be
+    /// there; or the store cannot be written.
+    async fn set_password(&self, new: NewPassword, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error>;
 
     /// Stores a sign-in that has just begun.
     ///
     /// # Errors
-    /// `NotFound("user")` if there is no such user, `Exists("sign-in")` if the id is taken; or the store cannot be
-    /// written.
+    /// `NotFound("user")` if there is no such user, `Changed("password")` if the user's password is not the one that was
+    /// verified any more, `Exists("sign-in")` if the id is taken; or the store cannot be written.
     async fn add_sign_in(&self, new: NewSignIn, by: By) -> Result<(), Error>;
 
     /// The user's sign-ins that were not ended, the newest first; also those that have expired and are not forgotten.
@@ -246,8 +278,8 @@ pub trait Credentials: Send + Sync {
     /// Stores an API token.
     ///
     /// # Errors
-    /// `NotFound("user")` if there is no such user, `Exists("API token")` if the id is taken; or the store cannot be
-    /// written.
+    /// `NotFound("user")` if there is no such user, `TooMany("API token", _)` if the user has [`MAX_API_TOKENS`] that were
+    /// not revoked, `Exists("API token")` if the id is taken; or the store cannot be written.
     async fn add_api_token(&self, token: ApiToken, hash: SecretHash, by: By) -> Result<(), Error>;
 
     /// The API token with this id, also one that was revoked, and the hash of its secret.
@@ -278,8 +310,8 @@ pub trait Credentials: Send + Sync {
     /// Stores a passkey.
     ///
     /// # Errors
-    /// `NotFound("user")` if there is no such user, `Exists("passkey")` if the credential is somebody's already; or the
-    /// store cannot be written.
+    /// `NotFound("user")` if there is no such user, `TooMany("passkey", _)` if the user has [`MAX_PASSKEYS`],
+    /// `Exists("passkey")` if the credential is somebody's already; or the store cannot be written.
     async fn add_passkey(&self, passkey: Passkey, by: By) -> Result<(), Error>;
 
     /// The passkey with this credential id.

@@ -15,6 +15,17 @@ pub struct CircleMember {
     pub relation: Option<CareRelation>,
 }
 
+/// Who changes a care team, and what the change was decided by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manager {
+    /// Who.
+    pub user: UserId,
+    /// The user's role.
+    pub role: Role,
+    /// The user's place in the care team, where that is what lets them manage it.
+    pub place: Option<CareRelation>,
+}
+
 /// Users and care teams.
 #[async_trait]
 pub trait Directory: Send + Sync {
@@ -63,6 +74,26 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// `NotFound("care relation")` if the two have none; or the store cannot be written.
     async fn remove_care_relation(&self, patient: &UserId, member: &UserId, by: By) -> Result<(), Error>;
+
+    /// [`Self::add_care_relation`], asked for by a user: only if that one is still active, with the role and the place in
+    /// the care team by which it was decided.
+    ///
+    /// # Errors
+    /// `Changed("manager")` if not; or as [`Self::add_care_relation`].
+    async fn grant_access(&self, relation: CareRelation, manager: Manager, by: By) -> Result<(), Error>;
+
+    /// [`Self::remove_care_relation`], asked for by a user: only if that one is still active, with the role and the place
+    /// in the care team by which it was decided.
+    ///
+    /// # Errors
+    /// `Changed("manager")` if not; or as [`Self::remove_care_relation`].
+    async fn end_access(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+        manager: Manager,
+        by: By,
+    ) -> Result<(), Error>;
 
     /// The member's place in the patient's care team.
     ///

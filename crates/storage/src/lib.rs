@@ -34,10 +34,10 @@ pub mod seal;
 pub use audit::{AccessLogQuery, AuditTrail};
 pub use break_glass::{BreakGlasses, Opened, OpenedPatient, Opening};
 pub use credentials::{
-    ApiToken, Credentials, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn,
-    SignInEnd, SignIns,
+    ApiToken, Credentials, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, NewSignIn, Passkey, Revocation,
+    Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
 };
-pub use directory::{CircleMember, Directory};
+pub use directory::{CircleMember, Directory, Manager};
 pub use erasure::{AUDIT_KEPT, Erased, Erasure};
 pub use log::{CommitListener, Event, EventKind, EventLog, LogRange, Series, new_epoch};
 pub use measurements::{
@@ -67,6 +67,12 @@ pub enum Error {
     /// It does not exist.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// What the change was decided by is not so any more.
+    #[error("the {0} was changed meanwhile")]
+    Changed(&'static str),
+    /// The user has as many of it as a user may.
+    #[error("a user has at most {1} {0}s: take one back first")]
+    TooMany(&'static str, u32),
     /// A user of this role keeps it, and no other one gets it later.
     #[error("a {0} is one from the beginning and stays one: add another user")]
     RoleStays(Role),

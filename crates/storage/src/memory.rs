@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use crate::memory::state::State;
 use crate::{
     AccessLogQuery, AuditTrail, CircleMember, CommitListener, Directory, Error, Event, EventLog, LogRange,
-    MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
+    Manager, MeasurementPage, MeasurementQuery, Measurements, Probe, Recording, new_epoch,
 };
 
 /// A store in memory, one mutex around everything.
@@ -140,6 +140,24 @@ impl Directory for MemoryStore {
 
     async fn remove_care_relation(&self, patient: &UserId, member: &UserId, by: By) -> Result<(), Error> {
         self.state.lock().remove_care_relation(patient, member, by)
+    }
+
+    async fn grant_access(&self, relation: CareRelation, manager: Manager, by: By) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.still_manages(&relation.patient, &manager)?;
+        state.add_care_relation(relation, by)
+    }
+
+    async fn end_access(
+        &self,
+        patient: &UserId,
+        member: &UserId,
+        manager: Manager,
+        by: By,
+    ) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.still_manages(patient, &manager)?;
+        state.remove_care_relation(patient, member, by)
     }
 
     async fn care_relation(&self, patient: &UserId, member: &UserId) -> Result<Option<CareRelation>, Error> {

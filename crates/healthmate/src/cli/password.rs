@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use healthmate_protocol::UserId;
 use healthmate_server::auth::password::{self, Passwords};
-use healthmate_storage::{Credentials, Error, SignInEnd, SignIns};
+use healthmate_storage::{Credentials, Error, NewPassword, SignInEnd, SignIns};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub(crate) fn set(id: &UserId, common: &AdminArgs) -> Result<(), Failure> {
     let ended = block_on(async {
         let passwords = Passwords::new(&settings.sign_in, clock);
         let hash = passwords.hash(password).await.map_err(Failure::failed)?;
-        store.set_password(hash, end, by).await.map_err(|error| match error {
+        store.set_password(NewPassword::anyway(hash), end, by).await.map_err(|error| match error {
             Error::NotFound(_) => Failure::failed(format!("there is no user {id}")),
             error => Failure::failed(error),
         })

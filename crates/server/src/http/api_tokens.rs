@@ -21,9 +21,6 @@ use crate::auth::opaque::ApiSecret;
 /// How long an API token may be good at most, where its end is given, in seconds: ten years.
 const MAX_TTL_S: u64 = 10 * 365 * 86_400;
 
-/// How many API tokens a user may have.
-const MAX_TOKENS: usize = 100;
-
 /// The API token to issue.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -147,10 +144,6 @@ pub(super) async fn issue(
     }
     if request.expires_in.is_some_and(|seconds| !(1..=MAX_TTL_S).contains(&seconds)) {
         return Err(Problem::field("expires_in", format!("must be 1 to {MAX_TTL_S} seconds")));
-    }
-    if app.store.api_tokens(&user.id).await?.len() >= MAX_TOKENS {
-        let detail = format!("the user has {MAX_TOKENS} API tokens: revoke one first");
-        return Err(Problem::new(ErrorCode::TooManyRequests, detail));
     }
     let (secret, now) = (ApiSecret::new(&*app.clock), app.clock.now());
     let token = ApiToken {

@@ -12,7 +12,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use healthmate_care::{By, SignInMethod, User};
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
-use healthmate_storage::{NewSignIn, Revocation, Revoked, SignIn};
+use healthmate_storage::{Error, NewSignIn, Revocation, Revoked, SignIn};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,15 +80,27 @@ impl SignedIn {
     }
 }
 
+/// By what somebody proved to be a user.
+enum Proof {
+    /// The password, with the hash that it was verified with.
+    Password { verified: String },
+    /// A passkey.
+    Passkey,
+}
+
 /// Begins a sign-in of `user`, who proved to be one.
 async fn begin(
     app: &App,
     user: &User,
-    method: SignInMethod,
+    proof: Proof,
     label: Option<String>,
     address: Option<IpAddr>,
-) -> Result<SignedIn, Problem> {
+) -> Result<SignedIn, Error> {
     let now = app.clock.now();
+    let (method, verified) = match proof {
+        Proof::Password { verified } => (SignInMethod::Password, Some(verified)),
+        Proof::Passkey => (SignInMethod::Passkey, None),
+    };
     let days = i64::from(app.settings.sign_in.refresh_token_days);
     let sign_in = SignIn {
         id: app.clock.uuid(),
@@ -102,7 +114,7 @@ async fn begin(
     };
     let refresh = RefreshToken::first(sign_in.id, &*app.clock);
     let (family, current) = (refresh.family_hash(), refresh.own_hash());
-    let new = NewSignIn { sign_in: sign_in.clone(), family, current };
+    let new = NewSignIn { sign_in: sign_in.clone(), verified, family, current };
     app.store.add_sign_in(new, By::user(user, address, now)).await?;
     app.metrics.sign_ins.of(SignInResult::Succeeded).inc();
     Ok(SignedIn::new(app, user, &sign_in, &refresh))

@@ -11,9 +11,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use healthmate_care::{Action, CareRelation, Decision, Reason, Role, Scope, User};
-use healthmate_protocol::{Timestamp, UserId};
-use healthmate_storage::CircleMember;
+use healthmate_care::{Action, AuditOutcome, AuditRecord, CareRelation, Decision, Reason, Role, Scope, User};
+use healthmate_protocol::{ErrorCode, Timestamp, UserId};
+use healthmate_storage::{CircleMember, Error, Manager};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -135,7 +135,7 @@ pub(super) async fn grant(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<CareTeamMember>, Problem> {
     let (patient, member) = between(path)?;
-    caller.must(&app, Action::ManageCareTeam, "care_team", &patient).await?;
+    let record = caller.must(&app, Action::ManageCareTeam, "care_team", &patient).await?;
     let body = json::body(&app, &headers, body)?;
     let now = app.clock.now();
     let wanted = json::parse::<Grant>(&body)?.accept(&patient, &member, now)?;
@@ -143,10 +143,12 @@ pub(super) async fn grant(
     let before = app.store.care_relation(&patient, &member).await?;
     let relation = CareRelation { granted_by: Some(caller.user().id.clone()), ..wanted };
     let relation = grant::going_on(relation, before.as_ref(), now);
-    if let Some(own) = own_place(&app, &caller, &patient).await? {
-        grant::must_be_within(&relation, &own)?;
+    let manager = manager(&app, &caller, &patient).await?;
+    if let Some(own) = &manager.place {
+        grant::must_be_within(&relation, own)?;
     }
-    app.store.add_care_relation(relation.clone(), caller.by(&app)).await?;
+    let granted = app.store.grant_access(relation.clone(), manager, caller.by(&app)).await;
+    unless_changed(&app, record, granted).await?;
     app.access_changed();
     Ok(Json(CareTeamMember::new(&user, relation, now)))
 }
@@ -174,8 +176,10 @@ pub(super) async fn end(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let (patient, member) = between(path)?;
-    caller.must(&app, Action::ManageCareTeam, "care_team", &patient).await?;
-    app.store.remove_care_relation(&patient, &member, caller.by(&app)).await?;
+    let record = caller.must(&app, Action::ManageCareTeam, "care_team", &patient).await?;
+    let manager = manager(&app, &caller, &patient).await?;
+    let ended = app.store.end_access(&patient, &member, manager, caller.by(&app)).await;
+    unless_changed(&app, record, ended).await?;
     app.access_changed();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -192,11 +196,11 @@ fn user_id(field: &str, text: &str) -> Result<UserId, Problem> {
 /// The user who is to be let in, if that can be.
 async fn candidate(app: &App, patient: &UserId, member: &UserId) -> Result<User, Problem> {
     let of = app.store.user(patient).await?.filter(|user| user.role == Role::Patient);
-    of.ok_or(healthmate_storage::Error::NotFound("patient"))?;
+    of.ok_or(Error::NotFound("patient"))?;
     if member == patient {
         return Err(Problem::field("member", "a patient's own access is not for the care team to change"));
     }
-    let user = app.store.user(member).await?.ok_or(healthmate_storage::Error::NotFound("user"))?;
+    let user = app.store.user(member).await?.ok_or(Error::NotFound("user"))?;
     match user.role {
         Role::Device => Err(Problem::field("member", "a device belongs to its patient and to no care team")),
         Role::Admin => Err(Problem::field("member", "administrators read no health data")),
@@ -204,15 +208,28 @@ async fn candidate(app: &App, patient: &UserId, member: &UserId) -> Result<User,
     }
 }
 
-/// The place in the care team by which the caller manages it; `None` for the patient and for administrators.
-async fn own_place(app: &App, caller: &Caller, patient: &UserId) -> Result<Option<CareRelation>, Problem> {
-    let decision = access::may(app, caller.user(), Action::ManageCareTeam, patient).await?.decision;
-    match decision {
+/// By what the caller manages the care team: a place in it, except for the patient and for administrators.
+async fn manager(app: &App, caller: &Caller, patient: &UserId) -> Result<Manager, Problem> {
+    let user = caller.user();
+    let place = match access::may(app, user, Action::ManageCareTeam, patient).await?.decision {
         Decision::Allowed { reason: Reason::CareTeam, .. } => {
-            let own = app.store.care_relation(patient, &caller.user().id).await?;
-            own.ok_or_else(|| Problem::denied(Reason::NotInCareTeam)).map(Some)
+            let own = app.store.care_relation(patient, &user.id).await?;
+            Some(own.ok_or_else(|| Problem::denied(Reason::NotInCareTeam))?)
         }
-        Decision::Allowed { .. } => Ok(None),
-        Decision::Denied(reason) => Err(Problem::denied(reason)),
+        Decision::Allowed { .. } => None,
+        Decision::Denied(reason) => return Err(Problem::denied(reason)),
+    };
+    Ok(Manager { user: user.id.clone(), role: user.role, place })
+}
+
+/// What the store made of a change. One whose manager could not make it any more is refused, on record.
+async fn unless_changed(app: &App, record: AuditRecord, done: Result<(), Error>) -> Result<(), Problem> {
+    match done {
+        Err(Error::Changed(_)) => {
+            app.record_refusal(record.reason("manager_changed").outcome(AuditOutcome::Denied)).await;
+            let detail = "what lets you manage this care team was changed meanwhile: look at it again";
+            Err(Problem::new(ErrorCode::AccessDenied, detail))
+        }
+        done => Ok(done?),
     }
 }

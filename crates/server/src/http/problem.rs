@@ -187,8 +187,10 @@ impl From<storage::Error> for Problem {
                 return Self::new(ErrorCode::IdempotencyConflict, error.to_string()).at("Idempotency-Key");
             }
             storage::Error::NotFound(_) => return Self::new(ErrorCode::NotFound, error.to_string()),
+            storage::Error::TooMany(..) => return Self::new(ErrorCode::TooManyRequests, error.to_string()),
             storage::Error::RoleStays(_) => return Self::field("role", error.to_string()),
-            storage::Error::Exists(_) => ErrorCode::Internal,
+            // Whoever asked for it knows what to say.
+            storage::Error::Exists(_) | storage::Error::Changed(_) => ErrorCode::Internal,
         };
         tracing::error!(%error, code = code.as_str(), "a request failed in storage");
         Self::new(code, code.remedy())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use healthmate_care::{TokenScope, TokenScopes};
 use healthmate_protocol::{ErrorCode, ServerMessage};
-use healthmate_storage::{ApiToken, Revocation, Revoked, SignInEnd, SignIns};
+use healthmate_storage::{ApiToken, NewPassword, Revocation, Revoked, SignInEnd, SignIns};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,7 +28,7 @@ async fn server() -> TestServer {
     let hash = app.passwords.hash(PASSWORD.to_owned()).await.expect("hashed");
     let access_until = app.clock.now();
     let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until };
-    app.store.set_password(hash, end, by()).await.expect("known");
+    app.store.set_password(NewPassword::anyway(hash), end, by()).await.expect("known");
     server
 }
 

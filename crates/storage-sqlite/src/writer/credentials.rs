@@ -3,22 +3,29 @@
 use healthmate_care::{AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::seal::SealedColumn;
-use healthmate_storage::{ApiToken, Error, Passkey, Revocation, Revoked, SecretHash, SignInEnd};
+use healthmate_storage::{
+    ApiToken, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, Passkey, Revocation, Revoked, SecretHash,
+    SignInEnd,
+};
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
+use crate::credentials::PASSWORD;
 use crate::failure::Failure;
 use crate::writer::group::Group;
 use crate::writer::sign_ins;
 
 const SET_PASSWORD: &str = "INSERT INTO password (user, hash, changed_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (user) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+pub(crate) const API_TOKENS_HELD: &str =
+    "SELECT count(*) FROM api_token WHERE user = ?1 AND revoked_at IS NULL";
 const ADD_API_TOKEN: &str = "INSERT INTO api_token (id, user, name, scopes, hash, created_at, expires_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 pub(crate) const REVOKE_API_TOKEN: &str =
     "UPDATE api_token SET revoked_at = ?3 WHERE id = ?1 AND user = ?2 AND revoked_at IS NULL";
 pub(crate) const API_TOKEN_USED: &str =
     "UPDATE api_token SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at < ?2, TRUE)";
+pub(crate) const PASSKEYS_HELD: &str = "SELECT count(*) FROM passkey WHERE user = ?1";
 const ADD_PASSKEY: &str = "INSERT INTO passkey
         (credential, user, name, algorithm, public_key, counter, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
@@ -33,14 +40,35 @@ pub(crate) fn known(group: &mut Group<'_>, user: &UserId) -> Result<(), Failure>
     group.person(user)?.map(drop).ok_or(Failure::Refused(Error::NotFound("user")))
 }
 
+/// Goes on only if the user's password is still this one, if one is given.
+pub(crate) fn still(group: &Group<'_>, user: &UserId, hash: Option<&String>) -> Result<(), Failure> {
+    let Some(hash) = hash else { return Ok(()) };
+    let mut statement = group.conn.prepare_cached(PASSWORD)?;
+    let held = statement.query_row([user.as_str()], |row| row.get::<_, String>(0)).optional()?;
+    if held.as_ref() == Some(hash) { Ok(()) } else { Err(Error::Changed("password").into()) }
+}
+
+/// Goes on only if the user holds less than `limit` of what `count` counts.
+fn has_room(
+    group: &Group<'_>,
+    user: &UserId,
+    count: &str,
+    (what, limit): (&'static str, u32),
+) -> Result<(), Failure> {
+    let held: u32 = group.conn.prepare_cached(count)?.query_row([user.as_str()], |row| row.get(0))?;
+    if held < limit { Ok(()) } else { Err(Error::TooMany(what, limit).into()) }
+}
+
 pub(crate) fn set_password(
     group: &mut Group<'_>,
-    hash: &str,
+    new: &NewPassword,
     end: &SignInEnd,
     by: &By,
 ) -> Result<Vec<Uuid>, Failure> {
     known(group, &end.user)?;
-    group.conn.prepare_cached(SET_PASSWORD)?.execute(params![end.user.as_str(), hash, by.at.as_micros()])?;
+    still(group, &end.user, new.instead_of.as_ref())?;
+    let row = params![end.user.as_str(), new.hash, by.at.as_micros()];
+    group.conn.prepare_cached(SET_PASSWORD)?.execute(row)?;
     let ended = sign_ins::end(group, end, by)?;
     group.audit(&AuditRecord::password_set(by.clone(), &end.user))?;
     Ok(ended)
@@ -53,6 +81,7 @@ pub(crate) fn add_api_token(
     by: &By,
 ) -> Result<(), Failure> {
     known(group, &token.user)?;
+    has_room(group, &token.user, API_TOKENS_HELD, ("API token", MAX_API_TOKENS))?;
     let (id, column) = (token.id.to_string(), SealedColumn::ApiTokenName);
     let name = group.sealer.seal(group.conn, &token.user, column, id.as_bytes(), &token.name)?;
     let row = params![
@@ -94,6 +123,7 @@ pub(crate) fn api_tokens_used(group: &mut Group<'_>, used: &[(Uuid, Timestamp)])
 pub(crate) fn add_passkey(group: &mut Group<'_>, passkey: &Passkey, by: &By) -> Result<(), Failure> {
     let Passkey { credential, user, name, .. } = passkey;
     known(group, user)?;
+    has_room(group, user, PASSKEYS_HELD, ("passkey", MAX_PASSKEYS))?;
     let name = group.sealer.seal(group.conn, user, SealedColumn::PasskeyName, credential, name)?;
     let row = params![
         credential,

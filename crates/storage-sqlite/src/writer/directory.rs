@@ -2,18 +2,19 @@
 
 use healthmate_care::{AuditRecord, By, CareRelation, Role, User};
 use healthmate_protocol::{Timestamp, UserId};
-use healthmate_storage::Error;
 use healthmate_storage::seal::SealedColumn;
+use healthmate_storage::{Error, Manager};
 use rusqlite::{OptionalExtension, params};
 
 use crate::audit::word;
 use crate::failure::Failure;
+use crate::queries;
 use crate::writer::group::Group;
 
 pub(crate) const TAKEN: &str = "SELECT 1 FROM user WHERE id = ?1";
 const ADD_USER: &str = "INSERT INTO user (id, role, name, device_of, active) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SET_ACTIVE: &str = "UPDATE user SET active = ?2 WHERE id = ?1 AND erased_at IS NULL";
-const ROLE: &str = "SELECT role FROM user WHERE id = ?1";
+pub(crate) const ROLE: &str = "SELECT role, active FROM user WHERE id = ?1 AND erased_at IS NULL";
 const SET_ROLE: &str = "UPDATE user SET role = ?2 WHERE id = ?1 AND erased_at IS NULL";
 const ADD_RELATION: &str =
     "INSERT INTO care_relation (patient, member, starts_at, ends_at, relation, scopes, granted_by)
@@ -60,6 +61,21 @@ pub(crate) fn set_role(group: &mut Group<'_>, id: &UserId, role: Role, by: &By) 
     group.conn.prepare_cached(SET_ROLE)?.execute([id.as_str(), role.as_str()])?;
     group.audit(&AuditRecord::role_changed(by.clone(), id, role))?;
     Ok(())
+}
+
+/// Goes on only if the manager is still active, with the role and the place that the change was decided by.
+pub(crate) fn still_manages(group: &Group<'_>, patient: &UserId, manager: &Manager) -> Result<(), Failure> {
+    let row = |row: &rusqlite::Row<'_>| Ok((word::<Role>(row, 0)?, row.get::<_, bool>(1)?));
+    let mut statement = group.conn.prepare_cached(ROLE)?;
+    let held = statement.query_row([manager.user.as_str()], row).optional()?;
+    let has_place = match &manager.place {
+        Some(place) => queries::care_relation(group.conn, patient, &manager.user)?.as_ref() == Some(place),
+        None => true,
+    };
+    if held == Some((manager.role, true)) && has_place {
+        return Ok(());
+    }
+    Err(Error::Changed("manager").into())
 }
 
 pub(crate) fn add_care_relation(

@@ -66,10 +66,10 @@ impl Counts {
 
 /// Takes everything away that lets somebody in or opens something, and says what will have gone; with the patient's key.
 pub(crate) fn begin(group: &mut Group<'_>, patient: &UserId, by: &By) -> Result<(Erased, i64), Failure> {
-    group.write_heads()?;
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
     let found = group.conn.prepare_cached(PATIENT)?.query_row([patient.as_str()], row).optional()?;
     let (key, erased_at) = found.ok_or(Error::NotFound("patient"))?;
+    group.write_heads()?;
     let mut counts = Counts::default();
     counts.add("measurement", count(group, MEASUREMENTS, key)?);
     let events: i64 = topics(group, patient)?.iter().map(|topic| topic.head + 1 - topic.oldest).sum();

@@ -33,10 +33,18 @@ pub(crate) struct Group<'a> {
 }
 
 /// A topic that the group has looked at.
+#[derive(Clone)]
 struct Staged {
     head: Head,
     /// Whether the row in `topic` says less.
     dirty: bool,
+}
+
+/// What a group had written before a command: to come back to, when the command is undone.
+pub(crate) struct Mark {
+    heads: HashMap<Topic, Staged>,
+    events: Vec<Event>,
+    epoch: Option<Epoch>,
 }
 
 /// What a committed group brought.
@@ -133,8 +141,15 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// After a command was undone: it may have been the one that made what the cache knows.
-    pub(crate) fn forget_cached(&mut self) {
+    /// What is written so far.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { heads: self.heads.clone(), events: self.events.clone(), epoch: self.epoch.clone() }
+    }
+
+    /// After a command was undone. It may have been the one that made what the cache knows.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        let Mark { heads, events, epoch } = mark;
+        (self.heads, self.events, self.epoch) = (heads, events, epoch);
         self.cache.clear();
         self.sealer.forget();
         self.trail = None;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::credentials::{sign_in, uuid};
 use crate::failure::Failure;
 use crate::queries::{rows, time};
-use crate::writer::credentials::{known, revoke};
+use crate::writer::credentials::{known, revoke, still};
 use crate::writer::group::Group;
 
 const ADD: &str = "INSERT INTO sign_in
@@ -37,6 +37,7 @@ pub(crate) const FORGET_REVOCATIONS: &str = "DELETE FROM revocation WHERE (kind,
 pub(crate) fn add(group: &mut Group<'_>, new: &NewSignIn, by: &By) -> Result<(), Failure> {
     let SignIn { id, user, method, label, address, created_at, last_used_at, expires_at } = &new.sign_in;
     known(group, user)?;
+    still(group, user, new.verified.as_ref())?;
     let name = id.to_string();
     let seal = |label: &String| {
         group.sealer.seal(group.conn, user, SealedColumn::SignInLabel, name.as_bytes(), label)

@@ -93,3 +93,69 @@ fn a_wrong_or_missing_key_stops_the_start() {
     let options = Options { keys, ..Options::default() };
     assert!(SqliteStore::open(folder.path(), &options, clock()).is_ok(), "the ring may be a setting");
 }
+
+/// The ring was rotated by a command, and cannot be read by the server: what it refuses leaves nothing behind, and when the
+/// ring is there again, everything goes on.
+#[tokio::test]
+async fn nothing_half_written_stays_while_the_ring_is_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = open(folder.path(), true).expect("opened");
+    add(&server, "anna", NAME).await;
+    let command = open(folder.path(), false).expect("opened beside it");
+    command.rotate_keys(by()).await.expect("rotated");
+    let (ring, away) = (folder.path().join(KEY_RING_FILE), folder.path().join("away"));
+    fs::rename(&ring, &away).expect("moved");
+
+    let beat = |device: Option<&str>| Measurement {
+        metric: Metric::HeartRate,
+        value: 71.0,
+        taken_at: clock().now(),
+        client_id: None,
+        device: device.map(str::to_owned),
+        original: None,
+    };
+    let recording = Recording {
+        patient: id("anna"),
+        author: id("anna"),
+        measurements: vec![beat(None), beat(Some(DEVICE))],
+        idempotency: None,
+        audit: None,
+    };
+    let nora =
+        User { id: id("nora"), role: Role::Nurse, name: "Nora".to_owned(), device_of: None, active: true };
+    for error in [
+        server.record(recording.clone()).await.map(drop).expect_err("the device cannot be sealed"),
+        server.add_user(nora.clone(), by()).await.expect_err("the name cannot be sealed"),
+    ] {
+        assert!(
+            matches!(&error, healthmate_storage::Error::Unavailable(why) if why.contains("is gone")),
+            "{error}"
+        );
+    }
+    assert_eq!(server.user(&id("nora")).await, Ok(None));
+
+    fs::rename(&away, &ring).expect("moved back");
+    let receipts = server.record(recording).await.expect("recorded");
+    assert_eq!(receipts.iter().map(|receipt| receipt.offset).collect::<Vec<_>>(), [Offset(1), Offset(2)]);
+    server.add_user(nora.clone(), by()).await.expect("added");
+    assert_eq!(server.user(&id("nora")).await, Ok(Some(nora)));
+}
+
+/// Two commands that rotate at the same moment, each in a process of its own: no key is lost that wraps anything.
+#[tokio::test]
+async fn two_rotations_at_once_lose_no_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = open(folder.path(), true).expect("opened");
+    for user in 0..20 {
+        add(&server, &format!("p{user}"), NAME).await;
+    }
+    let commands = [(); 2].map(|()| open(folder.path(), false).expect("opened beside it"));
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(commands[0].rotate_keys(by()), commands[1].rotate_keys(by()));
+        one.expect("rotated");
+        other.expect("rotated");
+    }
+    drop((server, commands));
+    let server = open(folder.path(), true).expect("opened again");
+    assert_eq!(server.users().await.expect("all names open").len(), 20);
+}

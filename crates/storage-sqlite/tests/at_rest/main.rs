@@ -154,7 +154,7 @@ async fn no_file_holds_the_label_of_a_sign_in_or_the_name_of_a_token() {
         expires_at: at.plus_millis(100_000),
     };
     for sign_in in [sign_in(1, Some(LABEL)), sign_in(2, None)] {
-        let new = NewSignIn { sign_in, family: [7; 32], current: [1; 32] };
+        let new = NewSignIn { sign_in, verified: None, family: [7; 32], current: [1; 32] };
         store.add_sign_in(new, by()).await.expect("added");
     }
     let token = ApiToken {

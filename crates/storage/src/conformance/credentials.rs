@@ -6,10 +6,17 @@ use uuid::Uuid;
 
 use super::sample::{by, id, people};
 use super::{Failed, Harness, Outcome};
-use crate::{ApiToken, Error, Passkey, Revocation, Revoked, SignInEnd, SignIns};
+use crate::{
+    ApiToken, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, Passkey, Revocation, Revoked, SignInEnd,
+    SignIns,
+};
 
 fn every(user: &str, at: Timestamp) -> Result<SignInEnd, Failed> {
     Ok(SignInEnd { user: id(user)?, which: SignIns::All, reason: "password_changed", access_until: at })
+}
+
+fn password(hash: &str) -> NewPassword {
+    NewPassword::anyway(hash.to_owned())
 }
 
 fn token(harness: &Harness, user: &str) -> Result<ApiToken, Failed> {
@@ -55,18 +62,72 @@ pub async fn a_password_is_set_and_changed(mut harness: Harness) -> Outcome {
     let end = every("p", harness.clock.now())?;
     assert_eq!(harness.store()?.password(&id("p")?).await?, None);
     for hash in ["$argon2id$one", "$argon2id$two"] {
-        let ended = harness.store()?.set_password(hash.to_owned(), end.clone(), by()).await?;
+        let ended = harness.store()?.set_password(password(hash), end.clone(), by()).await?;
         assert!(ended.is_empty());
         assert_eq!(harness.store()?.password(&id("p")?).await?.as_deref(), Some(hash));
     }
     assert_eq!(harness.store()?.password(&id("q")?).await?, None);
     let stranger = every("nobody", harness.clock.now())?;
-    let refused = harness.store()?.set_password("$".to_owned(), stranger, by()).await;
+    let refused = harness.store()?.set_password(password("$"), stranger, by()).await;
     assert_eq!(refused, Err(Error::NotFound("user")));
     let issued = "credential_issued user:p/password";
     assert_eq!(said(&harness, 2).await?, [issued, issued]);
     harness.reopen()?;
     assert_eq!(harness.store()?.password(&id("p")?).await?.as_deref(), Some("$argon2id$two"));
+    Ok(())
+}
+
+/// `set_password` in the place of another: only while that is there, and what is refused changes nothing.
+pub async fn a_password_is_changed_only_where_it_was(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let set = async |hash: &str, instead_of: &str| {
+        let new = NewPassword { instead_of: Some(instead_of.to_owned()), ..password(hash) };
+        Ok::<_, Failed>(store.set_password(new, every("p", harness.clock.now())?, by()).await)
+    };
+    let changed = || Err(Error::Changed("password"));
+    assert_eq!(set("$two", "$one").await?, changed(), "there is none");
+    store.set_password(password("$one"), every("p", harness.clock.now())?, by()).await?;
+    store.set_password(password("$two"), every("q", harness.clock.now())?, by()).await?;
+    let recorded = store.audit_after(0, 1000).await?.len();
+    assert_eq!(set("$three", "$two").await?, changed(), "it is q's");
+    assert_eq!(store.password(&id("p")?).await?.as_deref(), Some("$one"));
+    assert_eq!(store.audit_after(0, 1000).await?.len(), recorded);
+    assert_eq!(set("$three", "$one").await?, Ok(Vec::new()));
+    assert_eq!(set("$four", "$one").await?, changed(), "only one of two wins");
+    assert_eq!(store.password(&id("p")?).await?.as_deref(), Some("$three"));
+    Ok(())
+}
+
+/// `add_api_token` and `add_passkey` up to what a user may have, however many come at once.
+pub async fn a_user_has_only_so_many_api_tokens_and_passkeys(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    for _ in 1..MAX_API_TOKENS {
+        store.add_api_token(token(&harness, "p")?, [1; 32], by()).await?;
+    }
+    let (one, other) = (token(&harness, "p")?, token(&harness, "p")?);
+    let at_once = tokio::join!(
+        store.add_api_token(one.clone(), [1; 32], by()),
+        store.add_api_token(other.clone(), [1; 32], by()),
+    );
+    let too_many = Err(Error::TooMany("API token", MAX_API_TOKENS));
+    assert!(at_once == (Ok(()), too_many.clone()) || at_once == (too_many.clone(), Ok(())), "{at_once:?}");
+    let held = store.api_tokens(&id("p")?).await?;
+    assert_eq!(held.len(), MAX_API_TOKENS as usize);
+    store.revoke_api_token(&id("p")?, held[0].id, by()).await?;
+    store.add_api_token(token(&harness, "p")?, [1; 32], by()).await?;
+    assert_eq!(store.add_api_token(token(&harness, "p")?, [1; 32], by()).await, too_many);
+    store.add_api_token(token(&harness, "q")?, [1; 32], by()).await?;
+
+    for number in 1..=MAX_PASSKEYS {
+        store.add_passkey(passkey(&harness, "p", &number.to_be_bytes())?, by()).await?;
+    }
+    let refused = store.add_passkey(passkey(&harness, "p", &[0])?, by()).await;
+    assert_eq!(refused, Err(Error::TooMany("passkey", MAX_PASSKEYS)));
+    store.add_passkey(passkey(&harness, "q", &[0])?, by()).await?;
+    store.remove_passkey(&id("p")?, &1_u32.to_be_bytes(), by()).await?;
+    store.add_passkey(passkey(&harness, "p", &[1])?, by()).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use healthmate_care::{CareRelation, Clock, Relationship, Role, Scope, Scopes, Us
 
 use super::sample::{beat, by, device, id, people, recording, user};
 use super::{Failed, Harness, Outcome};
-use crate::{CircleMember, Error};
+use crate::{CircleMember, Error, Manager};
 
 fn relation(harness: &Harness, patient: &str, member: &str) -> Result<CareRelation, Failed> {
     let starts_at = harness.clock.now();
@@ -196,6 +196,53 @@ pub async fn care_teams_and_patients_come_in_order(harness: Harness) -> Outcome 
     assert!(store.care_team(&id("n")?).await?.is_empty());
     assert!(store.patients_of(&id("p")?).await?.is_empty());
     assert!(store.patients_of(&id("nobody")?).await?.is_empty());
+    Ok(())
+}
+
+/// `grant_access`, `end_access`: only while the manager is what the change was decided by; else nothing changes.
+pub async fn a_care_team_is_changed_by_who_still_manages_it(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    store.add_user(user("c", Role::Caregiver)?, by()).await?;
+    let place = CareRelation { scopes: Scopes::ALL, ..relation(&harness, "p", "n")? };
+    store.add_care_relation(place.clone(), by()).await?;
+    let patient = Manager { user: id("p")?, role: Role::Patient, place: None };
+    let nurse = Manager { user: id("n")?, role: Role::Nurse, place: Some(place.clone()) };
+    let wanted = relation(&harness, "p", "c")?;
+    for manager in [&patient, &nurse] {
+        store.grant_access(wanted.clone(), manager.clone(), by()).await?;
+        assert_eq!(store.care_team(&id("p")?).await?, [wanted.clone(), place.clone()]);
+        store.end_access(&id("p")?, &id("c")?, manager.clone(), by()).await?;
+        assert_eq!(store.care_team(&id("p")?).await?, std::slice::from_ref(&place));
+    }
+    let missing = store.end_access(&id("p")?, &id("c")?, patient, by()).await;
+    assert_eq!(missing, Err(Error::NotFound("care relation")));
+    let elsewhere = store.grant_access(relation(&harness, "q", "c")?, nurse.clone(), by()).await;
+    assert_eq!(elsewhere, Err(Error::Changed("manager")), "the place is in p's team");
+
+    store.grant_access(wanted.clone(), nurse.clone(), by()).await?;
+    let refused = async || {
+        let before = (store.care_team(&id("p")?).await?, store.audit_after(0, 1000).await?.len());
+        let granted = store.grant_access(place.clone(), nurse.clone(), by()).await;
+        let ended = store.end_access(&id("p")?, &id("c")?, nurse.clone(), by()).await;
+        assert_eq!((granted, ended), (Err(Error::Changed("manager")), Err(Error::Changed("manager"))));
+        let after = (store.care_team(&id("p")?).await?, store.audit_after(0, 1000).await?.len());
+        assert_eq!(after, before);
+        Ok::<_, Failed>(())
+    };
+    let narrowed = CareRelation { scopes: Scopes::DATA, ..place.clone() };
+    store.add_care_relation(narrowed, by()).await?;
+    refused().await?;
+    store.remove_care_relation(&id("p")?, &id("n")?, by()).await?;
+    refused().await?;
+    store.add_care_relation(place.clone(), by()).await?;
+    store.set_role(&id("n")?, Role::Doctor, by()).await?;
+    refused().await?;
+    store.set_role(&id("n")?, Role::Nurse, by()).await?;
+    store.set_active(&id("n")?, false, by()).await?;
+    refused().await?;
+    store.set_active(&id("n")?, true, by()).await?;
+    store.end_access(&id("p")?, &id("c")?, nurse, by()).await?;
     Ok(())
 }
 

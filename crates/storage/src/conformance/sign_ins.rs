@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::sample::{by, id, people};
 use super::{Failed, Harness, Outcome};
-use crate::{Error, NewSignIn, Revocation, Revoked, Rotated, Rotation, SignIn, SignInEnd, SignIns};
+use crate::{
+    Error, NewPassword, NewSignIn, Revocation, Revoked, Rotated, Rotation, SignIn, SignInEnd, SignIns,
+};
 
 /// How long a sign-in of these checks lasts, and how long one may be idle, in milliseconds.
 const LASTS: i64 = 100_000;
@@ -25,7 +27,7 @@ fn sign_in(harness: &Harness, user: &str) -> Result<NewSignIn, Failed> {
         last_used_at: now,
         expires_at: now.plus_millis(LASTS),
     };
-    Ok(NewSignIn { sign_in, family: [7; 32], current: [1; 32] })
+    Ok(NewSignIn { sign_in, verified: None, family: [7; 32], current: [1; 32] })
 }
 
 fn now(harness: &Harness) -> By {
@@ -63,7 +65,7 @@ pub async fn a_sign_in_is_found_as_it_was_added(mut harness: Harness) -> Outcome
     harness.clock.advance_millis(1);
     let plain = sign_in(&harness, "p")?;
     let plain = SignIn { label: None, address: None, method: SignInMethod::Passkey, ..plain.sign_in };
-    let second = NewSignIn { sign_in: plain.clone(), family: [0; 32], current: [0; 32] };
+    let second = NewSignIn { sign_in: plain.clone(), verified: None, family: [0; 32], current: [0; 32] };
     harness.store()?.add_sign_in(second.clone(), by()).await?;
     harness.reopen()?;
     let store = harness.store()?;
@@ -235,7 +237,37 @@ pub async fn a_new_password_ends_sign_ins(harness: Harness) -> Outcome {
     let (kept, ended) = (begin(&harness, "p").await?, begin(&harness, "p").await?);
     let store = harness.store()?;
     let but = end("p", SignIns::AllBut(kept.id), harness.clock.now())?;
-    assert_eq!(store.set_password("$argon2id$".to_owned(), but, by()).await?, [ended.id]);
+    assert_eq!(
+        store.set_password(NewPassword::anyway("$argon2id$".to_owned()), but, by()).await?,
+        [ended.id]
+    );
     assert_eq!(store.sign_ins(&id("p")?).await?, [kept]);
+    Ok(())
+}
+
+/// `add_sign_in` with a password that is not the user's any more stores and records nothing.
+pub async fn a_sign_in_needs_the_password_that_was_verified(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let verified = |hash: &str| {
+        let new = sign_in(&harness, "p")?;
+        Ok::<_, Failed>(NewSignIn { verified: Some(hash.to_owned()), ..new })
+    };
+    let set = async |hash: &str| {
+        let none = end("p", SignIns::One(Uuid::nil()), harness.clock.now())?;
+        Ok::<_, Failed>(store.set_password(NewPassword::anyway(hash.to_owned()), none, by()).await?)
+    };
+    let changed = Err(Error::Changed("password"));
+    assert_eq!(store.add_sign_in(verified("$one")?, by()).await, changed, "there is none");
+    set("$one").await?;
+    store.add_sign_in(verified("$one")?, by()).await?;
+    set("$two").await?;
+    let recorded = store.audit_after(0, 1000).await?.len();
+    assert_eq!(store.add_sign_in(verified("$one")?, by()).await, changed);
+    assert_eq!(store.audit_after(0, 1000).await?.len(), recorded);
+    assert_eq!(store.sign_ins(&id("p")?).await?.len(), 1);
+    store.add_sign_in(verified("$two")?, by()).await?;
+    begin(&harness, "p").await?;
+    assert_eq!(store.sign_ins(&id("p")?).await?.len(), 3);
     Ok(())
 }

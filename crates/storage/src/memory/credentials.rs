@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::MemoryStore;
 use super::state::State;
 use crate::{
-    ApiToken, Credentials, Error, NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash,
-    SignIn, SignInEnd, SignIns,
+    ApiToken, Credentials, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, NewSignIn, Passkey, Revocation,
+    Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
 };
 
 /// What is held of credentials.
@@ -80,6 +80,12 @@ impl State {
         self.users.contains_key(user).then_some(()).ok_or(Error::NotFound("user"))
     }
 
+    /// Goes on only if the user's password is still this one, if one is given.
+    fn still(&self, user: &UserId, hash: Option<&String>) -> Result<(), Error> {
+        let is_so = hash.is_none() || self.credentials.passwords.get(user) == hash;
+        is_so.then_some(()).ok_or(Error::Changed("password"))
+    }
+
     fn revoke(&mut self, what: Revoked, until: Timestamp) {
         let held = self.credentials.revoked.entry(what).or_insert(until);
         *held = until.max(*held);
@@ -123,19 +129,21 @@ impl Credentials for MemoryStore {
         Ok(self.state.lock().credentials.passwords.get(user).cloned())
     }
 
-    async fn set_password(&self, hash: String, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error> {
+    async fn set_password(&self, new: NewPassword, end: SignInEnd, by: By) -> Result<Vec<Uuid>, Error> {
         let mut state = self.state.lock();
         state.known(&end.user)?;
-        state.credentials.passwords.insert(end.user.clone(), hash);
+        state.still(&end.user, new.instead_of.as_ref())?;
+        state.credentials.passwords.insert(end.user.clone(), new.hash);
         let ended = state.end_sign_ins(&end, &by);
         state.audit([AuditRecord::password_set(by, &end.user)]);
         Ok(ended)
     }
 
     async fn add_sign_in(&self, new: NewSignIn, by: By) -> Result<(), Error> {
-        let NewSignIn { sign_in, family, current } = new;
+        let NewSignIn { sign_in, verified, family, current } = new;
         let mut state = self.state.lock();
         state.known(&sign_in.user)?;
+        state.still(&sign_in.user, verified.as_ref())?;
         if state.credentials.sign_ins.contains_key(&sign_in.id) {
             return Err(Error::Exists("sign-in"));
         }
@@ -166,6 +174,11 @@ impl Credentials for MemoryStore {
     async fn add_api_token(&self, token: ApiToken, hash: SecretHash, by: By) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.known(&token.user)?;
+        let held = state.credentials.api_tokens.values().map(|(token, _)| token);
+        let held = held.filter(|held| held.user == token.user && held.revoked_at.is_none()).count();
+        if held >= MAX_API_TOKENS as usize {
+            return Err(Error::TooMany("API token", MAX_API_TOKENS));
+        }
         if state.credentials.api_tokens.contains_key(&token.id) {
             return Err(Error::Exists("API token"));
         }
@@ -210,6 +223,10 @@ impl Credentials for MemoryStore {
     async fn add_passkey(&self, passkey: Passkey, by: By) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.known(&passkey.user)?;
+        let held = state.credentials.passkeys.iter().filter(|held| held.user == passkey.user).count();
+        if held >= MAX_PASSKEYS as usize {
+            return Err(Error::TooMany("passkey", MAX_PASSKEYS));
+        }
         if state.credentials.passkeys.iter().any(|held| held.credential == passkey.credential) {
             return Err(Error::Exists("passkey"));
         }

@@ -14,8 +14,8 @@ use super::break_glass::Accesses;
 use super::credentials::Held;
 use super::notifications::Told;
 use crate::{
-    CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, MeasurementPage, MeasurementQuery,
-    RecordedAt, Recording, Series, event_payload,
+    CircleMember, Cursor, Error, Event, EventKind, Idempotency, LogRange, Manager, MeasurementPage,
+    MeasurementQuery, RecordedAt, Recording, Series, event_payload,
 };
 
 pub(super) struct State {
@@ -273,6 +273,14 @@ impl State {
         self.audit([AuditRecord::role_changed(by, id, role)]);
         self.directory_version += 1;
         Ok(())
+    }
+
+    /// Goes on only if the manager is still active, with the role and the place that the change was decided by.
+    pub(super) fn still_manages(&self, patient: &UserId, manager: &Manager) -> Result<(), Error> {
+        let held = self.users.get(&manager.user).filter(|user| user.active).map(|user| user.role);
+        let place = || self.care.get(&(patient.clone(), manager.user.clone()));
+        let has_place = manager.place.is_none() || place() == manager.place.as_ref();
+        (held == Some(manager.role) && has_place).then_some(()).ok_or(Error::Changed("manager"))
     }
 
     pub(super) fn add_care_relation(&mut self, relation: CareRelation, by: By) -> Result<(), Error> {

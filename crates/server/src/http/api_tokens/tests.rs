@@ -174,3 +174,19 @@ async fn what_is_no_token_or_not_its_secret_opens_nothing() {
     world.app.store.set_active(&id("ring"), false, By::command_line(world.clock.now())).await.expect("known");
     assert_eq!(world.get_with_token("/v1/me", &token).await.code(), "user_inactive");
 }
+
+#[tokio::test]
+async fn a_user_has_a_hundred_and_no_more() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(issued(&world, "ada", "ring", wanted(&["read_measurements"])).await.0);
+    }
+    let refused = ask(&world, "ada", "ring", wanted(&["read_measurements"])).await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_requests"));
+    assert_eq!(refused.json()["detail"], "a user has at most 100 API tokens: take one back first");
+    let token = world.token("ada");
+    let one = format!("/v1/users/ring/tokens/{}", ids[0]);
+    assert_eq!(send(&world, "DELETE", &one, &token, "").await.status, 204);
+    issued(&world, "ada", "ring", wanted(&["read_measurements"])).await;
+}

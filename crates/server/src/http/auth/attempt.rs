@@ -34,13 +34,13 @@ pub(super) fn end_attempt<T>(app: &App, attempt: &Attempt, checked: &Result<T, P
 }
 
 /// Goes on only if this is the caller's password, which stands in `field` of the request: whoever holds no more than a stolen
-/// token may be guessing. That it is not is on record before it is said.
+/// token may be guessing. That it is not is on record before it is said. Gives the hash that it was verified with.
 pub(super) async fn prove(
     app: &App,
     caller: &Caller,
     address: Option<IpAddr>,
     (field, password): (&'static str, String),
-) -> Result<(), Problem> {
+) -> Result<String, Problem> {
     if !(1..=MAX_CHARS).contains(&password.chars().count()) {
         return Err(Problem::field(field, format!("must be 1 to {MAX_CHARS} characters")));
     }
@@ -53,12 +53,13 @@ pub(super) async fn prove(
     )
 }
 
-async fn check(app: &App, caller: &Caller, password: String) -> Result<(), Problem> {
+async fn check(app: &App, caller: &Caller, password: String) -> Result<String, Problem> {
     let user = &caller.user().id;
     let hash = app.store.password(user).await?;
     let reason = if hash.is_some() { "wrong_password" } else { "no_password" };
-    if app.passwords.verify(password, hash).await? {
-        return Ok(());
+    let matches = app.passwords.verify(password, hash.clone()).await?;
+    if let Some(verified) = hash.filter(|_| matches) {
+        return Ok(verified);
     }
     app.store.audit(vec![AuditRecord::sign_in_refused(caller.by(app), Some(user), reason)]).await?;
     Err(Problem::new(ErrorCode::SignInRefused, "the password is another one"))

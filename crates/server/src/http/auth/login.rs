@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::{AuditRecord, By, SignInMethod, User};
+use healthmate_care::{AuditRecord, By, User};
 use healthmate_protocol::{ErrorCode, UserId};
-use healthmate_storage::{SignInEnd, SignIns};
+use healthmate_storage::{Error, NewPassword, SignInEnd, SignIns};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::attempt::{begin_attempt, end_attempt};
-use super::{Body, From, SignedIn, begin, check_name};
+use super::{Body, From, Proof, SignedIn, begin, check_name};
 use crate::app::App;
 use crate::auth::password::{Busy, MAX_CHARS};
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
+
+/// How often a password is looked at that is changed, or hashed anew, while it is looked at.
+const LOOKS: u32 = 3;
 
 /// Who wants to sign in.
 #[derive(Deserialize, JsonSchema)]
@@ -61,34 +64,51 @@ pub(in crate::http) async fn login(
     label.as_deref().map_or(Ok(()), |label| check_name("label", label))?;
     let attempt = Attempt::new(Some(&user), address);
     begin_attempt(&app, &attempt)?;
-    let checked = check(&app, &user, password, address).await;
-    end_attempt(&app, &attempt, &checked);
-    Ok(Json(begin(&app, &checked?, SignInMethod::Password, label, address).await?))
+    let signed_in = sign_in(&app, &user, &password, label, address).await;
+    end_attempt(&app, &attempt, &signed_in);
+    signed_in.map(Json)
 }
 
-/// The user, if the password is theirs. Everybody is asked for in the same way, and has a password hashed.
-async fn check(app: &App, name: &str, password: String, address: Option<IpAddr>) -> Result<User, Problem> {
+/// Signs the user in, if the password is theirs: when it is looked at, and still when the sign-in is stored.
+async fn sign_in(
+    app: &App,
+    name: &str,
+    password: &str,
+    label: Option<String>,
+    address: Option<IpAddr>,
+) -> Result<SignedIn, Problem> {
+    for _ in 0..LOOKS {
+        let (user, verified) = check(app, name, password, address).await?;
+        let Some(verified) = current_hash(app, &user, password, verified).await? else { continue };
+        match begin(app, &user, Proof::Password { verified }, label.clone(), address).await {
+            Err(Error::Changed(_)) => {}
+            begun => return Ok(begun?),
+        }
+    }
+    Err(Problem::new(ErrorCode::TooManyRequests, "the password is being changed: try again"))
+}
+
+/// The user and the hash of the password, if that is the one. Everybody is asked for in the same way, and has a password
+/// hashed.
+async fn check(
+    app: &App,
+    name: &str,
+    password: &str,
+    address: Option<IpAddr>,
+) -> Result<(User, String), Problem> {
     let id = UserId::new(name).or_else(|_| UserId::new("nobody")).map_err(|_| refused())?;
     let found = app.store.user(&id).await?.filter(|user| user.id.as_str() == name);
     let hash = app.store.password(&id).await?.filter(|_| found.is_some());
-    let may_be_renewed = hash.as_ref().is_some_and(|hash| !app.passwords.is_current(hash));
-    let kept = may_be_renewed.then(|| password.clone());
     let reason = match (&found, &hash) {
         (None, _) => "user_unknown",
         (Some(user), _) if !user.active => "user_inactive",
         (Some(_), None) => "no_password",
         (Some(_), Some(_)) => "wrong_password",
     };
-    let matches = app.passwords.verify(password, hash.clone()).await?;
-    match found {
-        // Changed while it was checked: what opens nothing any more signs nobody in, and does not come back as a renewed hash.
-        Some(user) if matches && user.active && app.store.password(&id).await? == hash => {
-            if let Some(password) = kept {
-                renew_hash(app, &user, password, hash).await?;
-            }
-            Ok(user)
-        }
-        found => {
+    let matches = app.passwords.verify(password.to_owned(), hash.clone()).await?;
+    match (found, hash) {
+        (Some(user), Some(hash)) if matches && user.active => Ok((user, hash)),
+        (found, _) => {
             let by = By::anonymous(address, app.clock.now());
             let known = found.as_ref().map(|user| &user.id);
             app.store.audit(vec![AuditRecord::sign_in_refused(by, known, reason)]).await?;
@@ -101,18 +121,27 @@ fn refused() -> Problem {
     Problem::new(ErrorCode::SignInRefused, "user and password do not belong together")
 }
 
-/// Hashes a password as they are hashed now, so that the answer to no user takes longer than to another.
-async fn renew_hash(app: &App, user: &User, password: String, before: Option<String>) -> Result<(), Problem> {
-    let hash = app.passwords.hash(password).await?;
-    if app.store.password(&user.id).await? != before {
-        return Err(refused());
+/// The hash of the user's password as passwords are hashed now, so that the answer to no user takes longer than to another:
+/// the verified one, or one that is stored in its place. `None` where that was changed meanwhile.
+async fn current_hash(
+    app: &App,
+    user: &User,
+    password: &str,
+    verified: String,
+) -> Result<Option<String>, Problem> {
+    if app.passwords.is_current(&verified) {
+        return Ok(Some(verified));
     }
+    let hash = app.passwords.hash(password.to_owned()).await?;
     let now = app.clock.now();
     // No sign-in has this id: none ends.
     let which = SignIns::One(Uuid::nil());
     let end = SignInEnd { user: user.id.clone(), which, reason: "rehashed", access_until: now };
-    app.store.set_password(hash, end, By::server(now)).await?;
-    Ok(())
+    let new = NewPassword { hash: hash.clone(), instead_of: Some(verified) };
+    match app.store.set_password(new, end, By::server(now)).await {
+        Err(Error::Changed(_)) => Ok(None),
+        set => Ok(set.map(|_| Some(hash))?),
+    }
 }
 
 impl std::convert::From<Busy> for Problem {

@@ -24,9 +24,6 @@ pub(in crate::http) mod sign_in_options;
 #[cfg(test)]
 mod tests;
 
-/// How many passkeys a user may have.
-const MAX_PASSKEYS: usize = 20;
-
 /// What is asked of authenticators everywhere: that they make sure who is there.
 const REQUIRED: &str = "required";
 
@@ -82,15 +79,6 @@ impl From<Passkey> for PasskeySummary {
         let Passkey { credential, name, created_at, last_used_at, .. } = passkey;
         Self { id: Base64Url(credential), name, created_at, last_used_at }
     }
-}
-
-/// Goes on only if a user who has so many passkeys may have one more.
-fn check_room(held: usize) -> Result<(), Problem> {
-    if held < MAX_PASSKEYS {
-        return Ok(());
-    }
-    let detail = format!("you have {MAX_PASSKEYS} passkeys: remove one first");
-    Err(Problem::new(ErrorCode::TooManyRequests, detail))
 }
 
 /// Who the server is to passkeys.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use healthmate_storage::{SignInEnd, SignIns};
+use healthmate_protocol::ErrorCode;
+use healthmate_storage::{Error, NewPassword, SignInEnd, SignIns};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,11 +51,21 @@ pub(in crate::http) async fn change_password(
     let user = &caller.user().id;
     password::check(&request.new_password, user.as_str())
         .map_err(|weak| Problem::field("new_password", weak.to_string()))?;
-    prove(&app, &caller, address, ("old_password", request.old_password)).await?;
+    let verified = prove(&app, &caller, address, ("old_password", request.old_password)).await?;
     let hash = app.passwords.hash(request.new_password).await?;
     let which = caller.credential().sign_in().map_or(SignIns::All, SignIns::AllBut);
     let access_until = access_until(&app);
     let end = SignInEnd { user: user.clone(), which, reason: "password_changed", access_until };
-    note_ended(&app, &app.store.set_password(hash, end, caller.by(&app)).await?);
-    Ok(StatusCode::NO_CONTENT)
+    let new = NewPassword { hash, instead_of: Some(verified) };
+    match app.store.set_password(new, end, caller.by(&app)).await {
+        // While the new one was hashed.
+        Err(Error::Changed(_)) => {
+            let detail = "the password was changed meanwhile";
+            Err(Problem::new(ErrorCode::SignInRefused, detail).at("old_password"))
+        }
+        ended => {
+            note_ended(&app, &ended?);
+            Ok(StatusCode::NO_CONTENT)
+        }
+    }
 }

@@ -8,9 +8,10 @@ use healthmate_protocol::{Epoch, NotificationId, Offset, Timestamp, Topic, UserI
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{
     AccessLogQuery, ApiToken, AuditTrail, BreakGlasses, CircleMember, CommitListener, Credentials, Directory,
-    Erased, Erasure, Error, Event, EventLog, LogRange, MeasurementPage, MeasurementQuery, Measurements,
-    NewNotification, NewSignIn, NotificationPage, NotificationQuery, Notifications, Opened, OpenedPatient,
-    Opening, Passkey, Probe, Recording, Revocation, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
+    Erased, Erasure, Error, Event, EventLog, LogRange, Manager, MeasurementPage, MeasurementQuery,
+    Measurements, NewNotification, NewPassword, NewSignIn, NotificationPage, NotificationQuery,
+    Notifications, Opened, OpenedPatient, Opening, Passkey, Probe, Recording, Revocation, Rotated, Rotation,
+    SecretHash, SignIn, SignInEnd,
 };
 use uuid::Uuid;
 
@@ -126,6 +127,14 @@ impl Directory for FailingStore {
         self.fail().await
     }
 
+    async fn grant_access(&self, _: CareRelation, _: Manager, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
+    async fn end_access(&self, _: &UserId, _: &UserId, _: Manager, _: By) -> Result<(), Error> {
+        self.fail().await
+    }
+
     async fn directory_version(&self) -> Result<u64, Error> {
         self.inner.directory_version().await
     }
@@ -152,7 +161,7 @@ impl Credentials for FailingStore {
         self.inner.password(user).await
     }
 
-    async fn set_password(&self, _: String, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
+    async fn set_password(&self, _: NewPassword, _: SignInEnd, _: By) -> Result<Vec<Uuid>, Error> {
         self.fail().await
     }
 

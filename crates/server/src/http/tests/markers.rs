@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use axum::body::Body;
 use axum::http::Request;
 use healthmate_care::By;
-use healthmate_storage::{Passkey, SignInEnd, SignIns};
+use healthmate_storage::{NewPassword, Passkey, SignInEnd, SignIns};
 use serde_json::{Value, json};
 
 use super::{Failing, NOW, Reply, World, id};
@@ -96,7 +96,12 @@ async fn plant_sign_ins(world: &World) -> Vec<String> {
     let hash = world.app.passwords.hash(PASSWORD.to_owned()).await.expect("hashed");
     let at = NOW.parse().expect("valid");
     let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
-    world.app.store.set_password(hash.clone(), end, By::command_line(at)).await.expect("known");
+    world
+        .app
+        .store
+        .set_password(NewPassword::anyway(hash.clone()), end, By::command_line(at))
+        .await
+        .expect("known");
     let login = async |user: &str, password: &str| {
         let body = json!({ "user": user, "password": password, "label": "MARKER" });
         ask(world, "POST", "/v1/auth/login", None, body).await

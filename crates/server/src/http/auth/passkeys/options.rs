@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use healthmate_protocol::ErrorCode;
+use healthmate_storage::{Error, MAX_PASSKEYS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Base64Url, PUBLIC_KEY, REQUIRED, check_room, relying_party};
+use super::{Base64Url, PUBLIC_KEY, REQUIRED, relying_party};
 use crate::app::App;
 use crate::auth::passkey::{ALGORITHMS, Ceremony, GOOD_FOR_MS};
 use crate::http::auth::attempt::prove;
@@ -121,12 +122,15 @@ pub(in crate::http) async fn begin_passkey(
     caller.must_be_whole()?;
     let party = relying_party(&app)?;
     match request.password {
-        Some(password) => prove(&app, &caller, address, ("password", password)).await?,
+        Some(password) => drop(prove(&app, &caller, address, ("password", password)).await?),
         None => must_be_fresh(&app, &caller).await?,
     }
     let user = caller.user();
     let held = app.store.passkeys(&user.id).await?;
-    check_room(held.len())?;
+    // Before the authenticator makes one that could not be stored.
+    if held.len() >= MAX_PASSKEYS as usize {
+        return Err(Error::TooMany("passkey", MAX_PASSKEYS).into());
+    }
     let challenge = party.challenge(Ceremony::Register(&user.id), &*app.clock);
     Ok(Json(PasskeyCreationOptions {
         rp: Rp { id: party.id().to_owned(), name: RP_NAME },

@@ -11,7 +11,7 @@ use healthmate_storage::{Error, Passkey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Base64Url, PUBLIC_KEY, PasskeySummary, check_room, relying_party};
+use super::{Base64Url, PUBLIC_KEY, PasskeySummary, relying_party};
 use crate::app::App;
 use crate::auth::passkey::Refused;
 use crate::http::Problem;
@@ -89,7 +89,6 @@ pub(in crate::http) async fn add_passkey(
             return Err(explained(refused));
         }
     };
-    check_room(app.store.passkeys(user).await?.len())?;
     let passkey = Passkey {
         credential: new.credential,
         user: user.clone(),

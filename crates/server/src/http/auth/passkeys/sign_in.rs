@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use healthmate_care::{AuditRecord, By, SignInMethod, User};
+use healthmate_care::{AuditRecord, By, User};
 use healthmate_protocol::{ErrorCode, UserId};
 use healthmate_storage::Passkey;
 use schemars::JsonSchema;
@@ -17,7 +17,7 @@ use crate::auth::passkey::{PublicKey, Refused, RelyingParty};
 use crate::auth::throttle::Attempt;
 use crate::http::Problem;
 use crate::http::auth::attempt::{begin_attempt, end_attempt};
-use crate::http::auth::{Body, From, SignedIn, begin, check_name};
+use crate::http::auth::{Body, From, Proof, SignedIn, begin, check_name};
 
 /// Who wants to sign in.
 #[derive(Deserialize, JsonSchema)]
@@ -89,7 +89,7 @@ pub(in crate::http) async fn passkey_sign_in(
         Err(problem) => Err(problem),
     };
     end_attempt(&app, &attempt, &checked);
-    Ok(Json(begin(&app, &checked?, SignInMethod::Passkey, label, address).await?))
+    Ok(Json(begin(&app, &checked?, Proof::Passkey, label, address).await?))
 }
 
 /// Why somebody was not let in, and who, if that is known.

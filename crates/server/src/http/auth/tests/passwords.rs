@@ -33,7 +33,12 @@ async fn an_old_hash_is_renewed_at_the_next_sign_in() {
     let old = dear.hash(PASSWORD.to_owned()).await.expect("hashed");
     let at = NOW.parse().expect("valid");
     let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
-    world.app.store.set_password(old.clone(), end, By::command_line(at)).await.expect("known");
+    world
+        .app
+        .store
+        .set_password(NewPassword::anyway(old.clone()), end, By::command_line(at))
+        .await
+        .expect("known");
     assert!(!world.app.passwords.is_current(&old));
     login(&world, "nora").await;
     let renewed = world.app.store.password(&id("nora")).await.expect("read").expect("one");
@@ -51,10 +56,63 @@ async fn a_password_that_is_changed_meanwhile_signs_nobody_in() {
     assert!(futures_util::poll!(&mut waiting).is_pending(), "its hash was read");
     let at = NOW.parse().expect("valid");
     let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
-    world.app.store.set_password(other.clone(), end, By::command_line(at)).await.expect("known");
+    world
+        .app
+        .store
+        .set_password(NewPassword::anyway(other.clone()), end, By::command_line(at))
+        .await
+        .expect("known");
     drop(held);
     assert_eq!(waiting.await.code(), "sign_in_refused");
     assert_eq!(world.app.store.password(&id("nora")).await, Ok(Some(other)), "and the new one stays");
+    let last = world.app.store.audit_after(0, 1000).await.expect("read").pop().expect("records").record;
+    assert_eq!((last.outcome, last.reason.as_deref()), (AuditOutcome::Denied, Some("wrong_password")));
+    assert_eq!(world.app.store.sign_ins(&id("nora")).await, Ok(Vec::new()));
+}
+
+/// A new password does not overwrite one that was set while the old one was checked.
+#[tokio::test]
+async fn a_password_that_is_changed_meanwhile_is_not_changed_back() {
+    let world = world().await;
+    let (token, _) = login(&world, "nora").await;
+    let other = world.app.passwords.hash("another password".to_owned()).await.expect("hashed");
+    let held = world.app.passwords.hold().await;
+    let body = json!({ "old_password": PASSWORD, "new_password": "quite another one" });
+    let mut waiting = Box::pin(post(&world, "/v1/auth/password", Some(&token), body));
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "its hash was read");
+    let at = NOW.parse().expect("valid");
+    let end =
+        SignInEnd { user: id("nora"), which: SignIns::One(Uuid::nil()), reason: "test", access_until: at };
+    let new = NewPassword::anyway(other.clone());
+    world.app.store.set_password(new, end, By::command_line(at)).await.expect("known");
+    drop(held);
+    let refused = waiting.await;
+    assert_eq!(
+        (refused.code().as_str(), &refused.json()["field"]),
+        ("sign_in_refused", &json!("old_password"))
+    );
+    assert_eq!(world.app.store.password(&id("nora")).await, Ok(Some(other)));
+    assert_eq!(me(&world, &token).await, 200, "and no sign-in ended");
+}
+
+/// Two who sign in at once with a password of an old hash: both are let in, whichever of them renews it.
+#[tokio::test]
+async fn an_old_hash_is_renewed_by_one_of_two_and_both_are_let_in() {
+    let world = world().await;
+    let dear = crate::auth::password::Passwords::new(&Settings::default().sign_in, world.app.clock.clone());
+    let old = dear.hash(PASSWORD.to_owned()).await.expect("hashed");
+    let at = NOW.parse().expect("valid");
+    let end = SignInEnd { user: id("nora"), which: SignIns::All, reason: "test", access_until: at };
+    let new = NewPassword::anyway(old.clone());
+    world.app.store.set_password(new, end, By::command_line(at)).await.expect("known");
+    let held = world.app.passwords.hold().await;
+    let mut one = Box::pin(try_login(&world, "nora", PASSWORD));
+    let mut other = Box::pin(try_login(&world, "nora", PASSWORD));
+    assert!(futures_util::poll!(&mut one).is_pending() && futures_util::poll!(&mut other).is_pending());
+    drop(held);
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!((one.status, other.status), (200, 200));
+    assert_eq!(world.app.metrics.sign_ins.of(SignInResult::Refused).get(), 0);
 }
 
 /// Wherever the password is asked for again, a wrong one is as much a wrong attempt as one at the door: counted and on record. One
