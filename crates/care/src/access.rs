@@ -1,7 +1,7 @@
 //! Who may do what: one pure function that everything asks.
 //!
 //! A role alone opens no patient. What does is one's own data, a place in the care team with the scope that the action
-//! needs, or, for doctors and nurses, break-glass..
+//! needs, or, for doctors and nurses, break-glass.
 
 mod reason;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What clients send.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -51,8 +52,8 @@ pub enum Command {
 }
 
 /// The name and nothing else: commands hold tokens and health data.
-impl std::fmt::Debug for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
@@ -177,7 +178,9 @@ pub struct GetPresence {
 }
 
 /// Why a client's text is no [`ClientMessage`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+///
+/// `Debug` shows its code and nothing that the client sent.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ParseError {
     /// `malformed_json`, `unknown_type` or `invalid_field`.
@@ -188,6 +191,12 @@ pub struct ParseError {
     pub field: Option<String>,
     /// What the client calls the request, if that could be read.
     pub correlation_id: Option<CorrelationId>,
+}
+
+impl fmt::Debug for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParseError({})", self.code.as_str())
+    }
 }
 
 /// What is read first: enough to know what the rest should look like.

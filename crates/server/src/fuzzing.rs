@@ -4,6 +4,7 @@ use healthmate_protocol::Timestamp;
 
 use crate::auth::{TokenVerifier, inspect, passkey};
 use crate::config::{AuthSettings, Overrides, Secret, Settings};
+use crate::listener;
 
 /// A token from outside: judging it never panics, what is good can be shown, and a refusal is one of a token's.
 ///
@@ -42,4 +43,13 @@ pub fn configuration(text: &str) {
 /// If one of these does not hold.
 pub fn passkey(bytes: &[u8]) {
     passkey::read_anything(bytes);
+}
+
+/// What a client sends before it is known what it wants: reading it never panics, it does not matter in which pieces it
+/// comes, and those who read it agree where a head ends.
+///
+/// # Panics
+/// If one of these does not hold.
+pub fn request(bytes: &[u8]) {
+    listener::read_anything(bytes);
 }

@@ -30,7 +30,7 @@ use tokio::task::spawn_local;
 use tokio_util::either::Either;
 
 use self::framing::{Framing, HeadLimits};
-pub(crate) use self::head::Head;
+pub(crate) use self::head::{Head, read_anything};
 pub(crate) use self::replayed::Replayed;
 pub(crate) use self::visit::Visit;
 use crate::connection::{Reader, Stream, shown};

@@ -39,6 +39,8 @@ pub(crate) struct Tls {
 struct Loaded {
     digest: [u8; 32],
     config: Arc<ServerConfig>,
+    /// Why they could not be read since; `None` if they could.
+    problem: Option<String>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -60,7 +62,7 @@ impl Tls {
             return Ok(None);
         }
         let digest = digest(settings)?;
-        let current = Mutex::new(Loaded { digest, config: Arc::new(config(settings)?) });
+        let current = Mutex::new(Loaded { digest, config: Arc::new(config(settings)?), problem: None });
         let (settings, metrics) = (settings.clone(), Arc::clone(metrics));
         Ok(Some(Arc::new(Self { settings, metrics, current })))
     }
@@ -73,13 +75,18 @@ impl Tls {
     /// Reads the files again, if they have changed. What cannot be used is logged and counted, once, and the
     /// certificate before it stays. Blocks.
     pub(crate) fn refresh(&self) {
-        let digest = digest(&self.settings);
         // While they are being replaced, one may be missing: they are looked at again soon.
-        let digest = match digest {
-            Ok(digest) if digest == self.current.lock().digest => return,
+        let digest = match digest(&self.settings) {
             Ok(digest) => digest,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(&mut self.current.lock(), &error),
         };
+        {
+            let mut current = self.current.lock();
+            current.problem = None;
+            if current.digest == digest {
+                return;
+            }
+        }
         let config = config(&self.settings);
         let mut current = self.current.lock();
         current.digest = digest;
@@ -89,13 +96,18 @@ impl Tls {
                 self.metrics.certificate_reloads.of(Reload::Loaded).inc();
                 tracing::info!("the TLS certificate was read again");
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&mut current, &error),
         }
     }
 
-    fn failed(&self, error: &ServeError) {
+    fn failed(&self, current: &mut Loaded, error: &ServeError) {
+        let problem = error.to_string();
+        if current.problem.as_ref() == Some(&problem) {
+            return;
+        }
         self.metrics.certificate_reloads.of(Reload::Failed).inc();
         tracing::error!(%error, "the new TLS files cannot be used: the certificate before them stays");
+        current.problem = Some(problem);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The threads that read: each has a connection that cannot write, and sees what was committed when it began.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +32,10 @@ impl Readers {
             let waiting = Arc::clone(&waiting);
             let work = move || {
                 while let Some(job) = next(&waiting) {
-                    job(&conn);
+                    // Whoever asked is told by the answer that never comes; the thread serves the others.
+                    if catch_unwind(AssertUnwindSafe(|| job(&conn))).is_err() {
+                        tracing::error!("a read panicked");
+                    }
                 }
             };
             readers.threads.push(threads::spawn(&format!("db-reader-{n}"), path, work)?);
@@ -51,7 +55,7 @@ impl Readers {
             let _ = answer.send(read(conn).map_err(storage_error));
         });
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+        answered.await.map_err(|_| Error::Unavailable("the read ended without an answer".to_owned()))?
     }
 }
 
@@ -65,5 +69,22 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.jobs = None;
         threads::join(self.threads.drain(..));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_answered_and_the_next_one_works() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("some.db");
+        Connection::open(&path).expect("a database").execute_batch("CREATE TABLE t (x)").expect("a table");
+        let readers = Readers::start(&path, 1).expect("readers");
+        let panicked: Result<(), Error> = readers.read(|_| panic!("as it must")).await;
+        assert!(matches!(panicked, Err(Error::Unavailable(_))), "{panicked:?}");
+        let count = readers.read(|conn| Ok(conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?));
+        assert_eq!(count.await, Ok(0));
     }
 }

@@ -111,6 +111,11 @@ impl Framing {
         Ok(())
     }
 
+    /// Whether a head ends here: what comes next is a body, another head, or no HTTP.
+    pub(super) fn is_between(&self) -> bool {
+        self.next != Next::Head || (self.line.is_empty() && self.taken == 0)
+    }
+
     fn skip(&mut self, rest: &[u8], left: u64, more: fn(u64) -> Next, then: Next) -> usize {
         let count = left.min(rest.len() as u64);
         self.next = if count == left { then } else { more(left - count) };

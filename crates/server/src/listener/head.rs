@@ -9,6 +9,7 @@ use healthmate_session::Endpoint;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::MAX_HEAD_BYTES;
+use super::framing::{Framing, HeadLimits};
 use crate::connection::{Stream, poll_read};
 use crate::shard::Shard;
 
@@ -76,6 +77,20 @@ impl Head {
     /// All that the handshake looks at.
     pub(crate) fn parts(&self) -> (&Method, &Uri, Version, &HeaderMap) {
         (&Method::GET, &self.uri, Version::HTTP_11, &self.headers)
+    }
+}
+
+/// For the fuzz target: what comes at once and byte by byte is taken, or refused, alike, and where a request is answered
+/// here, its head ends where the framing ended it.
+pub(crate) fn read_anything(bytes: &[u8]) {
+    let limits = HeadLimits { bytes: MAX_HEAD_BYTES, headers: MAX_HEADERS, url: 2048 };
+    let (mut whole, mut pieces) = (Framing::new(limits), Framing::new(limits));
+    let taken = whole.feed(bytes).is_ok();
+    assert_eq!(taken, bytes.chunks(1).all(|byte| pieces.feed(byte).is_ok()), "it depends on how it comes");
+    if let Some(head) = Head::parse(&Bytes::copy_from_slice(bytes)).filter(|_| taken) {
+        let mut framing = Framing::new(limits);
+        let fed = framing.feed(&bytes[..bytes.len() - head.rest.len()]);
+        assert!(fed.is_ok() && framing.is_between(), "two readers disagree where the head ends");
     }
 }
 

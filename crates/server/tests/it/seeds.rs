@@ -36,3 +36,8 @@ fn seeds_of_configuration() {
 fn seeds_of_passkeys() {
     replay("passkey", fuzzing::passkey);
 }
+
+#[test]
+fn seeds_of_requests() {
+    replay("request", fuzzing::request);
+}

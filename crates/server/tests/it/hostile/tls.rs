@@ -126,7 +126,7 @@ async fn ask(socket: &mut Socket, text: &str) -> String {
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 #[tokio::test]
-async fn a_replaced_certificate_is_for_new_connections_and_a_broken_one_for_nobody() {
+async fn a_replaced_certificate_is_for_new_connections_and_a_broken_or_missing_one_for_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
     let (old, new) = (own(), own());
     let server = serve(folder.path(), &old, None, TlsVersion::V1_2).await;
@@ -144,8 +144,11 @@ async fn a_replaced_certificate_is_for_new_connections_and_a_broken_one_for_nobo
         server.refresh_certificate();
         assert!(open(&server, &trusts_new).await.is_some(), "{}: the one before it stays", broken.0);
     }
+    std::fs::remove_file(folder.path().join("key.pem")).expect("removed");
+    server.refresh_certificate();
+    server.refresh_certificate();
     let metrics = server.app.metrics.encode();
-    for line in ["{result=\"loaded\"} 1\n", "{result=\"failed\"} 2\n"] {
+    for line in ["{result=\"loaded\"} 1\n", "{result=\"failed\"} 3\n"] {
         assert!(metrics.contains(&format!("healthmate_certificate_reloads_total{line}")), "{metrics}");
     }
     server.stop().await;
