@@ -101,7 +101,7 @@ mod anything {
     };
     use crate::{Delivery, Ephemeral, MeasurementInput, Timestamp, Topic, WaveformInput};
 
-    fn name<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>(
+    fn name<T: std::str::FromStr<Err: fmt::Debug> + fmt::Debug>(
         alphabet: &'static str,
     ) -> impl Strategy<Value = T> {
         alphabet.prop_map(|text: String| text.parse::<T>().expect("in the alphabet"))
