@@ -49,12 +49,15 @@ struct Ward {
     latency: Histogram,
 }
 
-/// What the slow readers do meanwhile.
+/// How long it takes at most until the sockets of those who stopped are full, in seconds.
+const FILLS_S: f64 = 0.5;
+
+/// What the slow readers do at the beginning of a phase.
 #[derive(Clone, Copy)]
-enum Phase {
-    AllRead,
-    Stopped,
-    CatchUp,
+enum Turn {
+    GoOn,
+    Stop,
+    ReadOn,
 }
 
 /// What was seen in a phase, over all rounds.
@@ -78,16 +81,17 @@ impl Bench {
         let before = ward.target.process().usage().rss;
         let seconds = self.seconds.max(1.0) * 2.0;
         let mut seen = [
-            ("all read", Phase::AllRead, seconds),
-            ("they stopped", Phase::Stopped, seconds * 2.0),
-            ("they catch up", Phase::CatchUp, seconds),
+            ("all read", Turn::GoOn, seconds),
+            ("they stop, sockets fill", Turn::Stop, FILLS_S),
+            ("they have stopped", Turn::GoOn, seconds * 2.0),
+            ("they catch up", Turn::ReadOn, seconds),
         ]
-        .map(|(load, phase, seconds)| (phase, Seen { load, seconds, latency: Histogram::default(), rss: 0 }));
+        .map(|(load, turn, seconds)| (turn, Seen { load, seconds, latency: Histogram::default(), rss: 0 }));
         let mut took = Vec::new();
         for round in 1..=self.rounds {
-            for (phase, seen) in &mut seen {
+            for (turn, seen) in &mut seen {
                 self.progress.now(&format!("slow: {}, round {round}", seen.load));
-                ward.begin(*phase)?;
+                ward.begin(*turn)?;
                 ward.publish(seen.seconds)?;
                 seen.latency.merge(&std::mem::take(&mut ward.latency));
                 seen.rss = seen.rss.max(ward.target.process().usage().rss);
@@ -144,13 +148,13 @@ impl Ward {
         })
     }
 
-    /// Has the slow ones stop, or read again.
-    fn begin(&mut self, phase: Phase) -> anyhow::Result<()> {
+    /// Has the slow ones go on as they do, stop, or read again.
+    fn begin(&mut self, turn: Turn) -> anyhow::Result<()> {
         for number in 0..self.last.len() - QUICK {
-            match phase {
-                Phase::AllRead => {}
-                Phase::Stopped => self.slow.stop_reading(number),
-                Phase::CatchUp => {
+            match turn {
+                Turn::GoOn => {}
+                Turn::Stop => self.slow.stop_reading(number),
+                Turn::ReadOn => {
                     let Self { slow, last, wrong, numbered, .. } = self;
                     slow.read_on(number, |sockets, number, received| {
                         hear(sockets, number + QUICK, &received, numbered, last, wrong, |_, _| {})
