@@ -75,13 +75,6 @@ async fn the_patient_managers_and_administrators_see_the_team() {
         }
     }
     assert_eq!(world.get(TEAM, None).await.code(), "token_missing");
-    let trail = world.app.store.audit_after(0, 1000).await.expect("read");
-    let looks = trail.iter().map(|entry| &entry.record).filter(|record| record.action == AuditAction::Read);
-    let line = |record: &healthmate_care::AuditRecord| {
-        assert_eq!((record.object.as_deref(), &record.patient), (Some("care_team"), &Some(id("ada"))));
-        let (who, reason) = (record.by.actor.user().expect("a user"), record.reason.as_deref());
-        format!("{who} {} {}", record.outcome, reason.unwrap_or_default())
-    };
     let expected = [
         "ada success own",
         "nora success care_team",
@@ -91,7 +84,7 @@ async fn the_patient_managers_and_administrators_see_the_team() {
         "past denied ended",
         "ring denied device",
     ];
-    assert_eq!(looks.map(line).collect::<Vec<_>>(), expected);
+    assert_eq!(world.looks("care_team", "ada").await, expected);
     assert_eq!(World::new().await.get(TEAM, Some("nora")).await.json()["reason"], "scope_missing");
 }
 

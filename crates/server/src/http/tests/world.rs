@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Request};
-use healthmate_care::{By, CareRelation, ManualClock, Role, User};
+use healthmate_care::{AuditAction, AuditRecord, By, CareRelation, ManualClock, Role, User};
 use healthmate_protocol::UserId;
 use healthmate_storage::memory::MemoryStore;
 use healthmate_storage::{Directory, Store};
@@ -85,6 +85,20 @@ async fn furnish(store: &MemoryStore) {
 }
 
 impl World {
+    /// Who looked at `object` of the patient, with outcome and reason, in order; nothing else was looked at.
+    pub(crate) async fn looks(&self, object: &str, patient: &str) -> Vec<String> {
+        let trail = self.app.store.audit_after(0, 1000).await.expect("read");
+        let looks =
+            trail.iter().map(|entry| &entry.record).filter(|record| record.action == AuditAction::Read);
+        let line = |record: &AuditRecord| {
+            let of = record.patient.as_ref().map(UserId::as_str);
+            assert_eq!((record.object.as_deref(), of), (Some(object), Some(patient)));
+            let (who, reason) = (record.by.actor.user().expect("a user"), record.reason.as_deref());
+            format!("{who} {} {}", record.outcome, reason.unwrap_or_default())
+        };
+        looks.map(line).collect()
+    }
+
     pub(crate) async fn new() -> Self {
         Self::build(Settings::default(), None).await
     }
