@@ -178,8 +178,17 @@ impl Sockets {
 
     /// Writes one message.
     pub(crate) fn send(&mut self, number: usize, text: &str) -> anyhow::Result<()> {
-        let mut out = Vec::with_capacity(text.len() + 14);
-        frame::push_text(text.as_bytes(), &mut out);
+        self.send_all(number, [text])
+    }
+
+    /// Writes messages, together.
+    pub(crate) fn send_all<'a>(
+        &mut self,
+        number: usize,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> anyhow::Result<()> {
+        let mut out = Vec::new();
+        texts.into_iter().for_each(|text| frame::push_text(text.as_bytes(), &mut out));
         self.write(number, &out)
     }
 
