@@ -22,19 +22,19 @@ pub(crate) const AFTER: &str =
     FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 /// Up to where records are filed under their patients.
-pub(crate) const FILED: &str = "SELECT upto FROM audit_filed WHERE only_row = 1";
+pub(crate) const FILED: &str = "SELECT coalesce(max(upto), 0) FROM audit_run";
 /// A patient's records that are not filed yet.
 pub(crate) const OF_PATIENT_NEW: &str =
     "SELECT seq, at, actor, user, role, address, break_glass, action, object, patient, reason,
         outcome, link
     FROM audit WHERE patient = ?1 AND seq > ?6 AND seq < ?2 AND at >= ?3 AND at < ?4 ORDER BY seq DESC LIMIT ?5";
-/// And those that are.
+/// And those that are: in each run, the newest first, the patient's are side by side.
 pub(crate) const OF_PATIENT: &str =
     "SELECT a.seq, a.at, a.actor, a.user, a.role, a.address, a.break_glass, a.action, a.object, a.patient, a.reason,
         a.outcome, a.link
-    FROM audit_of_patient AS f CROSS JOIN audit AS a ON a.seq = f.seq
-    WHERE f.patient = ?1 AND f.seq <= ?6 AND f.seq < ?2 AND a.at >= ?3 AND a.at < ?4
-    ORDER BY f.seq DESC LIMIT ?5";
+    FROM audit_run AS r CROSS JOIN audit_in_run AS f ON f.run = r.upto CROSS JOIN audit AS a ON a.seq = f.seq
+    WHERE r.upto <= ?6 AND f.patient = ?1 AND f.seq < ?2 AND a.at >= ?3 AND a.at < ?4
+    ORDER BY r.upto DESC, f.seq DESC LIMIT ?5";
 
 /// The place is read first: a record that is filed meanwhile is still found where it was.
 pub(crate) fn access_log(conn: &Connection, query: &AccessLogQuery) -> Result<Vec<AuditEntry>, Failure> {

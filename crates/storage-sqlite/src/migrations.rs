@@ -35,6 +35,7 @@ pub(crate) const ALL: &[Migration] = &[
     },
     Migration { name: "erasures", sql: include_str!("../migrations/0010_erasures.sql") },
     Migration { name: "labels", sql: include_str!("../migrations/0011_labels.sql") },
+    Migration { name: "audit filed in runs", sql: include_str!("../migrations/0012_audit_runs.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.
@@ -89,6 +90,22 @@ mod tests {
             assert_eq!(version(&conn).expect("a version"), i32::try_from(ALL.len()).expect("few"));
             assert_eq!(schema(&conn), schema(&fresh));
         }
+    }
+
+    #[test]
+    fn what_was_filed_before_there_were_runs_is_the_first_run() {
+        let mut conn = Connection::open_in_memory().expect("memory");
+        apply(&mut conn, &ALL[..11]).expect("migrated");
+        conn.execute_batch(
+            "INSERT INTO audit_of_patient (patient, seq) VALUES ('b', 1), ('a', 2), ('b', 5);
+             UPDATE audit_filed SET upto = 7;",
+        )
+        .expect("filed");
+        apply(&mut conn, ALL).expect("migrated");
+        let filed =
+            "SELECT group_concat(run || patient || seq), (SELECT max(upto) FROM audit_run) FROM audit_in_run";
+        let filed = conn.query_row(filed, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("runs");
+        assert_eq!(filed, ("7a2,7b1,7b5".to_owned(), 7));
     }
 
     #[test]

@@ -14,8 +14,9 @@ const FROM: &str = "SELECT seq, at, actor, user, role, address, break_glass, act
     FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 const LEFT_OUT: &str = "SELECT min(seq) FROM audit AS a
-    WHERE patient IS NOT NULL AND seq <= (SELECT upto FROM audit_filed) AND NOT EXISTS
-        (SELECT 1 FROM audit_of_patient AS f WHERE f.patient = a.patient AND f.seq = a.seq)";
+    WHERE patient IS NOT NULL AND seq <= (SELECT max(upto) FROM audit_run) AND NOT EXISTS
+        (SELECT 1 FROM audit_in_run AS f WHERE f.patient = a.patient AND f.seq = a.seq
+            AND f.run = (SELECT min(upto) FROM audit_run WHERE upto >= a.seq))";
 
 /// Reads the trail as it stands, also where it was tampered with, and changes nothing.
 pub struct TrailReader {

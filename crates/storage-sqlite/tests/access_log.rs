@@ -43,7 +43,7 @@ async fn a_patient_sees_filed_and_new_records_alike() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
     let mut last = 0;
-    for upto in [1500, 2047, 2048, 2100, 4095, 4096, 9000, 9001] {
+    for upto in [1500, 4095, 4096, 4200, 8191, 8192, 18_000, 18_001] {
         store.audit(records(last + 1, upto)).await.expect("recorded");
         last = upto;
         let expected: Vec<u64> = (1..=upto).rev().filter(|n| n % 10 == 3).collect();
@@ -59,11 +59,11 @@ async fn a_patient_sees_filed_and_new_records_alike() {
 #[tokio::test]
 async fn what_was_taken_out_of_a_patients_file_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    open(folder.path()).audit(records(1, 3000)).await.expect("recorded");
+    open(folder.path()).audit(records(1, 5000)).await.expect("recorded");
     let conn = Connection::open(folder.path().join("healthmate.db")).expect("a database");
-    let take = "DELETE FROM audit_of_patient WHERE patient = 'p3' AND seq = 1003";
+    let take = "DELETE FROM audit_in_run WHERE patient = 'p3' AND seq = 1003";
     assert!(conn.execute_batch(take).is_err(), "the file guards itself");
-    conn.execute_batch(&format!("DROP TRIGGER audit_of_patient_never_deleted; {take}")).expect("edited");
+    conn.execute_batch(&format!("DROP TRIGGER audit_in_run_never_deleted; {take}")).expect("edited");
     let reader = TrailReader::open(folder.path()).expect("opened");
     assert_eq!(reader.left_out().expect("read"), Some(1003));
 }

@@ -23,14 +23,14 @@ pub(crate) fn add_checkpoint(group: &mut Group<'_>, checkpoint: &Checkpoint) -> 
     Ok(())
 }
 
-/// Files records under their patients: those after one place, up to another.
-const FILE: &str = "INSERT INTO audit_of_patient (patient, seq)
-    SELECT patient, seq FROM audit WHERE seq > ?1 AND seq <= ?2 AND patient IS NOT NULL ORDER BY patient, seq";
-const SET_FILED: &str = "UPDATE audit_filed SET upto = ?1";
+/// Files records under their patients, as a run: those after one place, up to another.
+const FILE: &str = "INSERT INTO audit_in_run (run, patient, seq)
+    SELECT ?2, patient, seq FROM audit WHERE seq > ?1 AND seq <= ?2 AND patient IS NOT NULL ORDER BY patient, seq";
+const ADD_RUN: &str = "INSERT INTO audit_run (upto) VALUES (?1)";
 
-/// How many records are filed together. One by one, each would write a page of its own; those that wait are looked through
-/// when a patient asks.
-const FILED_TOGETHER: u64 = 2048;
+/// How many records are a run. One by one, each would write a page of its own; those that wait are looked through when a
+/// patient asks, and so is each run.
+const RUN: u64 = 4096;
 
 /// The last record of the trail: its place and its link; and up to where records are filed under their patients.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +74,9 @@ impl TrailHead {
                 self.link,
             ])?;
         }
-        if self.seq - self.filed >= FILED_TOGETHER {
+        if self.seq - self.filed >= RUN {
             conn.prepare_cached(FILE)?.execute([self.filed as i64, self.seq as i64])?;
-            conn.prepare_cached(SET_FILED)?.execute([self.seq as i64])?;
+            conn.prepare_cached(ADD_RUN)?.execute([self.seq as i64])?;
             self.filed = self.seq;
         }
         Ok(())

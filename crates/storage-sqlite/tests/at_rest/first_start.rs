@@ -62,7 +62,10 @@ async fn labels_of_a_database_that_was_sealed_before_are_sealed_too() {
     drop(store);
     let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
     conn.execute_batch(
-        "DROP TABLE plain_label; DROP TABLE plain_token_name;
+        "DROP TABLE audit_in_run; DROP TABLE audit_run;
+         CREATE TABLE audit_of_patient (patient, seq);
+         CREATE TABLE audit_filed AS SELECT 1 AS only_row, 0 AS upto;
+         DROP TABLE plain_label; DROP TABLE plain_token_name;
          ALTER TABLE sign_in DROP COLUMN label; ALTER TABLE sign_in ADD COLUMN label TEXT;
          ALTER TABLE api_token DROP COLUMN name; ALTER TABLE api_token ADD COLUMN name TEXT NOT NULL DEFAULT '';
          PRAGMA user_version = 10;",
