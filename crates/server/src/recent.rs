@@ -30,7 +30,8 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     where
         K: Borrow<Q>,
     {
-        if !self.young.contains_key(key)
+        // Nothing is in both, and as long as few are kept there is nothing old.
+        if !self.old.is_empty()
             && let Some((key, value)) = self.old.remove_entry(key)
         {
             self.insert(key, value);
