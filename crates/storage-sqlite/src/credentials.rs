@@ -207,7 +207,7 @@ impl Credentials for SqliteStore {
     }
 
     async fn forget_ended(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
-        let rows = limit as usize * 2;
+        let rows = limit as usize * 3;
         self.writer.write(rows, move |group| sign_ins::forget_ended(group, before, limit)).await
     }
 }

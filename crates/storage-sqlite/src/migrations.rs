@@ -36,6 +36,7 @@ pub(crate) const ALL: &[Migration] = &[
     Migration { name: "erasures", sql: include_str!("../migrations/0010_erasures.sql") },
     Migration { name: "labels", sql: include_str!("../migrations/0011_labels.sql") },
     Migration { name: "audit filed in runs", sql: include_str!("../migrations/0012_audit_runs.sql") },
+    Migration { name: "forgetting", sql: include_str!("../migrations/0013_forgetting.sql") },
 ];
 
 /// The version of a database's schema: how many steps it has taken. 0 for an empty one.

@@ -35,6 +35,9 @@ fn every_query_has_its_index() {
         (directory::ROLE, 1),
         (erasure::PATIENT, 1),
         (erasure::PERSONS, 1),
+        (erasure::MEASUREMENTS, 1),
+        (erasure::AUDITED, 1),
+        (erasure::TOLD, 1),
         (erasure::TOPICS, 1),
         (erasure::FORGET_MEASUREMENTS, 2),
         (break_glass::HELD, 2),
@@ -57,9 +60,11 @@ fn every_query_has_its_index() {
         (sign_ins::OPEN, 1),
         (sign_ins::END, 2),
         (sign_ins::FORGET, 2),
+        (sign_ins::FORGET_API_TOKENS, 2),
         (sign_ins::FORGET_REVOCATIONS, 2),
     ];
-    for (sql, parameters) in queries::INDEXED.iter().chain(&written) {
+    let erased: Vec<_> = erasure::BY_KEY.iter().chain(erasure::BY_ID).map(|(_, sql)| (*sql, 1)).collect();
+    for (sql, parameters) in queries::INDEXED.iter().chain(&written).chain(&erased) {
         let plan = plan(&conn, sql, *parameters);
         assert!(!plan.is_empty() && !plan.iter().any(|step| bad(step)), "{sql}\n{plan:#?}");
     }

@@ -13,6 +13,10 @@ use crate::Error;
 /// How many API tokens that were not revoked a user may have.
 pub const MAX_API_TOKENS: u32 = 100;
 
+/// For how long an API token is remembered after it ended, in milliseconds: 30 days, in which who comes with it is told how
+/// it ended.
+pub const API_TOKEN_REMEMBERED_MS: i64 = 30 * 24 * 3_600_000;
+
 /// How many passkeys a user may have.
 pub const MAX_PASSKEYS: u32 = 20;
 
@@ -351,7 +355,8 @@ pub trait Credentials: Send + Sync {
     /// If the store cannot be read.
     async fn revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, Error>;
 
-    /// Forgets at most `limit` sign-ins, and as many revocations, that have ended by `before`, and says how many of both.
+    /// Forgets at most `limit` sign-ins, and as many revocations, that have ended by `before`, and as many API tokens that
+    /// were revoked or expired [`API_TOKEN_REMEMBERED_MS`] before that; and says how many of all.
     ///
     /// # Errors
     /// If the store cannot be written.

@@ -34,8 +34,8 @@ pub mod seal;
 pub use audit::{AccessLogQuery, AuditTrail};
 pub use break_glass::{BreakGlasses, Opened, OpenedPatient, Opening};
 pub use credentials::{
-    ApiToken, Credentials, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, NewSignIn, Passkey, Revocation,
-    Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
+    API_TOKEN_REMEMBERED_MS, ApiToken, Credentials, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, NewSignIn,
+    Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
 };
 pub use directory::{CircleMember, Directory, Manager};
 pub use erasure::{AUDIT_KEPT, Erased, Erasure};

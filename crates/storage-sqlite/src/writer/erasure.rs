@@ -20,11 +20,17 @@ pub(crate) const PATIENT: &str = "SELECT key, erased_at FROM user WHERE id = ?1 
 pub(crate) const PERSONS: &str = "SELECT key, id FROM user WHERE id = ?1
     UNION ALL SELECT key, id FROM user WHERE device_of = ?1";
 const ERASE_USER: &str = "UPDATE user SET name = NULL, active = 0, erased_at = ?2 WHERE key = ?1";
-const MEASUREMENTS: &str = "SELECT count(*) FROM measurement WHERE patient = ?1";
-const AUDITED: &str = "SELECT count(*) FROM audit WHERE patient = ?1";
-/// The topics that are named after the patient.
-pub(crate) const TOPICS: &str = "SELECT key, oldest, head FROM topic
-    WHERE name IN ('health:' || ?1, 'notifications:' || ?1)";
+pub(crate) const MEASUREMENTS: &str = "SELECT count(*) FROM measurement WHERE patient = ?1";
+/// Those that are filed, and those that are not yet.
+pub(crate) const AUDITED: &str = "SELECT
+    (SELECT count(*) FROM audit_run AS r CROSS JOIN audit_in_run AS f ON f.run = r.upto
+        WHERE r.upto > 0 AND f.patient = ?1)
+    + (SELECT count(*) FROM audit
+        WHERE seq > (SELECT coalesce(max(upto), 0) FROM audit_run) AND patient = ?1)";
+/// The topics that are named after the patient, and after the patient's devices.
+pub(crate) const TOPICS: &str = "SELECT key, oldest, head FROM topic WHERE name IN
+    (SELECT 'health:' || ?1 UNION ALL SELECT 'notifications:' || ?1
+        UNION ALL SELECT 'notifications:' || id FROM user WHERE device_of = ?1)";
 pub(crate) const FORGET_MEASUREMENTS: &str = "DELETE FROM measurement
     WHERE patient = ?1 AND (taken_at, offset) IN
         (SELECT taken_at, offset FROM measurement WHERE patient = ?1 ORDER BY taken_at, offset LIMIT ?2)";
@@ -46,8 +52,10 @@ pub(crate) const BY_ID: &[(&str, &str)] = &[
     ("break_glass", "DELETE FROM break_glass WHERE patient = ?1"),
 ];
 
-/// What others were told about the patient.
-const TOLD: &str = "SELECT user, id, text FROM notification WHERE patient = ?1 AND user <> ?1";
+/// What others were told about the patient: not the patient's devices, whose own notifications go.
+pub(crate) const TOLD: &str =
+    "SELECT n.user, n.id, n.text FROM notification AS n JOIN user AS u ON u.id = n.user
+    WHERE n.patient = ?1 AND n.user <> ?1 AND u.device_of IS NOT ?1";
 const RETELL: &str = "UPDATE notification SET text = ?2, patient = NULL WHERE id = ?1";
 
 /// Counts by what was counted.

@@ -4,7 +4,8 @@ use healthmate_care::{AuditRecord, By};
 use healthmate_protocol::{Timestamp, UserId};
 use healthmate_storage::seal::SealedColumn;
 use healthmate_storage::{
-    Error, NewSignIn, Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
+    API_TOKEN_REMEMBERED_MS, Error, NewSignIn, Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd,
+    SignIns,
 };
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -31,6 +32,8 @@ pub(crate) const OPEN: &str =
 pub(crate) const END: &str = "UPDATE sign_in SET ended_at = ?2 WHERE id = ?1";
 pub(crate) const FORGET: &str = "DELETE FROM sign_in WHERE id IN
     (SELECT id FROM sign_in WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+pub(crate) const FORGET_API_TOKENS: &str = "DELETE FROM api_token WHERE id IN
+    (SELECT id FROM api_token WHERE ended_at <= ?1 ORDER BY ended_at LIMIT ?2)";
 pub(crate) const FORGET_REVOCATIONS: &str = "DELETE FROM revocation WHERE (kind, id) IN
     (SELECT kind, id FROM revocation WHERE until <= ?1 ORDER BY until LIMIT ?2)";
 
@@ -135,5 +138,8 @@ pub(crate) fn forget_ended(group: &mut Group<'_>, before: Timestamp, limit: u32)
     let sign_ins = group.conn.prepare_cached(FORGET)?.execute(params![before.as_micros(), limit])?;
     let revocations =
         group.conn.prepare_cached(FORGET_REVOCATIONS)?.execute(params![before.as_micros(), limit])?;
-    Ok((sign_ins + revocations) as u64)
+    let remembered = before.plus_millis(-API_TOKEN_REMEMBERED_MS);
+    let tokens =
+        group.conn.prepare_cached(FORGET_API_TOKENS)?.execute(params![remembered.as_micros(), limit])?;
+    Ok((sign_ins + revocations + tokens) as u64)
 }

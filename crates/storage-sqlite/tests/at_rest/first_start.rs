@@ -62,7 +62,9 @@ async fn labels_of_a_database_that_was_sealed_before_are_sealed_too() {
     drop(store);
     let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
     conn.execute_batch(
-        "DROP TABLE audit_in_run; DROP TABLE audit_run;
+        "DROP INDEX api_token_by_end; ALTER TABLE api_token DROP COLUMN ended_at;
+         DROP INDEX notification_by_patient;
+         DROP TABLE audit_in_run; DROP TABLE audit_run;
          CREATE TABLE audit_of_patient (patient, seq);
          CREATE TABLE audit_filed AS SELECT 1 AS only_row, 0 AS upto;
          DROP TABLE plain_label; DROP TABLE plain_token_name;

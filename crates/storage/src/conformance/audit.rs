@@ -143,3 +143,45 @@ pub async fn the_records_of_a_patient_come_newest_first(harness: Harness) -> Out
     assert_eq!(found(AccessLogQuery { patient: id("nobody")?, ..all }).await?, []);
     Ok(())
 }
+
+/// However many records there are, and whatever a store does with old ones: what is found is what the trail holds.
+pub async fn the_records_of_a_patient_are_found_in_a_long_trail(mut harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let start = harness.clock.now();
+    // The times do not follow the numbers, as where a clock was set.
+    let read = |n: i64| -> Result<AuditRecord, Failed> {
+        let record = AuditRecord::new(By::server(start.plus_millis(n * 7919 % 9000)), AuditAction::Read);
+        Ok(if n % 5 == 4 { record } else { record.patient(&id(["p", "q"][usize::from(n % 3 == 0)])?) })
+    };
+    for batch in [0..4000, 4000..4200, 4200..8300, 8300..8700, 8700..9000] {
+        harness.store()?.audit(batch.map(read).collect::<Result<_, _>>()?).await?;
+    }
+    let trail = harness.store()?.audit_after(0, 10_000).await?;
+    let at = |millis: i64| Some(start.plus_millis(millis));
+    for _ in 0..2 {
+        for (from, to) in [(None, None), (at(1000), None), (None, at(1000)), (at(2500), at(2600))] {
+            for (before, limit) in
+                [(None, 9000), (None, 1), (Some(8300), 700), (Some(4100), 3), (Some(9), 40)]
+            {
+                let patient = id("p")?;
+                let of_p = trail.iter().rev().filter(|entry| entry.record.patient.as_ref() == Some(&patient));
+                let expected = of_p.filter(|entry| {
+                    let at = entry.record.by.at;
+                    from.is_none_or(|from| from <= at)
+                        && to.is_none_or(|to| at < to)
+                        && before.is_none_or(|before| entry.seq < before)
+                });
+                let expected: Vec<_> = expected.take(limit as usize).cloned().collect();
+                let query = AccessLogQuery { patient, from, to, before, limit };
+                let found = harness.store()?.access_log(query).await?;
+                assert!(found == expected, "{from:?} {to:?} {before:?} {limit}");
+            }
+        }
+        harness.reopen()?;
+    }
+    let of_p =
+        trail.iter().filter(|entry| entry.record.patient.as_ref().is_some_and(|of| of.as_str() == "p"));
+    let erased = harness.store()?.erase(&id("p")?, by()).await?;
+    assert_eq!(erased.audit_kept, of_p.count() as u64 + 1, "and that of the erasure");
+    Ok(())
+}

@@ -1,14 +1,14 @@
 //! Passwords, API tokens, passkeys and revocations.
 
-use healthmate_care::{Clock, TokenScope};
+use healthmate_care::{By, Clock, TokenScope};
 use healthmate_protocol::Timestamp;
 use uuid::Uuid;
 
 use super::sample::{by, id, people};
 use super::{Failed, Harness, Outcome};
 use crate::{
-    ApiToken, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, Passkey, Revocation, Revoked, SignInEnd,
-    SignIns,
+    API_TOKEN_REMEMBERED_MS, ApiToken, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, Passkey, Revocation,
+    Revoked, SignInEnd, SignIns,
 };
 
 fn every(user: &str, at: Timestamp) -> Result<SignInEnd, Failed> {
@@ -19,7 +19,7 @@ fn password(hash: &str) -> NewPassword {
     NewPassword::anyway(hash.to_owned())
 }
 
-fn token(harness: &Harness, user: &str) -> Result<ApiToken, Failed> {
+pub(super) fn token(harness: &Harness, user: &str) -> Result<ApiToken, Failed> {
     Ok(ApiToken {
         id: harness.clock.uuid(),
         user: id(user)?,
@@ -32,7 +32,7 @@ fn token(harness: &Harness, user: &str) -> Result<ApiToken, Failed> {
     })
 }
 
-fn passkey(harness: &Harness, user: &str, credential: &[u8]) -> Result<Passkey, Failed> {
+pub(super) fn passkey(harness: &Harness, user: &str, credential: &[u8]) -> Result<Passkey, Failed> {
     Ok(Passkey {
         credential: credential.to_vec(),
         user: id(user)?,
@@ -182,6 +182,46 @@ pub async fn the_last_use_of_an_api_token_is_kept(harness: Harness) -> Outcome {
     }
     store.api_tokens_used(Vec::new()).await?;
     assert_eq!(store.directory_version().await?, version);
+    Ok(())
+}
+
+/// `forget_ended` of API tokens: the first of their own end and their being taken back counts, the oldest end first.
+pub async fn an_api_token_is_forgotten_some_time_after_it_ended(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let (store, now) = (harness.store()?, harness.clock.now());
+    // When each expires and is revoked, and when that makes it end.
+    let table = [
+        (Some(4), None, Some(4)),
+        (None, Some(1), Some(1)),
+        (Some(9), Some(2), Some(2)),
+        (Some(3), Some(8), Some(3)),
+        (None, None, None),
+    ];
+    let mut ends = Vec::new();
+    for (expires, revoked, ends_at) in table {
+        let expires_at = expires.map(|at| now.plus_millis(at));
+        let token = ApiToken { expires_at, ..token(&harness, "p")? };
+        store.add_api_token(token.clone(), [1; 32], by()).await?;
+        if let Some(at) = revoked {
+            let by = By { at: now.plus_millis(at), ..by() };
+            store.revoke_api_token(&token.user, token.id, by).await?;
+        }
+        ends.push((token.id, ends_at));
+    }
+    let before = (store.directory_version().await?, store.audit_after(0, 1000).await?.len());
+    let moment = |at: i64| now.plus_millis(at + API_TOKEN_REMEMBERED_MS);
+    for (at, limit, forgotten, gone) in
+        [(1, 0, 0, 0), (0, 9, 0, 0), (1, 9, 1, 1), (4, 2, 2, 3), (4, 9, 1, 4), (999, 9, 0, 4)]
+    {
+        assert_eq!(store.forget_ended(moment(at), limit).await?, forgotten, "at {at}, {limit} at most");
+        for (id, ends_at) in &ends {
+            let is_kept = ends_at.is_none_or(|at| at > gone);
+            assert_eq!(store.api_token(*id).await?.is_some(), is_kept, "ended at {ends_at:?}, {gone} gone");
+        }
+    }
+    let listed: Vec<_> = store.api_tokens(&id("p")?).await?.into_iter().map(|token| token.id).collect();
+    assert_eq!(listed, [ends[4].0]);
+    assert_eq!((store.directory_version().await?, store.audit_after(0, 1000).await?.len()), before);
     Ok(())
 }
 

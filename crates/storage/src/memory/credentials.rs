@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::MemoryStore;
 use super::state::State;
 use crate::{
-    ApiToken, Credentials, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword, NewSignIn, Passkey, Revocation,
-    Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
+    API_TOKEN_REMEMBERED_MS, ApiToken, Credentials, Error, MAX_API_TOKENS, MAX_PASSKEYS, NewPassword,
+    NewSignIn, Passkey, Revocation, Revoked, Rotated, Rotation, SecretHash, SignIn, SignInEnd, SignIns,
 };
 
 /// What is held of credentials.
@@ -25,12 +25,24 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Forgets all credentials of a user.
-    pub(super) fn erase(&mut self, user: &UserId) {
-        self.passwords.remove(user);
-        self.sign_ins.retain(|_, family| family.sign_in.user != *user);
-        self.api_tokens.retain(|_, (token, _)| token.user != *user);
-        self.passkeys.retain(|passkey| passkey.user != *user);
+    /// Forgets all credentials of users, and says how many there were.
+    pub(super) fn erase(&mut self, users: &[UserId]) -> [(&'static str, u64); 4] {
+        let before = self.counts();
+        self.passwords.retain(|user, _| !users.contains(user));
+        self.sign_ins.retain(|_, family| !users.contains(&family.sign_in.user));
+        self.api_tokens.retain(|_, (token, _)| !users.contains(&token.user));
+        self.passkeys.retain(|passkey| !users.contains(&passkey.user));
+        let after = self.counts();
+        std::array::from_fn(|n| (before[n].0, before[n].1 - after[n].1))
+    }
+
+    fn counts(&self) -> [(&'static str, u64); 4] {
+        [
+            ("password", self.passwords.len() as u64),
+            ("sign_in", self.sign_ins.len() as u64),
+            ("api_token", self.api_tokens.len() as u64),
+            ("passkey", self.passkeys.len() as u64),
+        ]
     }
 }
 
@@ -294,16 +306,27 @@ impl Credentials for MemoryStore {
             .collect();
         let revoked = held.revoked.iter().filter(|(_, until)| **until <= before);
         let mut revoked: Vec<_> = revoked.map(|(what, until)| (*until, what.clone())).collect();
+        let remembered = before.plus_millis(-API_TOKEN_REMEMBERED_MS);
+        let tokens = held.api_tokens.values().filter_map(|(token, _)| {
+            let ended_at = [token.revoked_at, token.expires_at].into_iter().flatten().min()?;
+            (ended_at <= remembered).then_some((ended_at, token.id))
+        });
+        let mut tokens: Vec<_> = tokens.collect();
         sign_ins.sort_unstable();
         revoked.sort_unstable();
+        tokens.sort_unstable();
         sign_ins.truncate(limit as usize);
         revoked.truncate(limit as usize);
+        tokens.truncate(limit as usize);
         for (_, id) in &sign_ins {
             held.sign_ins.remove(id);
         }
         for (_, what) in &revoked {
             held.revoked.remove(what);
         }
-        Ok((sign_ins.len() + revoked.len()) as u64)
+        for (_, id) in &tokens {
+            held.api_tokens.remove(id);
+        }
+        Ok((sign_ins.len() + revoked.len() + tokens.len()) as u64)
     }
 }

@@ -28,12 +28,13 @@ impl State {
             self.users.values().filter(|user| own(user)).map(|user| user.id.clone()).collect();
         let mut rows =
             vec![("measurement", self.histories.remove(patient).map_or(0, |history| history.len() as u64))];
-        let events = [TopicKind::Health, TopicKind::Notifications].map(|kind| {
-            let log = self.logs.get_mut(&Topic::new(kind, patient.clone()));
+        let told = persons.iter().map(|person| Topic::new(TopicKind::Notifications, person.clone()));
+        let events = told.chain([Topic::health(patient.clone())]).map(|topic| {
+            let log = self.logs.get_mut(&topic);
             log.map_or(0, |log| std::mem::take(&mut log.events).len() as u64)
         });
-        rows.push(("event", events.iter().sum()));
-        rows.push(("notification", self.retell(patient)));
+        rows.push(("event", events.sum()));
+        rows.push(("notification", self.retell(patient, &persons)));
         let accesses = self.accesses.len();
         self.accesses.retain(|held| held.patient() != patient);
         rows.push(("break_glass", (accesses - self.accesses.len()) as u64));
@@ -43,9 +44,9 @@ impl State {
         self.care.retain(|(of, member), _| of != patient && !persons.contains(member));
         rows.push(("idempotency", (answers - self.answers.len()) as u64));
         rows.push(("care_relation", (relations - self.care.len()) as u64));
+        rows.extend(self.credentials.erase(&persons));
         for person in &persons {
             let was_patient = self.users.remove(person).is_some_and(|user| user.role == Role::Patient);
-            self.credentials.erase(person);
             self.erased.insert(person.clone(), (by.at, was_patient));
         }
         rows.push(("user", persons.len() as u64));
@@ -58,10 +59,10 @@ impl State {
         Ok(Erased { at, before: false, rows, audit_kept: self.audited(patient) })
     }
 
-    /// What the patient was told goes; others keep that they were told something.
-    fn retell(&mut self, patient: &UserId) -> u64 {
+    /// What the patient and the patient's devices were told goes; others keep that they were told something.
+    fn retell(&mut self, patient: &UserId, persons: &[UserId]) -> u64 {
         let before = self.told.len();
-        self.told.retain(|(user, _), _| user != patient);
+        self.told.retain(|(user, _), _| !persons.contains(user));
         let mut rows = before - self.told.len();
         for ((user, offset), told) in &mut self.told {
             if told.data.patient.as_ref() != Some(patient) {
