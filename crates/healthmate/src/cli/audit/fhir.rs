@@ -66,6 +66,7 @@ fn codes(action: AuditAction) -> (Code, Code, &'static str) {
         ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "RESTful Operation");
     const AUTHENTICATION: Code = (DCM, "110114", "User Authentication");
     const SECURITY: Code = (DCM, "110113", "Security Alert");
+    const ATTRIBUTES: Code = (DCM, "110137", "User security Attributes Changed");
     match action {
         AuditAction::SignIn | AuditAction::Connect => (AUTHENTICATION, (DCM, "110122", "Login"), "E"),
         AuditAction::SignOut => (AUTHENTICATION, (DCM, "110123", "Logout"), "E"),
@@ -73,19 +74,25 @@ fn codes(action: AuditAction) -> (Code, Code, &'static str) {
         AuditAction::Write => (REST, (RESTFUL, "create", "create"), "C"),
         AuditAction::AcknowledgeAlert => (REST, (RESTFUL, "update", "update"), "U"),
         AuditAction::BreakGlassStarted => (SECURITY, (DCM, "110127", "Emergency Override Started"), "E"),
-        AuditAction::BreakGlassEnded => (SECURITY, (DCM, "110128", "Emergency Override Stopped"), "E"),
-        AuditAction::UserAdded | AuditAction::CredentialIssued => {
-            (SECURITY, (DCM, "110137", "User Security Attributes Changed"), "C")
+        AuditAction::BreakGlassEnded => (SECURITY, (DCM, "110138", "Emergency Override Stopped"), "E"),
+        AuditAction::UserAdded | AuditAction::CredentialIssued => (SECURITY, ATTRIBUTES, "C"),
+        AuditAction::CredentialRevoked => (SECURITY, ATTRIBUTES, "D"),
+        AuditAction::AccessGranted
+        | AuditAction::AccessEnded
+        | AuditAction::UserEnabled
+        | AuditAction::UserDisabled => (SECURITY, ATTRIBUTES, "U"),
+        AuditAction::RoleChanged => (SECURITY, (DCM, "110136", "Security Roles Changed"), "U"),
+        AuditAction::Administered | AuditAction::RefusalsLeftOut => {
+            (SECURITY, (DCM, "110132", "Use of Restricted Function"), "E")
         }
-        AuditAction::CredentialRevoked => {
-            (SECURITY, (DCM, "110137", "User Security Attributes Changed"), "D")
+        AuditAction::KeysRotated | AuditAction::KeyRetired => {
+            (SECURITY, (DCM, "110129", "Security Configuration"), "U")
         }
         AuditAction::ServerStarted => {
             ((DCM, "110100", "Application Activity"), (DCM, "110120", "Application Start"), "E")
         }
         AuditAction::Exported => ((DCM, "110106", "Export"), (RESTFUL, "read", "read"), "R"),
-        AuditAction::Erased => ((DCM, "110105", "DICOM Study Deleted"), (RESTFUL, "delete", "delete"), "D"),
-        _ => (SECURITY, (DCM, "110137", "User Security Attributes Changed"), "U"),
+        AuditAction::Erased => ((DCM, "110110", "Patient Record"), (RESTFUL, "delete", "delete"), "D"),
     }
 }
 
@@ -126,14 +133,50 @@ mod tests {
         }
     }
 
+    /// The codes that DICOM (PS3.16, annex D) and R4's value sets of `AuditEvent` have, each with its own display.
     #[test]
-    fn an_emergency_access_starts_and_stops() {
-        let subtype = |action| {
-            let record = AuditRecord::new(By::command_line(Timestamp::from_micros(0)), action);
-            event(&AuditEntry { seq: 1, record, link: FIRST_LINK })["subtype"][0]["code"].clone()
-        };
+    fn each_code_is_one_that_exists_and_is_called_what_it_is() {
+        let known = [
+            ("rest", "RESTful Operation"),
+            ("110100", "Application Activity"),
+            ("110106", "Export"),
+            ("110110", "Patient Record"),
+            ("110113", "Security Alert"),
+            ("110114", "User Authentication"),
+            ("110120", "Application Start"),
+            ("110122", "Login"),
+            ("110123", "Logout"),
+            ("110127", "Emergency Override Started"),
+            ("110129", "Security Configuration"),
+            ("110132", "Use of Restricted Function"),
+            ("110136", "Security Roles Changed"),
+            ("110137", "User security Attributes Changed"),
+            ("110138", "Emergency Override Stopped"),
+        ];
+        for action in AuditAction::ALL {
+            let (kind, subtype, _) = codes(*action);
+            for (system, code, display) in [kind, subtype] {
+                let of_rest = system == RESTFUL && code == display;
+                assert!(of_rest || known.contains(&(code, display)), "{action}: {code} {display}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_nobodys_access_does_not_say_that_it_does() {
+        let subtype = |action| codes(action).1.1;
         assert_eq!(subtype(AuditAction::BreakGlassStarted), "110127");
-        assert_eq!(subtype(AuditAction::BreakGlassEnded), "110128");
+        assert_eq!(subtype(AuditAction::BreakGlassEnded), "110138");
+        for action in [
+            AuditAction::Administered,
+            AuditAction::RefusalsLeftOut,
+            AuditAction::KeysRotated,
+            AuditAction::KeyRetired,
+            AuditAction::Erased,
+        ] {
+            assert_ne!(subtype(action), "110137", "{action}");
+        }
+        assert_eq!(subtype(AuditAction::AccessGranted), "110137");
     }
 
     fn uuid_of() -> uuid::Uuid {
