@@ -23,6 +23,22 @@ const MAX_REMEMBERED: usize = 1024;
 pub(crate) struct Devices(HashMap<i64, HashMap<String, i64>>);
 
 impl Devices {
+    /// The number of this text of the patient, if it is stored.
+    pub(crate) fn find(
+        &mut self,
+        conn: &Connection,
+        sealer: &Sealer,
+        patient: i64,
+        id: &UserId,
+        name: &str,
+    ) -> Result<Option<i64>, Failure> {
+        let known = match self.0.entry(patient) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(stored(conn, sealer, patient, id)?),
+        };
+        Ok(known.get(name).copied())
+    }
+
     /// The number of this text of the patient. Stores it, sealed, if it is new.
     pub(crate) fn key(
         &mut self,
@@ -32,16 +48,10 @@ impl Devices {
         id: &UserId,
         name: &str,
     ) -> Result<i64, Failure> {
-        if let Some(key) = self.0.get(&patient).and_then(|known| known.get(name)) {
-            return Ok(*key);
+        if let Some(key) = self.find(conn, sealer, patient, id, name)? {
+            return Ok(key);
         }
-        let known = match self.0.entry(patient) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(stored(conn, sealer, patient, id)?),
-        };
-        if let Some(key) = known.get(name) {
-            return Ok(*key);
-        }
+        let known = self.0.entry(patient).or_default();
         if known.len() >= MAX_REMEMBERED {
             known.clear();
         }

@@ -96,6 +96,11 @@ impl<'a> Group<'a> {
         self.cache.devices.key(self.conn, self.sealer, patient.key, id, name)
     }
 
+    /// Whether this text of a patient has a number.
+    pub(crate) fn knows_device(&mut self, patient: Person, id: &UserId, name: &str) -> Result<bool, Failure> {
+        Ok(self.cache.devices.find(self.conn, self.sealer, patient.key, id, name)?.is_some())
+    }
+
     /// Forgets who is who: somebody was erased. What the group wrote of them before is told to nobody.
     pub(crate) fn forget_people(&mut self, erased: &[UserId]) {
         self.cache.forget_people();

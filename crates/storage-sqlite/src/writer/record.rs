@@ -95,6 +95,9 @@ impl<'a, 'g> Rows<'a, 'g> {
     }
 
     fn store(&mut self, measurement: &Measurement) -> Result<MeasurementReceipt, Failure> {
+        if let Some(first) = self.first_of_new_device(measurement)? {
+            return Ok(first);
+        }
         let offset = self.head.head + 1;
         let client_id = measurement.client_id.as_ref();
         let original = measurement.original.as_ref();
@@ -118,7 +121,7 @@ impl<'a, 'g> Rows<'a, 'g> {
         if let Some(client_id) = client_id
             && inserted == 0
         {
-            return Ok(self.stored_before(client_id)?);
+            return Ok(self.stored_before(client_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?);
         }
         let Recording { patient, author, .. } = self.recording;
         let payload =
@@ -143,10 +146,26 @@ impl<'a, 'g> Rows<'a, 'g> {
         })
     }
 
-    /// The first receipt of a measurement that is there already.
-    fn stored_before(&self, client_id: &ClientId) -> rusqlite::Result<MeasurementReceipt> {
+    /// The first receipt of a measurement that is there already, and comes with a device that is not: a duplicate changes
+    /// nothing, and leaves no device behind that nothing names.
+    fn first_of_new_device(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Option<MeasurementReceipt>, Failure> {
+        let (Some(client_id), Some(device)) = (&measurement.client_id, &measurement.device) else {
+            return Ok(None);
+        };
+        if self.group.knows_device(self.patient, &self.recording.patient, device)? {
+            return Ok(None);
+        }
+        Ok(self.stored_before(client_id)?)
+    }
+
+    /// The first receipt of a measurement, if it is there already.
+    fn stored_before(&self, client_id: &ClientId) -> rusqlite::Result<Option<MeasurementReceipt>> {
         let mut by_name = self.group.conn.prepare_cached(BY_NAME)?;
-        by_name.query_row(params![self.patient.key, self.author.key, client_id.as_str()], |row| {
+        let name = params![self.patient.key, self.author.key, client_id.as_str()];
+        let found = by_name.query_row(name, |row| {
             let converted: bool = row.get(1)?;
             Ok(MeasurementReceipt {
                 offset: Offset(row.get::<_, i64>(0)?.unsigned_abs()),
@@ -154,7 +173,8 @@ impl<'a, 'g> Rows<'a, 'g> {
                 duplicate: true,
                 flags: converted.then(|| "converted".to_owned()).into_iter().collect(),
             })
-        })
+        });
+        found.optional()
     }
 }
 

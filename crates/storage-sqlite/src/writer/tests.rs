@@ -168,6 +168,35 @@ async fn a_store_that_was_full_is_writable_when_there_is_real_room() {
     assert_eq!(left, 0);
 }
 
+/// Also in the batch that stores the first, and after a reopening, when the writer remembers nothing.
+#[tokio::test]
+async fn a_duplicate_with_another_device_leaves_no_device_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let devices = || {
+        let file = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("there");
+        file.query_row("SELECT count(*) FROM device", [], |row| row.get::<_, i64>(0)).expect("read")
+    };
+    let worded = |devices: &[&str]| {
+        let mut recording = recording(&vec![60.0; devices.len()]);
+        for (measurement, device) in recording.measurements.iter_mut().zip(devices) {
+            measurement.client_id = Some(ClientId::new("a").expect("valid"));
+            measurement.device = Some((*device).to_owned());
+        }
+        recording
+    };
+    let mut store = open(&folder, Options::default()).await;
+    for batch in [&["a cuff", "another"][..], &["another", "a cuff", "a third"]] {
+        store.record(worded(batch)).await.expect("stored");
+        assert_eq!(devices(), 1, "{batch:?}");
+        drop(store);
+        store = open(&folder, Options::default()).await;
+    }
+    let mut fresh = worded(&["another"]);
+    fresh.measurements[0].client_id = None;
+    store.record(fresh).await.expect("stored");
+    assert_eq!(devices(), 2);
+}
+
 /// What was sent before the store was dropped is written, though nobody waits for it.
 #[tokio::test]
 async fn dropping_the_store_finishes_what_waits() {
