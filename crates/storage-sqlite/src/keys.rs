@@ -21,7 +21,7 @@ const OLD: &str = "SELECT u.id, k.version, k.ring_key, k.wrapped
     FROM data_key AS k JOIN user AS u ON u.key = k.user WHERE k.ring_key <> ?1 LIMIT ?2";
 const REWRAP: &str = "UPDATE data_key SET ring_key = ?2, wrapped = ?3
     WHERE user = (SELECT key FROM user WHERE id = ?1)";
-const RETIRE: &str = "DELETE FROM ring_key WHERE id = ?1 AND active = 0
+pub(crate) const RETIRE: &str = "DELETE FROM ring_key WHERE id = ?1 AND active = 0
     AND NOT EXISTS (SELECT 1 FROM data_key WHERE ring_key = ?1)";
 
 /// A key of the ring, without the key.

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use healthmate_care::Clock;
+use healthmate_care::{AuditAction, AuditRecord, By, Clock};
 use healthmate_storage::seal::{KEY_RING_FILE, KeyId, KeyRing, KeySource, SealError};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::OpenError;
+use crate::keys::RETIRE;
 use crate::sealer::{Sealer, key_id};
+use crate::writer::audit::TrailHead;
 
 /// Each key the database knows, and whether it wraps anything.
 const KNOWN: &str = "SELECT id, check_value, active,
@@ -50,6 +52,10 @@ pub(super) fn sealer(
     if !known.iter().any(|key| key.active && key.id == *ring.active()) {
         make_active(conn, &ring, &*clock).map_err(failed)?;
     }
+    let retired = known.iter().filter(|key| !key.active && !key.wraps && !ring.holds(&key.id));
+    for key in retired {
+        forget_retired(conn, &key.id, &*clock).map_err(failed)?;
+    }
     Ok(Sealer::new(source, ring, clock))
 }
 
@@ -69,6 +75,19 @@ fn missing(ring: KeySource, known: &[Known]) -> OpenError {
 fn make_active(conn: &mut Connection, ring: &KeyRing, clock: &dyn Clock) -> rusqlite::Result<()> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     activate(&transaction, ring, clock)?;
+    transaction.commit()
+}
+
+/// Has the database forget a key that has left the ring and wraps nothing, and puts that on record: whoever retired it was
+/// stopped before the commit, or took it out of the settings.
+fn forget_retired(conn: &mut Connection, id: &KeyId, clock: &dyn Clock) -> rusqlite::Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been quicker.
+    if transaction.execute(RETIRE, [id.as_str()])? > 0 {
+        let record = AuditRecord::new(By::server(clock.now()), AuditAction::KeyRetired);
+        let record = record.object(format!("key:{id}")).reason("not_in_ring");
+        TrailHead::read(&transaction)?.append(&transaction, &[record])?;
+    }
     transaction.commit()
 }
 

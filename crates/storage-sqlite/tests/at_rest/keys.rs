@@ -64,6 +64,39 @@ async fn a_rotation_that_was_stopped_is_finished_by_the_next() {
     assert_eq!(shown(&store, "anna").await, expected());
 }
 
+/// A retirement that was stopped after the key had left the ring, before the database forgot it, is finished and put on
+/// record at the next start; a key that is still in the ring is not touched.
+#[tokio::test]
+async fn a_retirement_that_was_stopped_is_finished_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let known = || {
+        let conn = rusqlite::Connection::open(folder.path().join("healthmate.db")).expect("opened");
+        conn.query_row("SELECT count(*) FROM ring_key", [], |row| row.get::<_, i64>(0)).expect("read")
+    };
+    let retired = async |store: &SqliteStore| {
+        let trail = store.audit_after(0, 100).await.expect("read");
+        let of = trail.into_iter().filter(|entry| entry.record.action == AuditAction::KeyRetired);
+        of.map(|entry| entry.record.object.expect("a key")).collect::<Vec<_>>()
+    };
+    let store = open(folder.path(), true).expect("opened");
+    add(&store, "anna", NAME).await;
+    record(&store, "anna", 1).await;
+    let old = store.keys().await.expect("read").remove(0).id;
+    store.rotate_keys(by()).await.expect("rotated");
+    drop(store);
+    drop(open(folder.path(), true).expect("opened"));
+    assert_eq!(known(), 2, "it is in the ring");
+    let source = KeySource::File(folder.path().join(KEY_RING_FILE));
+    let mut ring = source.read().expect("read").expect("there");
+    ring.remove(&old).expect("it is not the active one");
+    source.replace(&ring, clock().as_ref()).expect("written");
+    for _ in 0..2 {
+        let store = open(folder.path(), true).expect("opened");
+        assert_eq!((known(), retired(&store).await), (1, vec![format!("key:{old}")]));
+        assert_eq!(shown(&store, "anna").await, expected());
+    }
+}
+
 #[test]
 fn a_wrong_or_missing_key_stops_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
