@@ -33,7 +33,7 @@ pub(crate) const OF_PATIENT: &str =
     "SELECT a.seq, a.at, a.actor, a.user, a.role, a.address, a.break_glass, a.action, a.object, a.patient, a.reason,
         a.outcome, a.link
     FROM audit_run AS r CROSS JOIN audit_in_run AS f ON f.run = r.upto CROSS JOIN audit AS a ON a.seq = f.seq
-    WHERE r.upto <= ?6 AND f.patient = ?1 AND f.seq < ?2 AND a.at >= ?3 AND a.at < ?4
+    WHERE r.upto <= ?6 AND f.patient = ?1 AND f.seq < ?2 AND a.patient = ?1 AND a.at >= ?3 AND a.at < ?4
     ORDER BY r.upto DESC, f.seq DESC LIMIT ?5";
 
 /// The place is read first: a record that is filed meanwhile is still found where it was.

@@ -69,12 +69,18 @@ impl TrailReader {
         read().map_err(|error| OpenError::from_sqlite(&self.path, &error))
     }
 
-    /// The first record that should be filed under its patient, and is not: the patient's access log leaves it out.
+    /// The first record that should be filed under its patient, and is not: the patient's access log leaves it out. In a
+    /// database of before there were runs, nothing is filed as this looks for it.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub fn left_out(&self) -> Result<Option<i64>, OpenError> {
-        let read = || self.conn.query_row(LEFT_OUT, [], |row| row.get(0));
+        let read = || {
+            if !self.conn.table_exists(None, "audit_run")? {
+                return Ok(None);
+            }
+            self.conn.query_row(LEFT_OUT, [], |row| row.get(0))
+        };
         read().map_err(|error| OpenError::from_sqlite(&self.path, &error))
     }
 }

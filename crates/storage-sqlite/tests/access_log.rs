@@ -67,3 +67,39 @@ async fn what_was_taken_out_of_a_patients_file_is_found() {
     let reader = TrailReader::open(folder.path()).expect("opened");
     assert_eq!(reader.left_out().expect("read"), Some(1003));
 }
+
+/// Whoever files another's record under a patient shows the patient nothing of it.
+#[tokio::test]
+async fn what_was_put_into_a_patients_file_is_not_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    store.audit(records(1, 5000)).await.expect("recorded");
+    let shown = log(&store, "p3").await;
+    let conn = Connection::open(folder.path().join("healthmate.db")).expect("a database");
+    conn.execute_batch("INSERT INTO audit_in_run (run, patient, seq) VALUES (5000, 'p3', 1004)")
+        .expect("edited");
+    assert!(log(&store, "p3").await == shown, "another's record is shown");
+}
+
+/// A trail whose end was cut off is written on: that it was cut is for `audit verify` to say.
+#[tokio::test]
+async fn a_trail_that_was_cut_behind_what_is_filed_is_written_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path()).audit(records(1, 5000)).await.expect("recorded");
+    let conn = Connection::open(folder.path().join("healthmate.db")).expect("a database");
+    conn.execute_batch("DROP TRIGGER audit_never_deleted; DELETE FROM audit WHERE seq > 4000").expect("cut");
+    let store = open(folder.path());
+    store.audit(records(4001, 4010)).await.expect("recorded");
+    assert_eq!(store.audit_head().await.expect("read").map(|(seq, _)| seq), Some(4010));
+}
+
+/// A copy of a database from before there were runs.
+#[tokio::test]
+async fn nothing_is_left_out_where_nothing_is_filed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path()).audit(records(1, 5000)).await.expect("recorded");
+    let conn = Connection::open(folder.path().join("healthmate.db")).expect("a database");
+    conn.execute_batch("DROP TABLE audit_in_run; DROP TABLE audit_run").expect("as it was");
+    let reader = TrailReader::open(folder.path()).expect("opened");
+    assert_eq!(reader.left_out().expect("read"), None);
+}

@@ -68,7 +68,8 @@ pub trait BreakGlasses: Send + Sync {
     ///
     /// # Errors
     /// `NotFound("patient")` if the patient is unknown or no patient, `NotFound("user")` if the member, or one who is
-    /// to be told, is unknown; or the store cannot be written.
+    /// to be told, is unknown, `Exists("break-glass access")` or `Exists("notification")` if an id is taken; or the store
+    /// cannot be written.
     async fn break_glass(&self, opening: Opening, by: By) -> Result<Opened, Error>;
 
     /// Ends an access at the time of `by`, with its record `break_glass_ended`; false if it was over before, which

@@ -273,7 +273,7 @@ pub trait Credentials: Send + Sync {
     /// If the store cannot be written.
     async fn rotate(&self, rotation: Rotation, by: By) -> Result<Rotated, Error>;
 
-    /// Ends sign-ins of a user, and says which: those that were not ended before.
+    /// Ends sign-ins of a user, and says which: those that were not ended before, in the order in which they began.
     ///
     /// # Errors
     /// If the store cannot be written.

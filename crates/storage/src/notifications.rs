@@ -84,8 +84,8 @@ pub trait Notifications: Send + Sync {
     /// Stores notifications and their events, all or none, in one transaction.
     ///
     /// # Errors
-    /// `NotFound("user")` if one is for somebody unknown, `NotFound("patient")` if one is about a patient who is;
-    /// or the store cannot be written.
+    /// `NotFound("user")` if one is for somebody unknown, `NotFound("patient")` if one is about a patient who is,
+    /// `Exists("notification")` if an id is taken; or the store cannot be written.
     async fn notify(&self, notifications: Vec<NewNotification>) -> Result<(), Error>;
 
     /// A page of a user's notifications; empty for an unknown user.

@@ -74,7 +74,8 @@ impl TrailHead {
                 self.link,
             ])?;
         }
-        if self.seq - self.filed >= RUN {
+        // Somebody may have cut the trail: what is filed is then ahead of it.
+        if self.seq.saturating_sub(self.filed) >= RUN {
             conn.prepare_cached(FILE)?.execute([self.filed as i64, self.seq as i64])?;
             conn.prepare_cached(ADD_RUN)?.execute([self.seq as i64])?;
             self.filed = self.seq;

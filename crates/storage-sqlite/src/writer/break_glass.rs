@@ -14,7 +14,7 @@ use crate::writer::group::Group;
 use crate::writer::notifications;
 
 const OPEN: &str = "INSERT INTO break_glass (id, patient, member, starts_at, ends_at, reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 pub(crate) const HELD: &str = "SELECT count(*) FROM break_glass WHERE member = ?1 AND ends_at > ?2";
 pub(crate) const BEGUN: &str = "SELECT count(*) FROM break_glass WHERE member = ?1 AND starts_at >= ?2";
 pub(crate) const FIND: &str = "SELECT id, patient, member, starts_at, ends_at FROM break_glass WHERE id = ?1";
@@ -43,7 +43,7 @@ pub(crate) fn open(group: &mut Group<'_>, opening: &Opening, by: &By) -> Result<
     }
     let (id, column) = (id.to_string(), SealedColumn::BreakGlassReason);
     let reason = group.sealer.seal(group.conn, patient, column, id.as_bytes(), &opening.reason)?;
-    group.conn.prepare_cached(OPEN)?.execute(params![
+    let inserted = group.conn.prepare_cached(OPEN)?.execute(params![
         id,
         patient.as_str(),
         member.as_str(),
@@ -51,6 +51,9 @@ pub(crate) fn open(group: &mut Group<'_>, opening: &Opening, by: &By) -> Result<
         ends_at.as_micros(),
         reason,
     ])?;
+    if inserted == 0 {
+        return Err(Error::Exists("break-glass access").into());
+    }
     notifications::tell(group, &opening.notifications)?;
     group.audit(&AuditRecord::break_glass_started(by.clone(), &opening.access))?;
     Ok(Opened::Yes)

@@ -19,16 +19,17 @@ const SET_PASSWORD: &str = "INSERT INTO password (user, hash, changed_at) VALUES
     ON CONFLICT (user) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
 pub(crate) const API_TOKENS_HELD: &str =
     "SELECT count(*) FROM api_token WHERE user = ?1 AND revoked_at IS NULL";
-const ADD_API_TOKEN: &str = "INSERT INTO api_token (id, user, name, scopes, hash, created_at, expires_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+const ADD_API_TOKEN: &str = "INSERT INTO api_token
+        (id, user, name, scopes, hash, created_at, expires_at, last_used_at, revoked_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
 pub(crate) const REVOKE_API_TOKEN: &str =
     "UPDATE api_token SET revoked_at = ?3 WHERE id = ?1 AND user = ?2 AND revoked_at IS NULL";
 pub(crate) const API_TOKEN_USED: &str =
     "UPDATE api_token SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at < ?2, TRUE)";
 pub(crate) const PASSKEYS_HELD: &str = "SELECT count(*) FROM passkey WHERE user = ?1";
 const ADD_PASSKEY: &str = "INSERT INTO passkey
-        (credential, user, name, algorithm, public_key, counter, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+        (credential, user, name, algorithm, public_key, counter, created_at, last_used_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 pub(crate) const COUNTER: &str = "SELECT counter FROM passkey WHERE credential = ?1";
 pub(crate) const PASSKEY_USED: &str =
     "UPDATE passkey SET counter = ?2, last_used_at = ?3 WHERE credential = ?1";
@@ -92,6 +93,8 @@ pub(crate) fn add_api_token(
         hash,
         token.created_at.as_micros(),
         token.expires_at.map(Timestamp::as_micros),
+        token.last_used_at.map(Timestamp::as_micros),
+        token.revoked_at.map(Timestamp::as_micros),
     ];
     if group.conn.prepare_cached(ADD_API_TOKEN)?.execute(row)? == 0 {
         return Err(Error::Exists("API token").into());
@@ -133,6 +136,7 @@ pub(crate) fn add_passkey(group: &mut Group<'_>, passkey: &Passkey, by: &By) -> 
         passkey.public_key,
         passkey.counter,
         passkey.created_at.as_micros(),
+        passkey.last_used_at.map(Timestamp::as_micros),
     ];
     if group.conn.prepare_cached(ADD_PASSKEY)?.execute(row)? == 0 {
         return Err(Error::Exists("passkey").into());

@@ -12,7 +12,7 @@ use crate::writer::record::{INSERT_EVENT, unwritable};
 
 const INSERT: &str = "INSERT INTO notification
         (user, offset, id, kind, priority, patient, text, created_at, expires_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
 /// What stands in the log for the data of a notification, which the sealed column has.
 const LEFT_OUT: &str = "null";
 pub(crate) const SEEN: &str =
@@ -52,7 +52,7 @@ fn tell_one(group: &mut Group<'_>, notification: &NewNotification) -> Result<(),
     group.conn.prepare_cached(INSERT_EVENT)?.execute(event)?;
     let (user, row) = (&notification.user, data.id.as_str().as_bytes());
     let text = group.sealer.seal(group.conn, user, SealedColumn::NotificationText, row, payload.get())?;
-    group.conn.prepare_cached(INSERT)?.execute(params![
+    let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
         notification.user.as_str(),
         head.head as i64,
         data.id.as_str(),
@@ -63,6 +63,9 @@ fn tell_one(group: &mut Group<'_>, notification: &NewNotification) -> Result<(),
         recorded_at.as_micros(),
         data.expires_at.map(Timestamp::as_micros),
     ])?;
+    if inserted == 0 {
+        return Err(Error::Exists("notification").into());
+    }
     let event = Event { topic: topic.clone(), offset, kind, recorded_at, series: None, payload };
     group.advance(topic, head, vec![event]);
     Ok(())

@@ -104,6 +104,23 @@ pub async fn a_refused_opening_leaves_nothing_behind(harness: Harness) -> Outcom
     Ok(())
 }
 
+/// `break_glass` with an id that is taken, its own or that of somebody who is told, changes nothing.
+pub async fn an_access_is_opened_once(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let first = opening(&harness, "p", "n", 60)?;
+    assert_eq!(open(&harness, &first).await?, Opened::Yes);
+    let before = harness.store()?.directory_version().await?;
+    let again = Opening { access: first.access.clone(), ..opening(&harness, "q", "n", 30)? };
+    assert_eq!(open(&harness, &again).await, Err(Error::Exists("break-glass access")));
+    let told = Opening { notifications: first.notifications.clone(), ..opening(&harness, "q", "n", 30)? };
+    assert_eq!(open(&harness, &told).await, Err(Error::Exists("notification")));
+    let store = harness.store()?;
+    assert_eq!(store.directory_version().await?, before);
+    assert_eq!(store.break_glasses_by(&id("n")?, harness.clock.now()).await?, [first.access]);
+    assert_eq!((titles(&harness, "p").await?.len(), trail(&harness).await?.len()), (1, 1));
+    Ok(())
+}
+
 /// The limits hold at their number and not one before: each member has their own, and time gives room again.
 pub async fn limits_of_openings_hold_and_end(harness: Harness) -> Outcome {
     people(&harness).await?;

@@ -167,6 +167,20 @@ pub async fn an_api_token_is_issued_listed_and_revoked_once(harness: Harness) ->
     Ok(())
 }
 
+/// `add_api_token` and `add_passkey` keep every field that they are given.
+pub async fn what_was_used_or_revoked_before_is_stored_so(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let (store, at) = (harness.store()?, Some(harness.clock.now().plus_millis(7)));
+    let token = ApiToken { expires_at: at, last_used_at: at, revoked_at: at, ..token(&harness, "p")? };
+    store.add_api_token(token.clone(), [1; 32], by()).await?;
+    assert_eq!(store.api_token(token.id).await?, Some((token, [1; 32])));
+    assert!(store.api_tokens(&id("p")?).await?.is_empty());
+    let passkey = Passkey { last_used_at: at, counter: 7, ..passkey(&harness, "p", &[1])? };
+    store.add_passkey(passkey.clone(), by()).await?;
+    assert_eq!(store.passkey(&[1]).await?, Some(passkey));
+    Ok(())
+}
+
 /// `api_tokens_used` keeps the latest time, passes over unknown ids, and is no change of the directory.
 pub async fn the_last_use_of_an_api_token_is_kept(harness: Harness) -> Outcome {
     people(&harness).await?;

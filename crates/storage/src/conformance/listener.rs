@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use healthmate_care::{Clock, Metric};
 use healthmate_protocol::Offset;
 
 use super::sample::{beat, beats, health, named, people, recording, teller};
 use super::{Failed, Harness, Outcome};
-use crate::Event;
+use crate::{Event, Series};
 
 /// All that was told before this call has been heard: a write comes after it.
 async fn heard(
@@ -37,6 +38,9 @@ pub async fn hears_each_event_once_in_order(harness: Harness) -> Outcome {
     let (told, logged) = (told.last().ok_or("nothing told")?, logged.last().ok_or("nothing logged")?);
     assert_eq!((&told.topic, told.offset), (&logged.topic, logged.offset));
     assert_eq!((told.kind, told.recorded_at), (logged.kind, logged.recorded_at));
+    let taken_at = harness.clock.now();
+    assert_eq!(told.series, Some(Series { metric: Metric::HeartRate, taken_at }), "what it is a value of");
+    assert_eq!(logged.series, None);
     assert_eq!(told.payload.get(), logged.payload.get(), "live and replayed events are the same bytes");
     Ok(())
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use healthmate_care::{AuditAction, AuditRecord};
 use healthmate_protocol::{ClientId, MAX_BATCH, OriginalQuantity};
 
-use super::sample::{beat, beats, everything_of, health, logged, named, offsets, people, recording};
-use super::{Harness, Outcome};
+use super::sample::{beat, beats, by, everything_of, health, id, logged, named, offsets, people, recording};
+use super::{Failed, Harness, Outcome};
 use crate::{Error, Idempotency, Recording};
 
 /// One receipt for each measurement, with its name and what was noted about it.
@@ -85,10 +86,32 @@ pub async fn unknown_people_are_refused_and_nothing_is_stored(harness: Harness) 
     Ok(())
 }
 
+/// With its record where it has one: not when it is refused, nor when a request is repeated, which changes nothing.
+pub async fn a_recording_is_on_record_once(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let wrote = AuditRecord::new(by(), AuditAction::Write).object("health:p").patient(&id("p")?);
+    let recording = |patient: &str, digest: u8| -> Result<Recording, Failed> {
+        let idempotency = Some(Idempotency { key: "k".to_owned(), digest: [digest; 32] });
+        let audit = Some(Box::new(wrote.clone()));
+        Ok(Recording { idempotency, audit, ..recording(patient, "d", vec![named(&harness, "a", 60.0)?])? })
+    };
+    let before = store.audit_after(0, 1000).await?.len() as u64;
+    assert!(store.record(recording("nobody", 1)?).await.is_err());
+    for _ in 0..2 {
+        store.record(recording("p", 1)?).await?;
+    }
+    assert_eq!(store.record(recording("p", 2)?).await, Err(Error::IdempotencyConflict));
+    store.record(Recording { audit: None, idempotency: None, ..recording("p", 1)? }).await?;
+    let said = store.audit_after(before, 1000).await?.into_iter().map(|entry| entry.record);
+    assert_eq!(said.collect::<Vec<_>>(), [wrote]);
+    Ok(())
+}
+
 /// A refused key refuses the whole batch, and its names stay free.
 pub async fn a_conflict_stores_nothing_of_the_batch(harness: Harness) -> Outcome {
     people(&harness).await?;
-    let keyed = |digest, batch| -> Result<Recording, super::Failed> {
+    let keyed = |digest, batch| -> Result<Recording, Failed> {
         let idempotency = Some(Idempotency { key: "k".to_owned(), digest: [digest; 32] });
         Ok(Recording { idempotency, ..recording("p", "d", batch)? })
     };

@@ -84,6 +84,32 @@ pub async fn nobody_is_told_where_one_is_unknown(harness: Harness) -> Outcome {
     Ok(())
 }
 
+/// `notify` with an id that is taken, or twice in a batch, stores nothing of the batch.
+pub async fn a_name_is_used_once(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let store = harness.store()?;
+    let (listener, heard) = teller();
+    store.set_commit_listener(listener);
+    let first = news(&harness, "n", "one")?;
+    store.notify(vec![first.clone()]).await?;
+    let other = news(&harness, "n", "other")?;
+    let elsewhere = NewNotification { user: id("p")?, ..first.clone() };
+    for batch in
+        [vec![other.clone(), first], vec![other.clone(), elsewhere], vec![other.clone(), other.clone()]]
+    {
+        assert_eq!(store.notify(batch).await, Err(Error::Exists("notification")));
+    }
+    store.notify(vec![other]).await?;
+    store.check_writable().await?;
+    let offsets: Vec<_> = heard.try_iter().map(|event| event.offset.0).collect();
+    assert_eq!(
+        (offsets, titles(&harness, "n").await?),
+        (vec![1, 2], vec!["other".to_owned(), "one".to_owned()])
+    );
+    assert!(titles(&harness, "p").await?.is_empty());
+    Ok(())
+}
+
 /// Pages of `notifications` join without hole or repeat, newest first.
 pub async fn pages_of_notifications_join(harness: Harness) -> Outcome {
     people(&harness).await?;

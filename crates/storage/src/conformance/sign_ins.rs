@@ -231,6 +231,26 @@ pub async fn sign_ins_are_ended(harness: Harness) -> Outcome {
     Ok(())
 }
 
+/// Whatever their names: so they are given back, and so they are on record, before the password that ended them.
+pub async fn sign_ins_end_in_the_order_in_which_they_began(harness: Harness) -> Outcome {
+    people(&harness).await?;
+    let (store, names) = (harness.store()?, [9, 2, 5].map(Uuid::from_u128));
+    for name in names {
+        let new = sign_in(&harness, "p")?;
+        let sign_in = SignIn { id: name, ..new.sign_in };
+        store.add_sign_in(NewSignIn { sign_in, ..new }, by()).await?;
+        harness.clock.advance_millis(1);
+    }
+    let (new, end) = (NewPassword::anyway("$".to_owned()), end("p", SignIns::All, harness.clock.now())?);
+    assert_eq!(store.set_password(new, end, by()).await?, names);
+    let trail = store.audit_after(0, 1000).await?;
+    let last: Vec<_> =
+        trail[trail.len() - 4..].iter().filter_map(|entry| entry.record.object.as_deref()).collect();
+    let [first, second, third] = names.map(|name| format!("user:p/sign_in:{name}"));
+    assert_eq!(last, [&first, &second, &third, "user:p/password"]);
+    Ok(())
+}
+
 /// `set_password` ends the sign-ins that it names, in the same transaction.
 pub async fn a_new_password_ends_sign_ins(harness: Harness) -> Outcome {
     people(&harness).await?;

@@ -47,6 +47,9 @@ impl State {
         if own.filter(|held| held.starts_at >= day_began).count() >= per_day as usize {
             return Ok((Opened::TooManyADay, Vec::new()));
         }
+        if self.accesses(|held| held.id == access.id).next().is_some() {
+            return Err(Error::Exists("break-glass access"));
+        }
         let events = self.tell(notifications, now)?;
         self.audit([AuditRecord::break_glass_started(by, &access)]);
         self.accesses.push(Held { opened: OpenedPatient { access, reason }, end_recorded: false });

@@ -110,8 +110,10 @@ impl State {
         let mut ended = Vec::new();
         for family in open.filter(|family| end.which.includes(family.sign_in.id)) {
             family.ended = true;
-            ended.push(family.sign_in.id);
+            ended.push((family.sign_in.created_at, family.sign_in.id));
         }
+        ended.sort_unstable();
+        let ended: Vec<_> = ended.into_iter().map(|(_, id)| id).collect();
         for id in &ended {
             self.revoke(Revoked::SignIn(id.to_string()), end.access_until);
             self.audit([AuditRecord::sign_in_ended(by.clone(), &end.user, *id, end.reason)]);

@@ -1,6 +1,6 @@
 //! What users are told, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use healthmate_protocol::{NotificationId, Offset, Timestamp, Topic, TopicKind, UserId};
@@ -18,6 +18,7 @@ pub(super) type Told = BTreeMap<(UserId, Offset), StoredNotification>;
 impl State {
     /// Refuses what [`State::tell`] could not store.
     pub(super) fn can_tell(&self, notifications: &[NewNotification]) -> Result<(), Error> {
+        let mut named: BTreeSet<_> = self.told.values().map(|stored| &stored.data.id).collect();
         for notification in notifications {
             if !self.users.contains_key(&notification.user) {
                 return Err(Error::NotFound("user"));
@@ -26,7 +27,8 @@ impl State {
                 self.patient(patient)?;
             }
         }
-        Ok(())
+        let is_new = notifications.iter().all(|notification| named.insert(&notification.id));
+        is_new.then_some(()).ok_or(Error::Exists("notification"))
     }
 
     /// Stores notifications, and returns their events.
