@@ -130,6 +130,7 @@ impl Bench {
         match scenario {
             Scenario::Ingest => self.ingest_steps(),
             Scenario::Open => self.rates.len(),
+            Scenario::Connect => crowd::LOADS.len(),
             Scenario::Leak => self.rounds,
             _ => 1,
         }

@@ -18,6 +18,9 @@ const OPENED: usize = 2000;
 /// How many are being opened at once.
 const TOGETHER: usize = 32;
 
+/// The loads of `connect`: the same, and a wave, as after a cut or a deploy.
+pub(super) const LOADS: [usize; 2] = [TOGETHER, 256];
+
 /// How many patients the readers of the idle crowd share.
 const PATIENTS: usize = 1000;
 
@@ -39,11 +42,19 @@ impl Bench {
             let guests = crowd(&target, &census)?;
             all.push((target, guests));
         }
+        let mut lines = Vec::new();
+        for together in LOADS {
+            lines.extend(self.connect_together(&all, together)?);
+        }
+        Ok(lines)
+    }
+
+    fn connect_together(&self, all: &[(Target, Vec<Guest>)], together: usize) -> anyhow::Result<Vec<Line>> {
         let names: Vec<_> = all.iter().map(|(target, _)| target.name.clone()).collect();
         let found = self.interleave(&names, |number| {
-            self.progress.now(&format!("connect: {}", names[number]));
+            self.progress.now(&format!("connect: {}, {together} at a time", names[number]));
             let (target, guests) = &all[number];
-            open(target, guests)
+            open(target, guests, together)
         })?;
         let line = |(server, rounds): (&String, &Vec<(Segment, f64)>)| {
             let middle =
@@ -51,7 +62,7 @@ impl Bench {
             Line {
                 scenario: "connect",
                 server: server.clone(),
-                load: format!("{TOGETHER} at a time"),
+                load: format!("{together} at a time"),
                 figures: vec![
                     ("connections_per_s", middle(Segment::per_s)),
                     ("server_cpu_us", middle(Segment::cpu_us)),
@@ -100,10 +111,10 @@ fn crowd(target: &Target, census: &Census) -> anyhow::Result<Vec<Guest>> {
     census.readers.iter().enumerate().map(|(number, read)| target.reader(number, read)).collect()
 }
 
-fn open(target: &Target, guests: &[Guest]) -> anyhow::Result<Segment> {
+fn open(target: &Target, guests: &[Guest], together: usize) -> anyhow::Result<Segment> {
     let mut net = Net::new()?;
     let meter = Meter::begin(target.process());
-    admit(&mut net, target.process().address(), guests, TOGETHER, |_, _| {})?;
+    admit(&mut net, target.process().address(), guests, together, |_, _| {})?;
     let segment = Segment { deliveries: guests.len() as u64, ..meter.end(target.process()) };
     drop(net);
     // The server sees everybody off before it is measured again.
