@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::code::ErrorCode;
 use crate::ids::{CorrelationId, Offset, SessionId, UserId};
 use crate::measurement::MeasurementInput;
+use crate::strict;
+use crate::text::shortened;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 use crate::waveform::WaveformInput;
@@ -108,7 +110,7 @@ pub struct Authenticate {
     pub session_id: Option<SessionId>,
     /// With `session_id`: the last event the client has, by topic. A topic that is not named goes on after what was
     /// acknowledged last, or from where its subscription began.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "strict::map")]
     pub offsets: BTreeMap<String, Offset>,
 }
 
@@ -127,11 +129,11 @@ pub struct HealthUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<UserId>,
     /// One measurement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional_object")]
     pub data: Option<MeasurementInput>,
     /// 1 to 1000 measurements, stored all or none. The message must not exceed `max_message_bytes` all the same:
     /// 64 KiB hold about 500.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional_objects")]
     #[schemars(length(min = 1, max = 1000))]
     pub batch: Option<Vec<MeasurementInput>>,
 }
@@ -167,6 +169,7 @@ pub struct HealthWaveform {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<UserId>,
     /// The chunk.
+    #[serde(deserialize_with = "strict::object")]
     pub data: WaveformInput,
 }
 
@@ -306,9 +309,11 @@ fn fields<'a, T: Deserialize<'a>>(text: &'a str, id: Option<&CorrelationId>) -> 
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<CorrelationId>) -> ParseError {
     let mut reader = serde_json::Deserializer::from_str(text);
     let refused = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
-    let Some(refused) = refused.filter(|error| error.inner().is_data()) else {
-        return malformed(text, correlation_id);
-    };
+    let Some(refused) = refused else { return malformed(text, correlation_id) };
+    if !refused.inner().is_data() {
+        let message = format!("not valid JSON: {}", refused.inner());
+        return ParseError { code: ErrorCode::MalformedJson, message, field: None, correlation_id };
+    }
     let problem = refused.inner().to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
     let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(sentence, _)| sentence);
@@ -322,11 +327,12 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, correlation_id: Option<Correla
         (path, Some(name)) if !path.ends_with(name) => Some(format!("{path}.{name}")),
         (path, _) => Some(path.to_owned()),
     };
+    let (problem, field) = (shortened(problem), field.as_deref().map(shortened));
     if field.is_none() {
         let message = format!("not a JSON object with a `type`: {problem}");
         return ParseError { code: ErrorCode::MalformedJson, message, field, correlation_id };
     }
-    ParseError { code: ErrorCode::InvalidField, message: problem.to_owned(), field, correlation_id }
+    ParseError { code: ErrorCode::InvalidField, message: problem, field, correlation_id }
 }
 
 /// The text is no JSON, or no object.

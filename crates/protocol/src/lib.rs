@@ -18,6 +18,7 @@ pub mod measurement;
 pub mod notification;
 pub mod schema;
 pub mod server;
+mod strict;
 mod text;
 pub mod timestamp;
 pub mod topic;
@@ -29,6 +30,7 @@ pub use ids::{ClientId, ConnectionId, CorrelationId, Epoch, NotificationId, Offs
 pub use measurement::{MeasurementData, MeasurementInput, OriginalQuantity};
 pub use notification::{NotificationData, NotificationKind, Priority};
 pub use server::{Envelope, ServerMessage};
+pub use text::shortened;
 pub use timestamp::Timestamp;
 pub use topic::{Topic, TopicKind, TopicName};
 pub use waveform::{WaveformData, WaveformInput};

@@ -57,13 +57,20 @@ pub enum TimestampError {
     OutOfRange,
 }
 
+/// Every spelling of RFC 3339, and none besides: jiff passes over a time zone or calendar in brackets, and takes offsets of
+/// more than a day. What is finer than a microsecond is left out.
+fn read(text: &str) -> Option<i64> {
+    let time = plain::is_rfc_3339(text.as_bytes()).then(|| text.parse::<jiff::Timestamp>().ok())??;
+    i64::try_from(time.as_nanosecond().div_euclid(1000)).ok()
+}
+
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let micros = match plain::parse(text.as_bytes()) {
             Some(micros) => micros,
-            None => text.parse::<jiff::Timestamp>().map_err(|_| TimestampError::Malformed)?.as_microsecond(),
+            None => read(text).ok_or(TimestampError::Malformed)?,
         };
         if !(MIN_MICROS..=MAX_MICROS).contains(&micros) {
             return Err(TimestampError::OutOfRange);
@@ -120,6 +127,44 @@ mod tests {
         assert_eq!("yesterday".parse::<Timestamp>(), Err(TimestampError::Malformed));
         assert_eq!("2026-11-23T08:00:00".parse::<Timestamp>(), Err(TimestampError::Malformed));
         assert_eq!("1776-07-04T00:00:00Z".parse::<Timestamp>(), Err(TimestampError::OutOfRange));
+        assert_eq!("1899-12-31T23:59:59.9999999Z".parse::<Timestamp>(), Err(TimestampError::OutOfRange));
+    }
+
+    #[test]
+    fn reads_every_spelling_of_rfc_3339_and_none_besides() {
+        let seven = "2026-11-23T07:00:00Z".parse::<Timestamp>();
+        for text in [
+            "2026-11-23t07:00:00z",
+            "2026-11-23 07:00:00.000000999Z",
+            "2026-11-23T07:00:00-00:00",
+            "2026-11-24T06:59:00+23:59",
+            "2026-11-22T07:01:00.0-23:59",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), seven, "{text}");
+        }
+        for text in [
+            "2026-11-23T07:00:00+24:00",
+            "2026-11-23T07:00:00+01:60",
+            "2026-11-23T07:00:00+01",
+            "2026-11-23T07:00:00+0100",
+            "2026-11-23T07:00:00+01:00:30",
+            "2026-11-23T08:00:00+01:00[America/New_York]",
+            "2026-11-23T07:00:00Z[u-ca=japanese]",
+            "2026-11-23T07:00:00,5Z",
+            "2026-11-23T07:00:00.Z",
+            "2026-11-23T07:00Z",
+            "20261123T070000Z",
+            "+002026-11-23T07:00:00Z",
+            "2026-11-23T07:00:00Z ",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_finer_than_a_microsecond_is_left_out_before_1970_too() {
+        let time: Timestamp = "1969-12-31T23:59:59.9999999Z".parse().expect("valid");
+        assert_eq!(time.to_string(), "1969-12-31T23:59:59.999999Z");
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Offset};
+use crate::strict;
 use crate::topic::{Topic, TopicName};
 
 /// Asks for a topic's events, from now on or from where the client stopped.
@@ -13,13 +14,13 @@ pub struct Subscribe {
     #[serde(alias = "subscription")]
     pub topic: TopicName,
     /// The last event the client has. Without it, delivery starts with the next event. Not with `latest`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional_object")]
     pub since: Option<SubscribeSince>,
     /// `durable` if absent.
-    #[serde(default, skip_serializing_if = "Delivery::is_durable")]
+    #[serde(default, skip_serializing_if = "Delivery::is_durable", deserialize_with = "strict::word")]
     pub delivery: Delivery,
     /// Which ephemeral events of the topic to send too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "strict::words")]
     pub include: Vec<Ephemeral>,
     /// Whether the client acknowledges every event: what it does not, is sent again. Not with `latest`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

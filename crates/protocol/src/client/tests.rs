@@ -51,6 +51,52 @@ fn every_refusal_names_code_field_and_problem() {
     assert_eq!(refusal(r#"{"type":"ping","type":"ping"}"#).1, Some("type".into()));
 }
 
+/// As a list of its fields in their order, a value would change its meaning with the next field that is added.
+#[test]
+fn what_should_be_an_object_or_a_word_is_nothing_else() {
+    let measurement = r#"["heart_rate",72,"bpm","2026-11-23T07:00:00Z"]"#;
+    let chunk = r#"["ecg_lead_ii","mV","2026-11-23T07:00:00Z",250,[0.1]]"#;
+    for (text, field) in [
+        (format!(r#"{{"type":"health_update","data":{measurement}}}"#), "data"),
+        (format!(r#"{{"type":"health_update","batch":[{measurement}]}}"#), "batch[0]"),
+        (format!(r#"{{"type":"health_waveform","data":{chunk}}}"#), "data"),
+        (r#"{"type":"subscribe","topic":"health:a","since":["e",5]}"#.to_owned(), "since"),
+        (r#"{"type":"subscribe","topic":"health:a","delivery":{"latest":null}}"#.to_owned(), "delivery"),
+        (r#"{"type":"subscribe","topic":"health:a","include":[{"waveform":null}]}"#.to_owned(), "include[0]"),
+        (
+            r#"{"type":"authenticate","token":"t","offsets":{"health:a":1,"health:a":2}}"#.to_owned(),
+            "offsets",
+        ),
+        (r#"{"type":"authenticate","token":"t","offsets":[["health:a",1]]}"#.to_owned(), "offsets"),
+    ] {
+        let (code, named, message) = refusal(&text);
+        assert_eq!((code, named.as_deref()), (ErrorCode::InvalidField, Some(field)), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_number_past_all_limits_is_named_as_what_is_wrong() {
+    let (code, _, message) = refusal(r#"{"type":"health_update","data":{"value":1e999}}"#);
+    assert_eq!(code, ErrorCode::MalformedJson);
+    assert!(message.contains("number out of range"), "{message}");
+}
+
+#[test]
+fn a_refusal_repeats_little_of_what_came() {
+    let long = "\u{80}".repeat(10_000);
+    for text in [
+        r#"{"type":"LONG"}"#,
+        r#"{"type":"subscribe","topic":"health:a","delivery":"LONG"}"#,
+        r#"{"type":"get_health_data","limit":"LONG"}"#,
+        r#"{"type":"authenticate","token":"t","offsets":{"LONG":"LONG"}}"#,
+    ] {
+        let (_, field, message) = refusal(&text.replace("LONG", &long));
+        assert!(message.len() < 600 && field.is_none_or(|field| field.len() < 600), "{text}");
+    }
+    let message = refusal(&format!(r#"{{"type":"subscribe","topic":"chat","delivery":"{long}"}}"#)).2;
+    assert!(message.ends_with("expected `durable` or `latest`"), "{message}");
+}
+
 #[test]
 fn a_refusal_keeps_the_correlation_id() {
     let error = ClientMessage::parse(r#"{"type":"subscribe","correlation_id":"9"}"#).expect_err("no topic");

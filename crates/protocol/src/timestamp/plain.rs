@@ -30,6 +30,27 @@ pub(super) fn parse(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000 + micros)
 }
 
+/// Whether the text has the form of RFC 3339, whatever its numbers are.
+pub(super) fn is_rfc_3339(text: &[u8]) -> bool {
+    let Some((whole, rest)) = text.split_first_chunk::<19>() else { return false };
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        // A space may stand between the date and the time, for people's sake.
+        b'T' => matches!(byte, b'T' | b't' | b' '),
+        mark => byte == mark,
+    };
+    let offset = rest.strip_prefix(b".").map_or(rest, |decimals| {
+        let after = decimals.iter().position(|byte| !byte.is_ascii_digit());
+        after.map_or(&[], |at| &decimals[at..])
+    });
+    whole.iter().zip(b"0000-00-00T00:00:00").all(fits)
+        && match offset {
+            b"Z" | b"z" => true,
+            [b'+' | b'-', hours @ .., b':', _, _] => hours.len() == 2 && hours <= b"23",
+            _ => false,
+        }
+}
+
 /// Writes a time of the years 0 to 9999 with six decimals.
 pub(super) fn with_text<T>(micros: i64, take: impl FnOnce(&str) -> T) -> T {
     let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
