@@ -118,12 +118,14 @@ impl Metric {
         self.definition().plausible
     }
 
-    /// `value` in the canonical unit, and whether it had to be converted; `None` if the unit is unknown.
+    /// `value` in the canonical unit, and whether it had to be converted; `None` if the unit is unknown. What is converted
+    /// has nine decimals at most: 100.4 °F are 38 °C, and not 38.00000000000001.
     pub fn canonical(self, value: f64, unit: &str) -> Option<(f64, bool)> {
         let units = self.definition().units;
         let index = units.iter().position(|known| known.spellings.contains(&unit))?;
         let Unit { factor, offset, .. } = units[index];
-        Some(if index == 0 { (value, false) } else { (value * factor + offset, true) })
+        let converted = || ((value * factor + offset) * 1e9).round() / 1e9;
+        Some(if index == 0 { (value, false) } else { (converted(), true) })
     }
 }
 
@@ -174,6 +176,19 @@ mod tests {
         near(convert(Metric::BodyHeight, 70.0, "[in_i]"), 177.8);
         near(convert(Metric::SystolicBloodPressure, 16.0, "kPa"), 120.009_92);
         near(convert(Metric::OxygenSaturation, 0.97, "1"), 97.0);
+    }
+
+    /// A rule that asks for less than 57, or for more than 38, must not be answered by the last bit of a product.
+    #[test]
+    fn what_is_whole_in_both_units_stays_whole() {
+        let celsius = |value| convert(Metric::BodyTemperature, value, "F").to_string();
+        assert_eq!([100.4, 102.2, 104.0].map(celsius), ["38", "39", "40"]);
+        for percent in 50..=100_u8 {
+            let fraction = f64::from(percent) / 100.0;
+            let converted = convert(Metric::OxygenSaturation, fraction, "1");
+            assert!((converted - f64::from(percent)).abs() <= 0.0, "{fraction} became {converted}");
+        }
+        assert_eq!(convert(Metric::BodyWeight, 344.0, "g").to_string(), "0.344");
     }
 
     #[test]
