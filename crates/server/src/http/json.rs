@@ -5,7 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use healthmate_protocol::ErrorCode;
+use healthmate_protocol::{ErrorCode, shortened};
 use serde::Deserialize;
 
 use super::Problem;
@@ -70,9 +70,10 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let text = inner.to_string();
     // serde ends its sentence with a place in the text, which the field's name tells better.
     let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(sentence, _)| sentence);
+    let problem = &shortened(problem);
     let path = match error.path().to_string() {
         root if root == "." => String::new(),
-        path => path,
+        path => shortened(&path),
     };
     match (path.is_empty(), absent(problem)) {
         (true, None) => Problem::new(ErrorCode::MalformedJson, format!("not a JSON object: {problem}")),

@@ -28,6 +28,9 @@ async fn strange_bodies_are_refused_with_their_code() {
         ([b"\xef\xbb\xbf", GOOD.as_bytes()].concat(), 400, "malformed_json"),
         (deep.clone().into(), 400, "malformed_json"),
         (format!(r#"{{"batch":{deep}}}"#).into(), 400, "invalid_field"),
+        (format!(r#"{{"batch":["{deep}"]}}"#).into(), 400, "batch[0]"),
+        (r#"{"data":["heart_rate",72,"bpm","2026-01-01T00:00:00Z"]}"#.into(), 400, "an object"),
+        (with("72", &format!("\"{}\"", "x".repeat(10_000))), 400, "invalid_field"),
         (with("{\"metric\"", "{\"value\":71,\"metric\""), 400, "invalid_field"),
         (with("72", "1e999"), 400, "malformed_json"),
         (with("72", "99999999999999999999"), 422, "implausible_value"),
@@ -44,6 +47,7 @@ async fn strange_bodies_are_refused_with_their_code() {
         let shown = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
         assert_eq!(status(&answer), expected, "{shown}\n{answer}");
         assert!(answer.contains(word), "{shown}\n{answer}");
+        assert!(answer.len() < 2000, "{shown}: an answer repeats little of what came");
     }
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"]
     {

@@ -33,6 +33,11 @@ async fn strange_json_is_refused_with_its_code() {
         (deep("[", "]"), E::MalformedJson),
         (deep(r#"{"a":"#, "}"), E::MalformedJson),
         (format!(r#"{{"type":"health_update","data":{}}}"#, deep("[", "]")), E::InvalidField),
+        (
+            update(GOOD).replace(&format!("{{{GOOD}}}"), r#"["heart_rate",72,"bpm","2026-01-01T00:00:00Z"]"#),
+            E::InvalidField,
+        ),
+        (value(&format!("\"{}\"", "x".repeat(10_000))), E::InvalidField),
         (value("1e999"), E::MalformedJson),
         (value("-1e999"), E::MalformedJson),
         (value("99999999999999999999"), E::ImplausibleValue),
