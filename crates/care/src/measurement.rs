@@ -37,7 +37,9 @@ impl std::fmt::Debug for Measurement {
 }
 
 /// Why a measurement is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+///
+/// `Debug` shows its code and its field.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct Refusal {
     /// The stable word.
@@ -46,6 +48,12 @@ pub struct Refusal {
     pub field: &'static str,
     /// What is wrong, for people. It may repeat a value: never log it.
     pub message: String,
+}
+
+impl std::fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Refusal({}, {})", self.code.as_str(), self.field)
+    }
 }
 
 impl Measurement {
@@ -72,7 +80,7 @@ impl Measurement {
             let message = format!("{metric} must be {low} to {high} {unit}, and this is {value} {unit}");
             return refuse(ErrorCode::ImplausibleValue, "value", message);
         }
-        if input.taken_at.millis_since(now) > MAX_CLOCK_SKEW_MS {
+        if input.taken_at > now.plus_millis(MAX_CLOCK_SKEW_MS) {
             let message = format!("lies more than 5 minutes ahead of the server's clock, which says {now}");
             return refuse(ErrorCode::TimeInFuture, "taken_at", message);
         }
@@ -155,8 +163,15 @@ mod tests {
     #[test]
     fn a_clock_five_minutes_ahead_is_taken_and_one_past_it_is_not() {
         assert!(accept(input("heart_rate", 70.0, "bpm", "2026-11-23T07:05:00Z")).is_ok());
-        let late = accept(input("heart_rate", 70.0, "bpm", "2026-11-23T07:05:00.001Z"));
+        let late = accept(input("heart_rate", 70.0, "bpm", "2026-11-23T07:05:00.000001Z"));
         assert_eq!(late, Err((ErrorCode::TimeInFuture, "taken_at")));
+    }
+
+    #[test]
+    fn debug_output_of_a_refusal_holds_no_value() {
+        let refused =
+            Measurement::accept(input("heart_rate", 987.0, "bpm", NOW), NOW.parse().expect("valid"));
+        assert_eq!(format!("{refused:?}"), "Err(Refusal(implausible_value, value))");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::ErrorCode;
 use crate::ids::{CorrelationId, Offset, SessionId, UserId};
-use crate::measurement::MeasurementInput;
+use crate::measurement::{MeasurementInput, redacted};
 use crate::strict;
 use crate::text::shortened;
 use crate::timestamp::Timestamp;
@@ -103,7 +103,7 @@ impl Command {
 /// Says who the client is, and which session it comes back to.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Authenticate {
-    /// A signed JWT, at most 8 KiB.
+    /// A signed JWT, or an API token; at most 8 KiB.
     pub token: String,
     /// The `session_id` of the connection that was lost: its subscriptions go on, if it can still be resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct HealthUpdate {
 }
 
 /// Asks for a page of a patient's measurements, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GetHealthData {
     /// Whose; one's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +161,8 @@ pub struct GetHealthData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
+
+redacted!(GetHealthData);
 
 /// Sends a chunk of a waveform to whoever watches. It is not stored and not answered, unless it is refused.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

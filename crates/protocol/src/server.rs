@@ -15,10 +15,12 @@ use crate::timestamp::Timestamp;
 use crate::topic::Topic;
 use crate::waveform::WaveformData;
 
+mod history;
 mod presence;
 mod subscription;
 mod text;
 
+pub use history::{HealthDataResponse, RecordedMeasurement};
 pub use presence::{Presence, PresenceResponse, PresenceUpdate, Present};
 pub use subscription::{
     EventsMerged, GapReason, Resumed, SubscriptionDenied, SubscriptionSuccess, UnsubscriptionSuccess,
@@ -355,30 +357,8 @@ pub type Notification = NotificationData;
 /// A chunk of a waveform.
 pub type HealthWaveform = WaveformData;
 
-/// A page of measurements, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthDataResponse {
-    /// Whose they are.
-    pub patient: UserId,
-    /// The page.
-    pub measurements: Vec<RecordedMeasurement>,
-    /// Where the next page starts; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
-}
-
-/// A measurement of the history, with its place in the patient's topic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RecordedMeasurement {
-    /// Its place in the patient's topic.
-    pub offset: Offset,
-    /// The measurement.
-    #[serde(flatten)]
-    pub data: MeasurementData,
-}
-
 /// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Error {
     /// The stable word for programs.
     pub code: ErrorCode,
@@ -389,4 +369,11 @@ pub struct Error {
     pub field: Option<String>,
     /// Whether the same request can succeed later.
     pub retry: bool,
+}
+
+/// The message and the field may repeat what the client sent.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Error({})", self.code.as_str())
+    }
 }

@@ -130,7 +130,7 @@ impl std::fmt::Debug for Action {
 }
 
 /// Which page of whose measurements.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct HistoryQuery {
     /// Whose.
     pub patient: UserId,
@@ -144,6 +144,13 @@ pub struct HistoryQuery {
     pub limit: u32,
     /// Where the page before ended, as the client sent it.
     pub cursor: Option<String>,
+}
+
+/// A cursor holds the time at which a measurement was taken.
+impl std::fmt::Debug for HistoryQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HistoryQuery({}, {})", self.patient, self.limit)
+    }
 }
 
 /// A resume position, under a shorter name.

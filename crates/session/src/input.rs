@@ -1,5 +1,6 @@
 //! What can happen to a connection.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,7 +24,6 @@ pub struct Now {
 }
 
 /// Something that happened.
-#[derive(Debug)]
 pub enum Input<'a> {
     /// The client sent a text message.
     Text(&'a str),
@@ -67,6 +67,30 @@ pub enum Input<'a> {
     Disconnected,
 }
 
+/// Tokens and measurements stay out of logs: the name only.
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) => "Text",
+            Self::Token(_) => "Token",
+            Self::Ping => "Ping",
+            Self::Pong => "Pong",
+            Self::Tick => "Tick",
+            Self::Identified(..) => "Identified",
+            Self::TopicOpened(..) => "TopicOpened",
+            Self::Recorded(..) => "Recorded",
+            Self::HistoryLoaded(..) => "HistoryLoaded",
+            Self::PresenceLoaded(..) => "PresenceLoaded",
+            Self::DeliveryReviewed { .. } => "DeliveryReviewed",
+            Self::AccessDecided(..) => "AccessDecided",
+            Self::UserChanged(_) => "UserChanged",
+            Self::UserRefused(_) => "UserRefused",
+            Self::Lost(_) => "Lost",
+            Self::Disconnected => "Disconnected",
+        })
+    }
+}
+
 /// Whose token it was.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -94,7 +118,6 @@ pub struct OpenedTopic {
 }
 
 /// A page of history.
-#[derive(Debug)]
 pub struct Found {
     /// The page, newest first.
     pub measurements: Vec<RecordedMeasurement>,
@@ -102,8 +125,15 @@ pub struct Found {
     pub next_cursor: Option<String>,
 }
 
-/// Why the server did not do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A cursor holds the time at which a measurement was taken.
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Found({})", self.measurements.len())
+    }
+}
+
+/// Why the server did not do it. The message and the field may repeat what the client sent: `Debug` leaves them out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The stable word.
     pub code: ErrorCode,
@@ -113,6 +143,12 @@ pub struct Refused {
     pub field: Option<String>,
     /// Why the policy said no, where it did.
     pub reason: Option<Reason>,
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({})", self.code.as_str())
+    }
 }
 
 impl Refused {

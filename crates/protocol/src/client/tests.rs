@@ -112,6 +112,15 @@ fn debug_output_holds_no_token_and_no_health_data() {
         let shown = format!("{:?}", ClientMessage::parse(text).expect("valid"));
         assert!(!shown.contains("MARKER"), "{shown}");
     }
+    let (code, field) = (ErrorCode::ImplausibleValue, Some("MARKER".to_owned()));
+    let refused = crate::server::Error { code, message: "MARKER".to_owned(), field, retry: false };
+    assert_eq!(format!("{refused:?}"), "Error(implausible_value)");
+    let patient = UserId::new("p").expect("valid");
+    let next_cursor = Some("MARKER".to_owned());
+    let page = crate::server::HealthDataResponse { patient, measurements: Vec::new(), next_cursor };
+    let asked = GetHealthData { cursor: Some("MARKER".to_owned()), ..GetHealthData::default() };
+    let shown = format!("{page:?} {asked:?}");
+    assert!(!shown.contains("MARKER"), "{shown}");
 }
 
 /// What is read once must be read like what is read twice.

@@ -128,6 +128,19 @@ fn before_a_token_only_ping_and_authenticate_are_heard() {
 }
 
 #[test]
+fn debug_output_holds_nothing_that_a_client_sent() {
+    let mut bench = Bench::new(Options::default());
+    bench.send(r#"{"type":"authenticate","token":"MARKER"}"#);
+    bench.send(r#"{"type":"health_update","data":"MARKER"}"#);
+    let refused = Refused::field(ErrorCode::InvalidField, "MARKER", "MARKER");
+    let inputs = [Input::Text("MARKER"), Input::Token("MARKER".to_owned())];
+    let found = Found { measurements: Vec::new(), next_cursor: Some("MARKER".to_owned()) };
+    let shown = format!("{:?} {inputs:?} {refused:?} {found:?}", bench.session);
+    assert!(!shown.contains("MARKER"), "{shown}");
+    assert!(shown.contains("1 deferred"), "{shown}");
+}
+
+#[test]
 fn what_follows_a_token_waits_for_its_answer_and_is_not_lost() {
     let mut bench = Bench::new(Options::default());
     let request = bench.send(r#"{"type":"authenticate","token":"t","correlation_id":"a"}"#).request();
