@@ -30,6 +30,7 @@ pub(crate) mod passkey;
 pub mod password;
 pub(crate) mod revocations;
 pub mod secret;
+mod signature;
 pub(crate) mod throttle;
 mod token;
 mod verifier;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use healthmate_care::Role;
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
-use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 use super::claims::{Claims, RawClaims};
+use super::signature::Algorithm;
 use super::token::{TokenError, Unverified};
 use crate::config::{AuthSettings, IssuerSettings, OnUnknownUser};
 

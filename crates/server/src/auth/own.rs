@@ -1,10 +1,11 @@
 //! The issuer that is the server itself: tokens signed with its secret, by `healthmate token issue` and by sign-ins.
 
 use healthmate_protocol::{ErrorCode, Timestamp, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 
 use super::claims::{Audience, Claims, RawClaims, TokenNames, whole_seconds};
+use super::signature::{Algorithm, VerifyingKey};
 use super::token::{TokenError, Unverified};
 use crate::config::{AuthSettings, Secret};
 
@@ -13,7 +14,7 @@ const ALGORITHM: &str = "HS256";
 
 /// Takes and makes tokens that are signed with HS256 and the server's secret.
 pub(super) struct OwnIssuer {
-    decoding: DecodingKey,
+    decoding: VerifyingKey,
     encoding: EncodingKey,
     issuer: Option<String>,
     audience: Option<String>,
@@ -23,7 +24,7 @@ pub(super) struct OwnIssuer {
 impl OwnIssuer {
     pub(super) fn new(settings: &AuthSettings, secret: &Secret) -> Self {
         Self {
-            decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
+            decoding: VerifyingKey::of_secret(secret.expose().as_bytes()),
             encoding: EncodingKey::from_secret(secret.expose().as_bytes()),
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
@@ -69,6 +70,7 @@ impl OwnIssuer {
         reason = "an HMAC takes a key of any length, and these claims are plain JSON"
     )]
     pub(super) fn sign(&self, claims: &impl Serialize) -> String {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding).expect("HS256 signs")
+        jsonwebtoken::encode(&Header::new(jsonwebtoken::Algorithm::HS256), claims, &self.encoding)
+            .expect("HS256 signs")
     }
 }

@@ -5,10 +5,11 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use healthmate_protocol::ErrorCode;
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use super::signature::{Algorithm, VerifyingKey};
 
 /// The longest token that is read, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -100,18 +101,16 @@ impl<'a> Unverified<'a> {
     /// The claims, if the token is signed with `key` by `algorithm`.
     ///
     /// # Errors
-    /// `token_signature` if it is not; `token_malformed` if the claims are none.
+    /// `token_signature` if it is not; `token_malformed` if the signature or the claims are none.
     pub(super) fn claims_signed_with<T: DeserializeOwned>(
         &self,
-        key: &DecodingKey,
+        key: &VerifyingKey,
         algorithm: Algorithm,
     ) -> Result<T, TokenError> {
-        let good = jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), key, algorithm);
-        match good {
-            Ok(true) => decode(self.claims),
-            Ok(false) => Err(TokenError(ErrorCode::TokenSignature)),
-            // The signature is no base64url: the key was tried when it was read.
-            Err(_) => Err(TokenError(ErrorCode::TokenMalformed)),
+        if key.signed(self.message, self.signature, algorithm)? {
+            decode(self.claims)
+        } else {
+            Err(TokenError(ErrorCode::TokenSignature))
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct IssuerSettings {
     /// What the `aud` of its tokens must name.
     pub audience: String,
     /// The algorithms of its tokens: HS256, HS384, HS512 with a secret; RS256, RS384, RS512, PS256, PS384, PS512, ES256,
-    /// ES384, `EdDSA` with public keys.
+    /// ES384, ES512, `EdDSA` with public keys.
     pub algorithms: Vec<String>,
     /// The secret it signs with: at least as long as the digest of its algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,8 +92,8 @@ fn leeway() -> u32 {
 /// How long a secret must be for each of these, in bytes (RFC 7518, 3.2).
 const WITH_SECRET: [(&str, usize); 3] = [("HS256", 32), ("HS384", 48), ("HS512", 64)];
 
-const WITH_PUBLIC_KEYS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+const WITH_PUBLIC_KEYS: [&str; 10] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
 /// The names of an issuer's settings.
 pub(super) const FIELDS: [&str; 15] = [

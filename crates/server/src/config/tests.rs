@@ -322,7 +322,7 @@ fn issuers_are_checked_whole() {
     insta::assert_snapshot!(refused(with_issuer("algorithms = [\"HS256\"]")),
         @"auth.issuers (file FILE): issuer `clinic`: HS256 needs a secret, and public keys are none");
     insta::assert_snapshot!(refused(with_issuer("algorithms = [\"none\"]")),
-        @"auth.issuers (file FILE): issuer `clinic`: `none` must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA with public keys");
+        @"auth.issuers (file FILE): issuer `clinic`: `none` must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA with public keys");
     insta::assert_snapshot!(refused(with_issuer("jwks_url = \"http://id.example/keys\"")),
         @"auth.issuers (file FILE): issuer `clinic`: jwks_url must be https://host/path, or http:// on a loopback address, without user and fragment");
     insta::assert_snapshot!(refused(with_issuer("jwks_url = \"https://a/b\"\nsecret = \"s\"")),

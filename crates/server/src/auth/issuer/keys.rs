@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::DecodingKey;
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use rsa::pkcs8::ObjectIdentifier;
@@ -16,6 +16,7 @@ use rustls::server::ParsedCertificate;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::auth::signature::{Algorithm, VerifyingKey};
 use crate::auth::token::MAX_KID_BYTES;
 use crate::config::Secret;
 
@@ -29,6 +30,7 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// What a key is, which is what decides about its algorithms: a token does not.
@@ -38,12 +40,14 @@ enum Kind {
     Rsa,
     P256,
     P384,
+    P521,
     Ed25519,
 }
 
 impl Kind {
     fn fits(self, algorithm: Algorithm) -> bool {
-        use Algorithm as A;
+        use jsonwebtoken::Algorithm as A;
+        let Algorithm::Known(algorithm) = algorithm else { return self == Self::P521 };
         match algorithm {
             A::HS256 | A::HS384 | A::HS512 => self == Self::Secret,
             A::RS256 | A::RS384 | A::RS512 | A::PS256 | A::PS384 | A::PS512 => self == Self::Rsa,
@@ -60,7 +64,7 @@ struct Key {
     /// The only algorithm it is for, where it says so.
     only: Option<Algorithm>,
     kind: Kind,
-    decoding: DecodingKey,
+    verifying: VerifyingKey,
 }
 
 /// The keys of one issuer.
@@ -71,13 +75,13 @@ pub(crate) enum Selected<'a> {
     /// None that is known.
     None,
     /// These: one, or a few where the token names none.
-    Keys(Vec<&'a DecodingKey>),
+    Keys(Vec<&'a VerifyingKey>),
 }
 
 impl KeySet {
     pub(crate) fn of_secret(secret: &Secret) -> Self {
-        let decoding = DecodingKey::from_secret(secret.expose().as_bytes());
-        Self(vec![Key { kid: None, only: None, kind: Kind::Secret, decoding }])
+        let verifying = VerifyingKey::of_secret(secret.expose().as_bytes());
+        Self(vec![Key { kid: None, only: None, kind: Kind::Secret, verifying }])
     }
 
     /// The public keys and certificates of a PEM file. A certificate is a key in a wrapping: who signed it, and until
@@ -92,7 +96,7 @@ impl KeySet {
         let mut keys = Vec::new();
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
             let (kind, der) = section.map_err(|error| format!("is no PEM: {error}"))?;
-            let (kind, decoding) = match kind {
+            let (kind, verifying) = match kind {
                 SectionKind::PublicKey => of_public_key(&der)?,
                 SectionKind::Certificate => {
                     let der = CertificateDer::from(der);
@@ -101,7 +105,7 @@ impl KeySet {
                 }
                 _ => return Err("holds a key that is not public: only public keys belong here".to_owned()),
             };
-            keys.push(Key { kid: None, only: None, kind, decoding });
+            keys.push(Key { kid: None, only: None, kind, verifying });
         }
         match keys.len() {
             0 => Err("holds no PUBLIC KEY and no CERTIFICATE".to_owned()),
@@ -139,16 +143,16 @@ impl KeySet {
         // One that has the name comes before those that have none.
         let fitting: Vec<_> = self.0.iter().filter(fits).collect();
         let keys: Vec<_> = if fitting.iter().any(named) {
-            fitting.into_iter().filter(named).map(|key| &key.decoding).collect()
+            fitting.into_iter().filter(named).map(|key| &key.verifying).collect()
         } else {
-            fitting.into_iter().take(MAX_TRIED).map(|key| &key.decoding).collect()
+            fitting.into_iter().take(MAX_TRIED).map(|key| &key.verifying).collect()
         };
         if keys.is_empty() { Selected::None } else { Selected::Keys(keys) }
     }
 }
 
 /// A public key as it stands in PEM files and certificates.
-fn of_public_key(der: &[u8]) -> Result<(Kind, DecodingKey), String> {
+fn of_public_key(der: &[u8]) -> Result<(Kind, VerifyingKey), String> {
     let info = SubjectPublicKeyInfoRef::try_from(der).map_err(|_| "holds no public key".to_owned())?;
     let bits = info.subject_public_key.as_bytes().ok_or("holds a key that is cut")?;
     let curve = || info.algorithm.parameters_oid().ok();
@@ -158,23 +162,51 @@ fn of_public_key(der: &[u8]) -> Result<(Kind, DecodingKey), String> {
                 .map_err(|_| "holds an RSA key that is none, or is longer than 4096 bits".to_owned())?;
             of_rsa(&key)
         }
-        EC if curve() == Some(P256) && is_point(bits, 32) => Ok((Kind::P256, DecodingKey::from_ec_der(bits))),
-        EC if curve() == Some(P384) && is_point(bits, 48) => Ok((Kind::P384, DecodingKey::from_ec_der(bits))),
-        ED25519 if bits.len() == 32 => Ok((Kind::Ed25519, DecodingKey::from_ed_der(bits))),
-        _ => Err("holds a key that is not RSA, P-256, P-384 or Ed25519".to_owned()),
+        EC => {
+            let kind = match curve() {
+                Some(P256) => Some(Kind::P256),
+                Some(P384) => Some(Kind::P384),
+                Some(P521) => Some(Kind::P521),
+                _ => None,
+            };
+            kind.and_then(|kind| of_point(kind, bits)).ok_or_else(unknown)
+        }
+        ED25519 if bits.len() == 32 => {
+            Ok((Kind::Ed25519, VerifyingKey::Known(DecodingKey::from_ed_der(bits))))
+        }
+        _ => Err(unknown()),
     }
 }
 
-fn is_point(bits: &[u8], coordinate: usize) -> bool {
-    bits.len() == 1 + 2 * coordinate && bits.first() == Some(&4)
+fn unknown() -> String {
+    "holds a key that is not RSA, P-256, P-384, P-521 or Ed25519".to_owned()
 }
 
-fn of_rsa(key: &RsaPublicKey) -> Result<(Kind, DecodingKey), String> {
+/// A point on the curve of `kind`, not compressed (SEC 1, 2.3.3).
+fn of_point(kind: Kind, bits: &[u8]) -> Option<(Kind, VerifyingKey)> {
+    let coordinate = match kind {
+        Kind::P256 => 32,
+        Kind::P384 => 48,
+        Kind::P521 => 66,
+        Kind::Secret | Kind::Rsa | Kind::Ed25519 => return None,
+    };
+    if bits.len() != 1 + 2 * coordinate || bits.first() != Some(&4) {
+        return None;
+    }
+    let key = if kind == Kind::P521 {
+        VerifyingKey::P521(p521::ecdsa::VerifyingKey::from_sec1_bytes(bits).ok()?)
+    } else {
+        VerifyingKey::Known(DecodingKey::from_ec_der(bits))
+    };
+    Some((kind, key))
+}
+
+fn of_rsa(key: &RsaPublicKey) -> Result<(Kind, VerifyingKey), String> {
     if key.n().bits() < MIN_RSA_BITS {
         return Err(format!("holds an RSA key of {} bits, must be at least {MIN_RSA_BITS}", key.n().bits()));
     }
     let (n, e) = (key.n().to_bytes_be(), key.e().to_bytes_be());
-    Ok((Kind::Rsa, DecodingKey::from_rsa_raw_components(&n, &e)))
+    Ok((Kind::Rsa, VerifyingKey::Known(DecodingKey::from_rsa_raw_components(&n, &e))))
 }
 
 /// The members of a JWK that are read. Others, such as addresses of certificates, are not.
@@ -203,21 +235,25 @@ fn of_jwk(value: Value) -> Option<Key> {
     let only =
         jwk.alg.map(|named| named.parse::<Algorithm>().ok()).map_or(Some(None), |known| known.map(Some))?;
     let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?).ok();
-    let (kind, decoding) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+    let (kind, verifying) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => {
             let number = |text| Some(rsa::BigUint::from_bytes_be(&bytes(text)?));
             of_rsa(&RsaPublicKey::new(number(&jwk.n)?, number(&jwk.e)?).ok()?).ok()?
         }
-        ("EC", Some(curve @ ("P-256" | "P-384"))) => {
-            let (kind, coordinate) = if curve == "P-256" { (Kind::P256, 32) } else { (Kind::P384, 48) };
-            let point = [vec![4], bytes(&jwk.x)?, bytes(&jwk.y)?].concat();
-            is_point(&point, coordinate).then(|| (kind, DecodingKey::from_ec_der(&point)))?
+        ("EC", Some(curve)) => {
+            let kind = match curve {
+                "P-256" => Kind::P256,
+                "P-384" => Kind::P384,
+                "P-521" => Kind::P521,
+                _ => return None,
+            };
+            of_point(kind, &[vec![4], bytes(&jwk.x)?, bytes(&jwk.y)?].concat())?
         }
         ("OKP", Some("Ed25519")) => {
             let point = bytes(&jwk.x).filter(|point| point.len() == 32)?;
-            (Kind::Ed25519, DecodingKey::from_ed_der(&point))
+            (Kind::Ed25519, VerifyingKey::Known(DecodingKey::from_ed_der(&point)))
         }
         _ => return None,
     };
-    Some(Key { kid: jwk.kid, only, kind, decoding })
+    Some(Key { kid: jwk.kid, only, kind, verifying })
 }

@@ -1,6 +1,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::PrivatePkcs1KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -18,6 +18,9 @@ const ISS: &str = "https://id.example/realms/clinic";
 const RSA: &str = include_str!("tests/rsa.pem");
 const RSA_PUBLIC: &str = include_str!("tests/rsa-public.pem");
 const RSA_CERTIFICATE: &str = include_str!("tests/rsa-certificate.pem");
+const P521_PUBLIC: &str = include_str!("tests/p521-public.pem");
+/// The token of [`claims`], signed by OpenSSL with the private half of that key.
+const P521_TOKEN: &str = include_str!("tests/p521-token.txt");
 const RSA_SHORT: &str = include_str!("tests/rsa-1024-public.pem");
 /// 2026-11-23T07:00:00Z
 const NOW: i64 = 1_795_417_200;
@@ -97,38 +100,38 @@ fn each_algorithm_is_taken_with_its_key_and_with_no_other() {
     let p256 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let p384 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
     let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
-    let (ec, ed) = (
-        |pair: &KeyPair| EncodingKey::from_ec_der(&pair.serialize_der()),
-        |pair: &KeyPair| EncodingKey::from_ed_der(&pair.serialize_der()),
-    );
+    let by = |name: &str, key: &EncodingKey| sign(name.parse().expect("known"), key, &claims());
+    let ec = |name, pair: &KeyPair| by(name, &EncodingKey::from_ec_der(&pair.serialize_der()));
+    let rsa = |name| by(name, &rsa_key());
     let public = [
-        ("RS256", rsa_key(), RSA_PUBLIC.to_owned()),
-        ("RS384", rsa_key(), RSA_CERTIFICATE.to_owned()),
-        ("RS512", rsa_key(), RSA_PUBLIC.to_owned()),
-        ("PS256", rsa_key(), RSA_PUBLIC.to_owned()),
-        ("PS384", rsa_key(), RSA_PUBLIC.to_owned()),
-        ("PS512", rsa_key(), RSA_PUBLIC.to_owned()),
-        ("ES256", ec(&p256), p256.public_key_pem()),
-        ("ES384", ec(&p384), p384.public_key_pem()),
-        ("EdDSA", ed(&ed25519), ed25519.public_key_pem()),
+        ("RS256", rsa("RS256"), RSA_PUBLIC.to_owned()),
+        ("RS384", rsa("RS384"), RSA_CERTIFICATE.to_owned()),
+        ("RS512", rsa("RS512"), RSA_PUBLIC.to_owned()),
+        ("PS256", rsa("PS256"), RSA_PUBLIC.to_owned()),
+        ("PS384", rsa("PS384"), RSA_PUBLIC.to_owned()),
+        ("PS512", rsa("PS512"), RSA_PUBLIC.to_owned()),
+        ("ES256", ec("ES256", &p256), p256.public_key_pem()),
+        ("ES384", ec("ES384", &p384), p384.public_key_pem()),
+        ("ES512", P521_TOKEN.trim().to_owned(), P521_PUBLIC.to_owned()),
+        ("EdDSA", by("EdDSA", &EncodingKey::from_ed_der(&ed25519.serialize_der())), ed25519.public_key_pem()),
     ];
     let mut cases: Vec<_> = public
         .into_iter()
-        .map(|(name, key, pem)| (name, key, with_pem(&[name], &pem, "").expect("a key")))
+        .map(|(name, token, pem)| (name, token, with_pem(&[name], &pem, "").expect("a key")))
         .collect();
     for name in ["HS256", "HS384", "HS512"] {
         let auth = settings(&[name], &format!("secret = \"{SHARED}\""));
-        cases.push((name, shared(), verifier(&auth)));
+        cases.push((name, by(name, &shared()), verifier(&auth)));
     }
-    for (name, key, verifier) in &cases {
-        let token = sign(name.parse().expect("known"), key, &claims());
+    for (name, token, verifier) in &cases {
         for (other, _, taker) in &cases {
             let expected = if name == other { Ok("ana".to_owned()) } else { Err("token_algorithm") };
-            assert_eq!(verify(taker, &token), expected, "{name} to {other}");
+            assert_eq!(verify(taker, token), expected, "{name} to {other}");
         }
         let (head, _) = token.rsplit_once('.').expect("three parts");
         assert_eq!(verify(verifier, &format!("{head}.AAAA")), Err("token_signature"), "{name}");
         assert_eq!(verify(verifier, &format!("{head}.")), Err("token_signature"), "{name}");
+        assert_eq!(verify(verifier, &format!("{head}.=")), Err("token_malformed"), "{name}");
     }
 }
 

@@ -204,3 +204,17 @@ async fn what_is_not_understood_in_a_document_is_left_out() {
     none.fetch_keys().await;
     assert_eq!(verify(&none, &signer.token()), Err("keys_unavailable"));
 }
+
+#[tokio::test]
+async fn a_p521_key_is_taken_too() {
+    let publisher = Publisher::start().await;
+    let x = "AWwqyRpGTiYDYAL0nuhiBjlQU7BwSlftcVWvszi7wIWLNPoAp7s_KGhafV8rDBXVTyGTGe0ZVGDirPgLI6zVbxLV";
+    let y = "AYiN7MOHCUz9iRp07xdpOORPJlYOle5laRw4n5Cws7IXhokQvJsSUCnaDxY16kjtHKunKnlbzfEjYO9GkyKC9r8k";
+    let jwk = json!({ "kty": "EC", "crv": "P-521", "use": "sig", "alg": "ES512", "x": x, "y": y });
+    let mut off_the_curve = jwk.clone();
+    off_the_curve["y"] = json!(x);
+    publisher.publishes(&[off_the_curve, jwk]);
+    let verifier = taking(&publisher, |auth| auth.issuers[0].algorithms = vec!["ES512".to_owned()]);
+    verifier.fetch_keys().await;
+    assert_eq!(verify(&verifier, P521_TOKEN.trim()), Ok("ana".to_owned()));
+}
