@@ -270,7 +270,11 @@ fn granted(user: &User, action: Action, patient: &UserId, grants: &Grants<'_>, n
             let until = until.map(|until| end.filter(|end| end.at > until.at).unwrap_or(until));
             Decision::Allowed { reason: Reason::CareTeam, until }
         }
-        (_, Some(end)) => Decision::Allowed { reason: Reason::BreakGlass, until: Some(end) },
+        (_, Some(end)) => {
+            // A place in the care team that has begun by then takes over.
+            let after = relation.and_then(|relation| carries(relation, action, end.at).ok());
+            Decision::Allowed { reason: Reason::BreakGlass, until: after.unwrap_or(Some(end)) }
+        }
         (Some(Err(reason)), None) => Decision::Denied(reason),
         (None, None) if emergency.is_some_and(|access| access.ends_at <= now) => {
             Decision::Denied(Reason::BreakGlassOver)

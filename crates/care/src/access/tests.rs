@@ -63,6 +63,25 @@ fn access_lasts_as_long_as_the_last_of_what_carries_it() {
 }
 
 #[test]
+fn a_place_that_has_begun_when_emergency_access_ends_takes_over() {
+    let doctor = user("d", Role::Doctor);
+    let access = emergency("d");
+    let until = |scopes, starts_at, ends_at| {
+        let relation = CareRelation { starts_at: at(starts_at), ..relation("d", scopes, ends_at) };
+        let grants = Grants { relation: Some(&relation), break_glass: Some(&access) };
+        let decision = decide(&doctor, Action::ReadMeasurements, &id("p"), &grants, at(15));
+        assert_eq!(decision.reason(), Reason::BreakGlass);
+        decision.until().map(|until| (until.at, until.then))
+    };
+    let over = Some((at(30), Reason::BreakGlassOver));
+    assert_eq!(until(Scopes::DATA, 30, None), None);
+    assert_eq!(until(Scopes::DATA, 20, Some(40)), Some((at(40), Reason::Ended)));
+    assert_eq!(until(Scopes::DATA, 20, Some(30)), over);
+    assert_eq!(until(Scopes::DATA, 31, None), over);
+    assert_eq!(until(Scopes::NONE, 20, None), over);
+}
+
+#[test]
 fn who_is_no_longer_a_doctor_has_no_emergency_access() {
     let access = emergency("d");
     let grants = Grants { relation: None, break_glass: Some(&access) };

@@ -53,7 +53,7 @@ impl Given {
     /// From the store.
     async fn find(app: &App, user: &User, patient: &UserId) -> Result<Self, Error> {
         let relation = app.people.find_relation(&*app.store, patient, &user.id).await?;
-        let break_glass = if may_need_break_glass(user, relation.as_deref()) {
+        let break_glass = if may_need_break_glass(user, relation.as_deref(), app.clock.now()) {
             app.people.find_break_glass(&*app.store, patient, &user.id).await?
         } else {
             None
@@ -78,9 +78,10 @@ impl Given {
 
 /// Whether a break-glass access could give the user what the place in the care team does not: it is looked for then only,
 /// so that whoever has such a place is let in without another question to the store.
-fn may_need_break_glass(user: &User, relation: Option<&CareRelation>) -> bool {
+fn may_need_break_glass(user: &User, relation: Option<&CareRelation>, now: Timestamp) -> bool {
     let enough = |relation: &CareRelation| {
-        relation.ends_at.is_none() && BreakGlass::scopes().iter().all(|scope| relation.scopes.contains(scope))
+        let holds = relation.starts_at <= now && relation.ends_at.is_none();
+        holds && BreakGlass::scopes().is_within(relation.scopes)
     };
     matches!(user.role, Role::Doctor | Role::Nurse) && !relation.is_some_and(enough)
 }

@@ -1,7 +1,8 @@
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use healthmate_care::AuditAction;
+use healthmate_care::{AuditAction, By, CareRelation};
+use healthmate_protocol::UserId;
 use serde_json::{Value, json};
 
 use crate::http::tests::{Failing, Reply, World};
@@ -72,6 +73,20 @@ async fn a_doctor_opens_a_patient_and_everybody_concerned_is_told() {
     assert_eq!(world.get("/v1/notifications", Some("nora")).await.json()["unseen"], 0);
     let id = access["id"].as_str().expect("an id");
     assert_eq!(trail(&world).await, [format!("break_glass_started {id} by dora on ada")]);
+}
+
+/// A place that begins tomorrow opens nothing today, and takes nothing from an emergency.
+#[tokio::test]
+async fn who_has_a_place_that_has_not_begun_opens_a_patient_all_the_same() {
+    let world = World::new().await;
+    let id = |text| UserId::new(text).expect("valid");
+    let tomorrow = "2026-11-24T07:00:00Z".parse().expect("valid");
+    let place = CareRelation::new(id("ada"), id("dora"), tomorrow);
+    let by = By::command_line(world.app.clock.now());
+    world.app.store.add_care_relation(place, by).await.expect("stored");
+    assert_eq!(world.get("/v1/patients/ada/measurements", Some("dora")).await.status, 403);
+    opened(&world, "dora").await;
+    assert_eq!(world.get("/v1/patients/ada/measurements", Some("dora")).await.status, 200);
 }
 
 #[tokio::test]
