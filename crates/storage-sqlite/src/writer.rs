@@ -152,7 +152,12 @@ where
 
     fn apply(&mut self, group: &mut Group<'_>) -> rusqlite::Result<()> {
         let before = group.conn.total_changes();
-        self.outcome = Some(match (self.apply)(group) {
+        // A command that panics is undone like one that SQLite refuses, and the thread writes on for the others.
+        let applied = catch_unwind(AssertUnwindSafe(|| (self.apply)(group))).unwrap_or_else(|_| {
+            tracing::error!("a command panicked");
+            Err(refused_late(Error::Unavailable("the write ended without an answer".to_owned())).into())
+        });
+        self.outcome = Some(match applied {
             Ok(done) => Ok(done),
             Err(Failure::Refused(error)) if group.conn.total_changes() != before => {
                 return Err(refused_late(error));

@@ -2,10 +2,11 @@
 //!
 //! A store's tests call [`conformance_tests!`](crate::conformance_tests) with a function that opens a [`Harness`],
 //! and get one test for each check; and they run [`model::run`], which compares the store with a small model over
-//! random histories.
+//! random histories, and [`alike::run`], which compares it with the store in memory.
 //!
 //! To add a check: write it in the module of its area, and name it in [`conformance_checks!`](crate::conformance_checks).
 
+pub mod alike;
 pub mod audit;
 pub mod break_glass;
 pub mod credentials;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use healthmate_care::{By, ManualClock, Measurement, Metric, Role, User};
+use healthmate_care::{AuditRecord, By, ManualClock, Measurement, Metric, Role, User};
 use healthmate_protocol::{ClientId, Offset, Timestamp, Topic, UserId};
-use healthmate_storage::{Directory, Error, EventLog, Measurements, Probe, Recording};
+use healthmate_storage::{AuditTrail, Directory, Error, EventLog, Measurements, Probe, Recording};
 use tempfile::TempDir;
 
+use crate::failure::Failure;
+use crate::writer::group::Group;
 use crate::{Options, SqliteStore};
 
 pub(crate) fn start() -> Timestamp {
@@ -97,6 +99,30 @@ async fn a_listener_that_panics_does_not_stop_the_writer() {
         let receipts = store.record(recording(&[60.0])).await.expect("stored");
         assert_eq!(receipts[0].offset, Offset(offset));
     }
+}
+
+/// Also beside others, in the middle of what it writes.
+#[tokio::test]
+async fn a_command_that_panics_harms_no_other_and_the_next_one_works() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder, Options::default()).await;
+    let panics = |group: &mut Group<'_>| -> Result<(), Failure> {
+        group.audit(&AuditRecord::user_switched(by(), &patient(), true))?;
+        panic!("as it must")
+    };
+    let before = store.audit_head().await;
+    let (one, panicked, other) = tokio::join!(
+        store.record(recording(&[1.0])),
+        store.writer.write(1, panics),
+        store.record(recording(&[2.0, 3.0])),
+    );
+    assert!(matches!(panicked, Err(Error::Unavailable(_))), "{panicked:?}");
+    let offsets = [one, other].map(|receipts| receipts.expect("stored")[0].offset);
+    assert_eq!(offsets, [Offset(1), Offset(2)]);
+    assert_eq!(store.audit_head().await, before, "what it wrote is undone");
+    let receipts = store.record(recording(&[4.0])).await.expect("stored");
+    assert_eq!(receipts[0].offset, Offset(4));
+    assert_eq!(store.integrity_check().await, Ok(Vec::new()));
 }
 
 /// Records until there is no room for `batch`, and says how many measurements there was room for.

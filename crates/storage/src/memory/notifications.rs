@@ -16,9 +16,8 @@ use crate::{
 pub(super) type Told = BTreeMap<(UserId, Offset), StoredNotification>;
 
 impl State {
-    /// Refuses what [`State::tell`] could not store.
+    /// Refuses what is for or about somebody unknown.
     pub(super) fn can_tell(&self, notifications: &[NewNotification]) -> Result<(), Error> {
-        let mut named: BTreeSet<_> = self.told.values().map(|stored| &stored.data.id).collect();
         for notification in notifications {
             if !self.users.contains_key(&notification.user) {
                 return Err(Error::NotFound("user"));
@@ -27,16 +26,19 @@ impl State {
                 self.patient(patient)?;
             }
         }
-        let is_new = notifications.iter().all(|notification| named.insert(&notification.id));
-        is_new.then_some(()).ok_or(Error::Exists("notification"))
+        Ok(())
     }
 
-    /// Stores notifications, and returns their events.
+    /// Stores notifications that have new names, and returns their events.
     pub(super) fn tell(
         &mut self,
         notifications: Vec<NewNotification>,
         now: Timestamp,
     ) -> Result<Vec<Event>, Error> {
+        let mut named: BTreeSet<_> = self.told.values().map(|stored| &stored.data.id).collect();
+        if !notifications.iter().all(|notification| named.insert(&notification.id)) {
+            return Err(Error::Exists("notification"));
+        }
         let written = notifications.into_iter().map(|notification| {
             let data = notification.to_data(now);
             Ok((notification.user, notification_payload(&data)?, data))
