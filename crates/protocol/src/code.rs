@@ -64,7 +64,7 @@ error_codes! {
     StorageFull, "storage_full", true, "The disk is full; nothing was stored.", "Send the same request again later; an operator must make room.";
     Internal, "internal", true, "The server made a mistake; it is in its log under this time.", "Send the same request again once; then report it.";
     TokenMissing, "token_missing", false, "The request carries no token.", "Send `Authorization: Bearer …`.";
-    TokenMalformed, "token_malformed", false, "The token is not a signed JWT.", "Ask your identity system for a token.";
+    TokenMalformed, "token_malformed", false, "The token is neither a signed JWT nor an API token.", "Sign in for one, or ask your identity system or an administrator.";
     TokenTooLarge, "token_too_large", false, "The token is longer than 8 KiB.", "Put less into the token.";
     TokenAlgorithm, "token_algorithm", false, "The token is signed with an algorithm that is not allowed here.", "Sign with an allowed algorithm.";
     TokenSignature, "token_signature", false, "The token's signature does not match.", "Sign with the key the server knows.";
