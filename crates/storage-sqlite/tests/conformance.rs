@@ -1,5 +1,6 @@
 //! The SQLite store against the suite that every store passes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use healthmate_storage::Store;
@@ -27,9 +28,29 @@ fn it_agrees_with_the_model() -> Outcome {
 }
 
 /// In the system's memory, where there is a folder for it: what is compared are answers, and there are many.
+fn folder_for_many() -> std::io::Result<TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
 #[test]
 fn it_is_like_the_store_in_memory() -> Outcome {
-    let memory = std::path::Path::new("/dev/shm");
-    let folder = || if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    alike::run(150, || harness_in(folder()?))
+    alike::run(100, || harness_in(folder_for_many()?))
+}
+
+/// A server and a command beside it, each with what it remembers: instead of being opened again, the other one goes on.
+#[test]
+fn two_of_one_folder_are_like_one() -> Outcome {
+    alike::run(100, || {
+        let (folder, mut open) = (folder_for_many()?, VecDeque::new());
+        Harness::new(Box::new(move |clock| {
+            let options = Options { exclusive: open.is_empty(), ..Options::default() };
+            let next = match open.len() {
+                2 => open.pop_front().ok_or("two are open")?,
+                _ => SqliteStore::open(folder.path(), &options, clock)?,
+            };
+            open.push_back(Arc::clone(&next));
+            Ok(next as Arc<dyn Store>)
+        }))
+    })
 }

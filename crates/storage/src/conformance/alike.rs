@@ -59,8 +59,8 @@ async fn history(mut harness: Harness, area: u8, steps: Vec<Step>) -> Outcome {
     }
     for step in steps {
         match step[0] {
-            0..8 => harness.reopen()?,
-            millis @ 8..48 => harness.clock.advance_millis(millis.into()),
+            0..24 => harness.reopen()?,
+            millis @ 24..64 => harness.clock.advance_millis(millis.into()),
             _ => {
                 let mut said = Vec::new();
                 for store in [&memory, harness.store()?] {
