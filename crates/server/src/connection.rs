@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use healthmate_hub::ConnectionKey;
 use healthmate_protocol::server::Reconnect;
-use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, UserId};
+use healthmate_protocol::{CloseCode, ConnectionId, Envelope, ServerMessage, Topic, UserId};
 use healthmate_session::{Endpoint, Fault, Input, Session, State};
 use healthmate_ws::{Frame, Inbound, Limits};
+use uuid::Uuid;
 
 pub(crate) use self::reader::Reader;
 pub(crate) use self::transport::{Stream, Transport, poll_read, shown};
@@ -54,6 +55,8 @@ pub(crate) struct Connection {
     next_look: Cell<Option<Instant>>,
     /// Whether it is on record that it writes.
     write_recorded: Cell<bool>,
+    /// The topics that are on record as heard in an emergency, and which one.
+    emergencies: RefCell<Vec<(Topic, Uuid)>>,
     /// Whose connection it counts as.
     admitted: OnceCell<UserId>,
     /// What its user came in with last.
@@ -100,6 +103,7 @@ impl Connection {
                 ended: Cell::default(),
                 next_look: Cell::default(),
                 write_recorded: Cell::default(),
+                emergencies: RefCell::default(),
                 admitted: OnceCell::new(),
                 credential: RefCell::default(),
                 draining: Cell::default(),

@@ -21,12 +21,19 @@ pub struct Access {
     pub decision: Decision,
     /// The break-glass access that opened the patient, where one did.
     pub break_glass: Option<Uuid>,
+    /// The one under which it goes on when the place in the care team has ended, where there is one.
+    goes_on_under: Option<Uuid>,
 }
 
 impl Access {
     /// When it ends by itself, where that is known.
     pub fn until(&self) -> Option<Until> {
         self.decision.until()
+    }
+
+    /// The break-glass access that carries it, now or until its end: under that, a subscription is heard.
+    pub(crate) fn emergency(&self) -> Option<Uuid> {
+        self.break_glass.or(self.goes_on_under)
     }
 
     /// The record of it: that `by` did `action` with `object` of the patient's data, or was refused.
@@ -37,7 +44,9 @@ impl Access {
         object: impl Into<String>,
         patient: &UserId,
     ) -> AuditRecord {
-        let by = By { break_glass: self.break_glass, ..by };
+        // A page is read now, and a subscription goes on.
+        let break_glass = if action == AuditAction::Subscribe { self.emergency() } else { self.break_glass };
+        let by = By { break_glass, ..by };
         AuditRecord::decided(by, action, object.into(), patient, self.decision)
     }
 }
@@ -71,8 +80,9 @@ impl Given {
         let grants = Grants { relation: self.relation.as_deref(), break_glass: self.break_glass.as_deref() };
         let decision = decide(user, action, patient, &grants, now);
         let opened = decision.is_allowed() && decision.reason() == Reason::BreakGlass;
-        let break_glass = self.break_glass.as_ref().filter(|_| opened).map(|access| access.id);
-        Access { decision, break_glass }
+        let goes_on = decision.until().is_some_and(|until| until.then == Reason::BreakGlassOver);
+        let id_where = |so: bool| self.break_glass.as_ref().filter(|_| so).map(|access| access.id);
+        Access { decision, break_glass: id_where(opened), goes_on_under: id_where(goes_on) }
     }
 }
 

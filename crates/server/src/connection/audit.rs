@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use healthmate_care::access::Until;
 use healthmate_care::{Action as Act, AuditAction, AuditRecord, By, Decision, User};
 use healthmate_protocol::{CloseCode, ErrorCode, Offset, Topic, UserId};
 use healthmate_session::{Input, OpenedTopic, Refused, RequestId};
+use uuid::Uuid;
 
 use super::Connection;
 use crate::app::App;
@@ -154,9 +156,35 @@ impl Connection {
             if shard.rechecks.get() != rechecks {
                 return connection.open_topic(shard, request, topic, has);
             }
+            connection.recorded_emergency(topic, access.emergency());
             // From where it was asked for: what was committed meanwhile comes from the log.
             connection.drive(shard, Input::TopicOpened(request, Ok(opened)));
         });
+    }
+
+    /// Refuses, unless the connection's user still hears the topic; says until when, where that is known. Where an emergency
+    /// access carries it from now on, that is on record first.
+    pub(super) async fn still_hears(&self, shard: &Shard, topic: &Topic) -> Result<Option<Until>, Refused> {
+        let access = self.decide(shard.app(), Act::hearing(topic.kind()), topic.id()).await?;
+        if !access.decision.is_allowed() {
+            return Err(Refused::access(access.decision.reason(), "topic"));
+        }
+        let is_new = |id: &Uuid| !self.emergencies.borrow().contains(&(topic.clone(), *id));
+        if access.emergency().as_ref().is_some_and(is_new) {
+            let by = self.by(shard.app()).ok_or_else(ended)?;
+            let record = access.record(by, AuditAction::Subscribe, topic.to_string(), topic.id());
+            shard.audited(record).await.map_err(|error| storage_refusal(&error))?;
+            self.recorded_emergency(topic.clone(), access.emergency());
+        }
+        Ok(access.until())
+    }
+
+    /// Keeps in mind that it is on record under which emergency the topic is heard.
+    fn recorded_emergency(&self, topic: Topic, id: Option<Uuid>) {
+        let mut recorded = self.emergencies.borrow_mut();
+        if let Some(heard) = id.map(|id| (topic, id)).filter(|heard| !recorded.contains(heard)) {
+            recorded.push(heard);
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use healthmate_care::access::Until;
 use healthmate_care::{Action as Act, AuditAction};
 use healthmate_protocol::server::{Error, Heartbeat, MeasurementReceipt, Resumed};
 use healthmate_protocol::{Envelope, ErrorCode, Offset, ServerMessage, SessionId, Topic, UserId};
@@ -17,7 +16,6 @@ use tracing::{Instrument, Span, debug_span};
 use super::Connection;
 use super::audit::Granted;
 use super::resume::take_over;
-use crate::app::App;
 use crate::audit::history_object;
 use crate::auth::{Credential, TokenError, grant, known_grant, user_of};
 use crate::presence::Ending;
@@ -261,16 +259,6 @@ impl Connection {
         let (epoch, until) = (app.store.epoch(), access.until());
         let opened = OpenedTopic { epoch, oldest: range.oldest, head: range.head, until };
         Ok(Granted { opened, access })
-    }
-
-    /// Refuses, unless the connection's user may hear the topic now; says until when, where that is known.
-    pub(super) async fn check_hears(&self, app: &App, topic: &Topic) -> Result<Option<Until>, Refused> {
-        let access = self.decide(app, Act::hearing(topic.kind()), topic.id()).await?;
-        if access.decision.is_allowed() {
-            Ok(access.until())
-        } else {
-            Err(Refused::access(access.decision.reason(), "topic"))
-        }
     }
 
     fn record(self: &Rc<Self>, shard: &Rc<Shard>, request: RequestId, recording: Recording) {

@@ -50,7 +50,7 @@ impl Connection {
             }
             let topics: Vec<Topic> = connection.session.borrow().topics().cloned().collect();
             for topic in topics {
-                let decided = connection.check_hears(shard.app(), &topic).await;
+                let decided = connection.still_hears(&shard, &topic).await;
                 match decided {
                     Ok(_) if outdated() => {}
                     // Not decided either.

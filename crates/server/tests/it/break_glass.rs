@@ -204,6 +204,34 @@ async fn what_is_done_under_the_access_is_marked_and_nothing_else() {
     }
 }
 
+/// Whoever loses their place in the care team while an emergency access holds goes on hearing under that: from then on, or
+/// from when it is known that it will be so, the trail says it, once.
+#[tokio::test]
+async fn what_goes_on_under_the_access_is_on_record() {
+    for ends_by_itself in [false, true] {
+        let server = with_doctor(StoreKind::Sqlite).await;
+        let now = server.app.clock.now();
+        let ends_at = ends_by_itself.then(|| now.plus_millis(60_000));
+        let relation = CareRelation { ends_at, ..CareRelation::new(id("ben"), id("dora"), now) };
+        server.app.store.add_care_relation(relation, by()).await.expect("known");
+        let mut dora = server.connect("dora").await;
+        dora.subscribe("health:ben", None).await;
+        let access = open(&server).await;
+        if !ends_by_itself {
+            server.app.store.remove_care_relation(&id("ben"), &id("dora"), by()).await.expect("known");
+        }
+        while looks(&server, &access).await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        // Something changes once more, and is no news of this.
+        server.app.store.set_active(&id("ana"), false, by()).await.expect("known");
+        server.connect("watch-ben").await.record([1]).await;
+        assert_eq!(dora.offsets(1).await, [1]);
+        assert_eq!(looks(&server, &access).await, ["subscribe ben", "subscribe ben marked"]);
+        server.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_privacy_officer_who_is_nobody_stops_the_start() {
     let server = TestServer::start().await;
