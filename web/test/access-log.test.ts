@@ -81,6 +81,11 @@ test.each<[Partial<Access>, string, string | undefined]>([
   [{ outcome: "denied", reason: "new_reason" }, "wanted to read measurements", "Refused: new reason"],
   [{ outcome: "failed" }, "wanted to read measurements", "Not done"],
   [{ action: "access_granted", object: "user:dan" }, "set the access of Dan Weber", undefined],
+  [
+    { action: "access_granted", object: "user:dan", reason: "vitals,chat 2026-11-26T08:00:00Z/.." },
+    "set the access of Dan Weber to vitals, chat",
+    undefined,
+  ],
   [{ action: "access_ended", object: "user:gone" }, "ended the access of gone", undefined],
   [{ action: "break_glass_started", object: "user:nora" }, "opened this data in an emergency", undefined],
   [{ action: "new_action", object: "new_thing" }, "new action new thing", undefined],

@@ -214,7 +214,7 @@ pub struct AuditRecord {
     pub object: Option<String>,
     /// Whose data it was, where it was a patient's.
     pub patient: Option<UserId>,
-    /// Why it was allowed or refused: a stable word.
+    /// Why it was allowed or refused: a stable word. Of a grant, to what and for when.
     pub reason: Option<Cow<'static, str>>,
     /// How it ended.
     pub outcome: AuditOutcome,
@@ -329,10 +329,14 @@ impl AuditRecord {
         Self::new(by, AuditAction::RoleChanged).object(format!("user:{id}")).reason(role.as_str())
     }
 
-    /// A member was let into a patient's care team, or their access was changed.
+    /// A member was let into a patient's care team, or their access was changed: to these scopes, and for this time, as an
+    /// interval of ISO 8601-2 that may be open at its end: `vitals,alerts 2026-11-26T08:00:00Z/..`.
     pub fn access_granted(by: By, relation: &CareRelation) -> Self {
-        let record = Self::new(by, AuditAction::AccessGranted).patient(&relation.patient);
-        record.object(format!("user:{}", relation.member))
+        let CareRelation { patient, member, scopes, starts_at, ends_at, .. } = relation;
+        let end = ends_at.map_or_else(|| "..".to_owned(), |end| end.to_string());
+        let record =
+            Self::new(by, AuditAction::AccessGranted).patient(patient).object(format!("user:{member}"));
+        Self { reason: Some(Cow::Owned(format!("{scopes} {starts_at}/{end}"))), ..record }
     }
 
     /// A member was taken out of a patient's care team.

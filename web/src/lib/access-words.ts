@@ -64,13 +64,17 @@ export function whoDid({ actor, user }: Access, names: Record<string, string>, o
 }
 
 /** What it was: goes on after who it was. */
-export function whatWasDone({ action, object, outcome }: Access, names: Record<string, string>): string {
+export function whatWasDone({ action, object, outcome, reason }: Access, names: Record<string, string>): string {
   const [, kind = "", about = ""] = /^([^:]*):?(.*)$/.exec(object ?? "") ?? [];
   const unknown = plain(`${action} ${kind}`).trim();
   const [done, wanted] = OBJECTS[`${action} ${kind}`] ?? ACTIONS[action] ?? [unknown, unknown];
   const words = outcome === "success" ? done : `wanted to ${wanted}`;
   if (kind === "measurements" && about !== "") return words.replace(kind, metricStyle(about, "").label.toLowerCase());
-  return kind === "user" && NAMES_A_USER.includes(action) ? `${words} ${names[about] ?? about}` : words;
+  if (kind !== "user" || !NAMES_A_USER.includes(action)) return words;
+  const whose = `${words} ${names[about] ?? about}`;
+  // Of a grant, the reason is to what and for when: `vitals,chat 2026-11-26T08:00:00Z/..`.
+  const [, scopes] = /^(\S+) \S+$/.exec(reason ?? "") ?? [];
+  return scopes === undefined ? whose : `${whose} to ${scopes.replaceAll(",", ", ")}`;
 }
 
 /** Why it was not done; `undefined` where it was. */

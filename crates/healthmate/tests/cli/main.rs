@@ -118,7 +118,11 @@ fn what_cannot_be_done_is_one_sentence_and_a_code() {
         (&["care", "add", "p1", "p1", "--until", "2001-01-01T00:00:00Z"], 2, PAST),
         (&["care", "remove", "p1", "n1"], 1, "n1 is not in the care team of p1"),
         (&["token", "issue", "p9"], 1, "there is no user p9"),
-        (&["token", "inspect", "nonsense"], 1, "no token: The token is neither a signed JWT nor an API token."),
+        (
+            &["token", "inspect", "nonsense"],
+            1,
+            "no token: The token is neither a signed JWT nor an API token.",
+        ),
         (&["watch", "health:p1"], 2, "no token: give --token"),
         (&["replay", "none.csv", "--patient", "p1"], 2, "none.csv: No such file"),
     ] {

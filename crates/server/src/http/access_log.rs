@@ -61,7 +61,7 @@ pub(super) struct Access {
     /// To what.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// Why it was allowed or refused.
+    /// Why it was allowed or refused; of a grant, to what and for when.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The emergency access under which it was done.

@@ -1,7 +1,9 @@
 //! The audit trail.
 
 use healthmate_care::audit::{CheckpointKey, FIRST_LINK, link};
-use healthmate_care::{AuditAction, AuditEntry, AuditOutcome, AuditRecord, By, CareRelation, Clock, Role};
+use healthmate_care::{
+    AuditAction, AuditEntry, AuditOutcome, AuditRecord, By, CareRelation, Clock, Role, Scopes,
+};
 
 use super::sample::{by, id, people, user};
 use super::{Failed, Harness, Outcome};
@@ -83,6 +85,8 @@ pub async fn each_change_of_the_directory_is_recorded_and_no_refused_one(harness
         "role_changed user:n -",
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
+    let granted = entries[4].record.reason.as_deref();
+    assert_eq!(granted, Some(format!("{} {}/..", Scopes::DATA, harness.clock.now()).as_str()));
     Ok(())
 }
 
