@@ -120,6 +120,9 @@ async fn a_command_that_panics_harms_no_other_and_the_next_one_works() {
     let offsets = [one, other].map(|receipts| receipts.expect("stored")[0].offset);
     assert_eq!(offsets, [Offset(1), Offset(2)]);
     assert_eq!(store.audit_head().await, before, "what it wrote is undone");
+    store.audit(vec![AuditRecord::user_switched(by(), &patient(), false)]).await.expect("recorded");
+    let seq = |head: Result<Option<(u64, _)>, _>| head.expect("read").map_or(0, |(seq, _)| seq);
+    assert_eq!(seq(store.audit_head().await), seq(before) + 1, "the trail has no hole");
     let receipts = store.record(recording(&[4.0])).await.expect("stored");
     assert_eq!(receipts[0].offset, Offset(4));
     assert_eq!(store.integrity_check().await, Ok(Vec::new()));

@@ -11,7 +11,7 @@ mod held;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use healthmate_care::{By, Clock, ManualClock, Role};
+use healthmate_care::{By, Clock, Role};
 use healthmate_protocol::{Timestamp, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::sample::{by, device, id, user};
 use super::{Failed, Harness, Outcome};
-use crate::{MemoryStore, Store};
+use crate::{Erased, Error, MemoryStore, Store};
 
 /// Who there is, and two whom there may be.
 const PEOPLE: [&str; 6] = ["p", "q", "d", "n", "x", "y"];
@@ -33,7 +33,8 @@ const AREAS: u8 = 5;
 /// One step of a history: which, and what it is made of.
 type Step = [u8; 10];
 
-/// Runs `cases` random histories on the stores that `open` opens, and on one in memory beside each.
+/// Runs `cases` random histories on the stores that `open` opens, and on one in memory beside each. Writes that are asked for
+/// at once are taken in the order in which they were asked for.
 ///
 /// # Errors
 /// With the smallest history found after which the two stores differ.
@@ -61,12 +62,19 @@ async fn history(mut harness: Harness, area: u8, steps: Vec<Step>) -> Outcome {
         match step[0] {
             0..24 => harness.reopen()?,
             millis @ 24..64 => harness.clock.advance_millis(millis.into()),
+            64..68 => {
+                let (patient, by) =
+                    (id(["p", "q"][usize::from(step[1] % 2)])?, By { at: harness.clock.now(), ..by() });
+                let expected = erased(memory.erase(&patient, by.clone()).await);
+                assert_eq!(expected, erased(harness.store()?.erase(&patient, by).await));
+            }
             _ => {
-                let mut said = Vec::new();
-                for store in [&memory, harness.store()?] {
-                    said.push(Taken::of(store.as_ref(), &harness.clock, step).take(area).await?);
-                }
-                assert_eq!(said[0], said[1], "{step:?}");
+                let steps =
+                    [step, step.map(|byte| byte.rotate_left(3)), step.map(|byte| byte.rotate_left(5))];
+                let now = harness.clock.now();
+                let expected = together(memory.as_ref(), now, area, steps).await?;
+                let said = together(harness.store()?.as_ref(), now, area, steps).await?;
+                assert_eq!(expected, said, "{step:?}");
             }
         }
     }
@@ -79,6 +87,27 @@ async fn history(mut harness: Harness, area: u8, steps: Vec<Step>) -> Outcome {
     Ok(())
 }
 
+/// Without what only a database has, in one order.
+fn erased(erased: Result<Erased, Error>) -> Result<Erased, Error> {
+    let mut erased = erased?;
+    erased.rows.retain(|(what, _)| !["device", "data_key"].contains(what));
+    erased.rows.sort_unstable();
+    Ok(erased)
+}
+
+/// What the store said to steps that it was asked for at once, in this order, and whether open connections hear of them.
+async fn together(
+    store: &dyn Store,
+    now: Timestamp,
+    area: u8,
+    steps: [Step; 3],
+) -> Result<([String; 3], bool), Failed> {
+    let before = store.directory_version().await?;
+    let [first, second, third] = steps.map(|step| Taken { store, now, step, read: 1 }.take(area));
+    let (first, second, third) = tokio::join!(biased; first, second, third);
+    Ok(([first?, second?, third?], store.directory_version().await? > before))
+}
+
 /// A step, being taken by one of the stores.
 struct Taken<'a> {
     store: &'a dyn Store,
@@ -87,23 +116,17 @@ struct Taken<'a> {
     read: usize,
 }
 
-impl<'a> Taken<'a> {
-    fn of(store: &'a dyn Store, clock: &ManualClock, step: Step) -> Self {
-        Self { store, now: clock.now(), step, read: 1 }
-    }
-
-    /// What the store said, and whether open connections hear of it.
+impl Taken<'_> {
+    /// What the store said. It is asked when this is polled first: nothing is waited for before that.
     async fn take(mut self, area: u8) -> Result<String, Failed> {
-        let before = self.store.directory_version().await?;
         let elsewhere = self.pick(AREAS);
-        let said = match if self.pick(6) == 0 { elsewhere } else { area } {
-            0 => self.directory().await?,
-            1 => self.emergency().await?,
-            2 => self.data().await?,
-            3 => self.sign_ins().await?,
-            _ => self.credentials().await?,
-        };
-        Ok(format!("{said}, changed: {}", self.store.directory_version().await? > before))
+        match if self.pick(6) == 0 { elsewhere } else { area } {
+            0 => self.directory().await,
+            1 => self.emergency().await,
+            2 => self.data().await,
+            3 => self.sign_ins().await,
+            _ => self.credentials().await,
+        }
     }
 
     /// A number below `sides`.

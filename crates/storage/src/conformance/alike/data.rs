@@ -7,11 +7,11 @@ use healthmate_protocol::{
 
 use super::super::Failed;
 use super::{Taken, told};
-use crate::{Erased, Idempotency, NewNotification, Recording};
+use crate::{Idempotency, NewNotification, Recording};
 
 impl Taken<'_> {
     pub(super) async fn data(&mut self) -> Result<String, Failed> {
-        Ok(match self.pick(12) {
+        Ok(match self.pick(11) {
             0..4 => told("record", self.store.record(self.recording()?).await),
             4..6 => {
                 let count = self.pick(3);
@@ -32,13 +32,11 @@ impl Taken<'_> {
                 let (before, limit) = (self.moment(), self.one(&[0, 1000]));
                 told("keys", self.store.forget_idempotency_keys(before, limit).await)
             }
-            9 | 10 => {
+            _ => {
                 let record = AuditRecord::new(self.by(), AuditAction::Read).object("health:p");
                 let records = [record.clone(), record.patient(&self.person()?)];
                 told("audit", self.store.audit(records.into()).await)
             }
-            _ if self.pick(3) > 0 => String::new(),
-            _ => told("erase", self.store.erase(&self.person()?, self.by()).await.map(erased)),
         })
     }
 
@@ -76,12 +74,4 @@ impl Taken<'_> {
             expires_at: if self.is_so() { Some(self.moment()) } else { None },
         })
     }
-}
-
-/// Without what only a database has, in one order.
-fn erased(erased: Erased) -> Erased {
-    let mut rows = erased.rows;
-    rows.retain(|(what, _)| !["device", "data_key"].contains(what));
-    rows.sort_unstable();
-    Erased { rows, ..erased }
 }

@@ -1,8 +1,10 @@
 //! Steps that change users, care teams and emergency accesses.
 
 use healthmate_care::{BreakGlass, CareRelation, Relationship, Role, Scopes, User};
+use healthmate_protocol::UserId;
 
 use super::super::Failed;
+use super::super::sample::{by, id};
 use super::{Taken, told};
 use crate::{Manager, Opening};
 
@@ -43,23 +45,33 @@ impl Taken<'_> {
         Ok(told("user", self.store.add_user(user, self.by()).await))
     }
 
-    fn relation(&mut self) -> Result<CareRelation, Failed> {
-        let (patient, member, starts_at) = (self.person()?, self.person()?, self.moment());
-        Ok(CareRelation {
-            relation: self.one(&Relationship::ALL),
-            scopes: Scopes::from_bits(self.pick(128)).ok_or("scopes")?,
-            ends_at: if self.is_so() { Some(self.moment()) } else { None },
-            granted_by: if self.is_so() { Some(self.person()?) } else { None },
-            ..CareRelation::new(patient, member, starts_at)
+    /// One of two places that a member may have, so that it is easily the one that the member has.
+    fn place(&mut self, patient: UserId, member: UserId) -> Result<CareRelation, Failed> {
+        let place = CareRelation::new(patient, member, by().at);
+        Ok(if self.is_so() {
+            place
+        } else {
+            CareRelation {
+                relation: Relationship::Family,
+                scopes: Scopes::ALL,
+                ends_at: Some(by().at.plus_millis(500)),
+                granted_by: Some(id("q")?),
+                ..place
+            }
         })
+    }
+
+    fn relation(&mut self) -> Result<CareRelation, Failed> {
+        let (patient, member) = (self.person()?, self.person()?);
+        self.place(patient, member)
     }
 
     async fn managed(&mut self) -> Result<String, Failed> {
         let (relation, user, role) =
             (self.relation()?, self.person()?, self.one(&[Role::Patient, Role::Nurse]));
         let (patient, member) = (relation.patient.clone(), relation.member.clone());
-        let place = self.store.care_relation(&patient, &user).await?;
-        let manager = Manager { user, role, place: if self.is_so() { place } else { None } };
+        let place = self.place(patient.clone(), user.clone())?;
+        let manager = Manager { user, role, place: if self.is_so() { Some(place) } else { None } };
         Ok(if self.is_so() {
             told("grant", self.store.grant_access(relation, manager, self.by()).await)
         } else {
