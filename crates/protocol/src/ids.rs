@@ -35,8 +35,8 @@ macro_rules! text_id {
             /// # Errors
             /// If it is empty, too long, or holds a character outside the alphabet.
             pub fn new(text: &str) -> Result<Self, IdError> {
-                let allowed: fn(u8) -> bool = $allowed;
-                if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(allowed) {
+                let allowed: fn(&str) -> bool = $allowed;
+                if text.is_empty() || text.len() > Self::MAX_LEN || !allowed(text) {
                     return Err(IdError { what: $what, min: 1, max: Self::MAX_LEN, alphabet: $alphabet });
                 }
                 Ok(Self(text.into()))
@@ -87,41 +87,51 @@ macro_rules! text_id {
     };
 }
 
-fn is_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@')
+/// `.` and `..` are steps in a URL's path: clients take them out, and whoever had such a name could not be asked for.
+fn is_name(text: &str) -> bool {
+    let in_names = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@');
+    text.bytes().all(in_names) && !matches!(text, "." | "..")
 }
 
-fn is_printable_byte(b: u8) -> bool {
-    b.is_ascii_graphic() || b == b' '
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}
+
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 text_id!(
     /// Someone or something with a token: the `sub` of its JWT, the `{patient}` of `health:{patient}`.
-    UserId, "a user id", 64, "letters, digits, '-', '_', '.' and '@'", is_name_byte
+    UserId, "a user id", 64, "letters, digits, '-', '_', '.' and '@', other than '.' and '..'", is_name
 );
 text_id!(
     /// What a client calls a request, so that it knows the reply.
-    CorrelationId, "a correlation_id", 128, "printable ASCII", is_printable_byte
+    CorrelationId, "a correlation_id", 128, "printable ASCII", is_printable
 );
 text_id!(
     /// What a device calls a measurement. Sent again, it is recognised and stored once, for each author.
-    ClientId, "a client_id", 128, "printable ASCII", is_printable_byte
+    ClientId, "a client_id", 128, "printable ASCII", is_printable
 );
 text_id!(
     /// The incarnation of the store: offsets of different epochs have nothing to do with each other.
-    Epoch, "an epoch", 32, "letters, digits, '-' and '_'", |b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'
+    Epoch, "an epoch", 32, "letters, digits, '-' and '_'", is_word
 );
 text_id!(
     /// One socket, from its handshake to its close. A UUIDv7.
-    ConnectionId, "a connection id", 36, "a UUID", |b| b.is_ascii_hexdigit() || b == b'-'
+    ConnectionId, "a connection id", 36, "a UUID", is_uuid
 );
 text_id!(
     /// What outlives a connection for the resume window. A UUIDv7.
-    SessionId, "a session id", 36, "a UUID", |b| b.is_ascii_hexdigit() || b == b'-'
+    SessionId, "a session id", 36, "a UUID", is_uuid
 );
 text_id!(
     /// One notification. A UUIDv7.
-    NotificationId, "a notification id", 36, "a UUID", |b| b.is_ascii_hexdigit() || b == b'-'
+    NotificationId, "a notification id", 36, "a UUID", is_uuid
 );
 
 /// A durable event's place in its topic: 1, 2, 3, … without holes. 0 is the place before the first event.
@@ -158,10 +168,13 @@ mod tests {
         let error = UserId::new(&"a".repeat(65)).expect_err("too long");
         assert_eq!(
             error.to_string(),
-            "a user id must be 1 to 64 characters of letters, digits, '-', '_', '.' and '@'"
+            "a user id must be 1 to 64 characters of letters, digits, '-', '_', '.' and '@', other than '.' and '..'"
         );
         assert!(UserId::new("").is_err());
         assert!(UserId::new("a:b").is_err());
         assert!(UserId::new("Zoë").is_err());
+        for (name, good) in [(".", false), ("..", false), ("...", true), (".a", true), ("a..", true)] {
+            assert_eq!(UserId::new(name).is_ok(), good, "{name}");
+        }
     }
 }
