@@ -163,7 +163,7 @@ mod anything {
     }
 
     fn user() -> impl Strategy<Value = UserId> {
-        name("[A-Za-z0-9_.@-]{1,64}")
+        name("[A-Za-z0-9_.@-]{0,62}[A-Za-z0-9_@-][.]?")
     }
 
     fn time() -> impl Strategy<Value = Timestamp> {
@@ -173,7 +173,7 @@ mod anything {
     fn topic() -> impl Strategy<Value = TopicName> {
         prop_oneof![
             name("(health_updates|chat|notifications)"),
-            name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{1,64}"),
+            name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{0,62}[A-Za-z0-9_@-][.]?"),
         ]
     }
 
@@ -193,7 +193,7 @@ mod anything {
     }
 
     fn full_topic() -> impl Strategy<Value = Topic> {
-        name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{1,64}")
+        name("(health|chat|notifications|ward):[A-Za-z0-9_.@-]{0,62}[A-Za-z0-9_@-][.]?")
     }
 
     fn number() -> impl Strategy<Value = f64> {
