@@ -56,7 +56,7 @@ impl VerifyingKey {
         let malformed = TokenError(ErrorCode::TokenMalformed);
         match (self, algorithm) {
             (Self::Known(key), Algorithm::Known(algorithm)) => {
-                // The key was tried when it was read.
+                // An error is one of the signature: the key was tried when it was read.
                 jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm)
                     .map_err(|_| malformed)
             }
